@@ -1,0 +1,232 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""Redirect rules: the value, its text in the ConfigMap, and its hash.
+
+The text has one rule a line, blank lines and `#` lines are skipped::
+
+    PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME]
+    fallback DESTINATION_IP
+
+    5432 TCP 203.0.113.10
+    8080 TCP 203.0.113.11 80 name=web
+    53 UDP 2001:db8::53
+    fallback 203.0.113.99
+
+The line form follows the `EGRESS_DESTINATION` of OpenShift's former redirect image, because people know it and because
+it is short: a ConfigMap holds 1 MiB, that is about 30,000 rules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+PROTOCOLS = ("TCP", "UDP", "SCTP")
+# RFC 1123 label, as for names of Kubernetes objects.
+DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+
+_HEADER = "# PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME], or: fallback DESTINATION_IP\n"
+
+
+class RulesError(ValueError):
+    """The rules cannot be used. `problems` has one sentence for each reason; all of them are found at once."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, order=True)
+class Rule:
+    """One redirect: what reaches the router on `protocol`/`port` goes to `destination_ip`:`target_port`.
+
+    `destination_ip` is in its canonical spelling, `protocol` upper case, `target_port` always set.
+    `name` is for people: it appears in metrics and listings and changes nothing in the kernel.
+    """
+
+    port: int
+    protocol: str
+    family: int
+    destination_ip: str
+    target_port: int
+    name: str = ""
+
+    @property
+    def key(self) -> tuple[int, str, int]:
+        """What may occur once in a router: family, protocol, port."""
+        return (self.family, self.protocol, self.port)
+
+    def line(self, with_name: bool = True) -> str:
+        """The rule as a line of the ConfigMap's text, without the line's end."""
+        words = [str(self.port), self.protocol, self.destination_ip]
+        if self.target_port != self.port:
+            words.append(str(self.target_port))
+        if self.name and with_name:
+            words.append(f"name={self.name}")
+        return " ".join(words)
+
+    def as_dict(self) -> dict[str, object]:
+        """The rule as users write it in `redirect_rules`."""
+        fields: dict[str, object] = {
+            "port": self.port,
+            "protocol": self.protocol,
+            "destination_ip": self.destination_ip,
+            "target_port": self.target_port,
+        }
+        if self.name:
+            fields["name"] = self.name
+        return fields
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """All rules of one router, sorted by port, and the destination of every other port (empty: none)."""
+
+    rules: tuple[Rule, ...] = ()
+    fallback_ip: str = ""
+
+    def text(self) -> str:
+        """The text for the ConfigMap. `parse(x.text()) == x`."""
+        return _HEADER + "".join(f"{line}\n" for line in self.lines())
+
+    def lines(self) -> list[str]:
+        """One line a rule, the fallback last; also the form in which differences are shown."""
+        lines = [rule.line() for rule in self.rules]
+        if self.fallback_ip:
+            lines.append(f"fallback {self.fallback_ip}")
+        return lines
+
+    def hash(self) -> str:
+        """SHA-256 in hex of what the rules do to packets; names do not count."""
+        canonical = "\n".join([rule.line(with_name=False) for rule in self.rules] + [f"fallback {self.fallback_ip}"])
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def by_key(self) -> dict[tuple[int, str, int], Rule]:
+        """The rules by family, protocol and port."""
+        return {rule.key: rule for rule in self.rules}
+
+    def merged(self, other: RuleSet) -> RuleSet:
+        """These rules with those of `other` added or, on the same family, protocol and port, put in their place."""
+        rules = {**self.by_key(), **other.by_key()}
+        return RuleSet(tuple(sorted(rules.values())), other.fallback_ip or self.fallback_ip)
+
+    def without(self, other: RuleSet) -> RuleSet:
+        """These rules less those on a family, protocol and port of `other`; the fallback goes if `other` names it."""
+        gone = other.by_key()
+        kept = tuple(rule for rule in self.rules if rule.key not in gone)
+        return replace(self, rules=kept, fallback_ip="" if self.fallback_ip == other.fallback_ip else self.fallback_ip)
+
+
+def rule_set(rules: Iterable[Rule], fallback_ip: str = "") -> RuleSet:
+    """A RuleSet of checked rules; raises RulesError if two have the same family, protocol and port."""
+    seen: dict[tuple[int, str, int], Rule] = {}
+    problems = []
+    for rule in rules:
+        if rule.key in seen:
+            problems.append(
+                f"port {rule.port}/{rule.protocol} is redirected twice, to {seen[rule.key].destination_ip} and to "
+                f"{rule.destination_ip}: keep one of the two rules"
+            )
+        seen.setdefault(rule.key, rule)
+    if problems:
+        raise RulesError(problems)
+    return RuleSet(tuple(sorted(seen.values())), fallback_ip)
+
+
+def make_rule(
+    port: object, protocol: object, destination_ip: object, target_port: object = None, name: object = ""
+) -> Rule:
+    """A Rule of what a user wrote; raises RulesError with everything that is wrong with it."""
+    problems: list[str] = []
+    number = _port(port, "port", problems)
+    target = number if target_port in (None, "") else _port(target_port, "target_port", problems)
+    upper = str(protocol).upper()
+    if upper not in PROTOCOLS:
+        problems.append(f"protocol '{protocol}' is not one of {', '.join(PROTOCOLS)}")
+    address = _destination(destination_ip, "destination_ip", problems)
+    label = str(name or "")
+    if label and not DNS_LABEL.match(label):
+        problems.append(f"name '{label}' must be 1 to 63 lower-case letters, digits and inner hyphens")
+    if problems or address is None:
+        raise RulesError(problems)
+    return Rule(number, upper, address.version, str(address), target, label)
+
+
+def make_fallback(destination_ip: object) -> str:
+    """The canonical spelling of a fallback address; raises RulesError."""
+    problems: list[str] = []
+    address = _destination(destination_ip, "fallback_ip", problems)
+    if problems:
+        raise RulesError(problems)
+    return str(address)
+
+
+def parse(text: str) -> RuleSet:
+    """The RuleSet of a ConfigMap's text; raises RulesError with every problem, each naming its line."""
+    rules: list[Rule] = []
+    fallback = ""
+    problems: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        try:
+            if words[0] == "fallback":
+                if fallback:
+                    raise RulesError(["there is a fallback already: keep one of the two"])
+                fallback = _parse_fallback(words)
+            else:
+                rules.append(_parse_rule(words))
+        except RulesError as error:
+            problems += [f"line {number} '{line.strip()}': {problem}" for problem in error.problems]
+    try:
+        found = rule_set(rules, fallback)
+    except RulesError as error:
+        problems += error.problems
+    if problems:
+        raise RulesError(problems)
+    return found
+
+
+def _parse_rule(words: list[str]) -> Rule:
+    name = ""
+    if words[-1].startswith("name="):
+        name = words.pop()[len("name=") :]
+    if len(words) not in (3, 4):
+        raise RulesError(["a rule is PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME]"])
+    return make_rule(*words, name=name)
+
+
+def _parse_fallback(words: list[str]) -> str:
+    if len(words) != 2:
+        raise RulesError(["a fallback is the word fallback and one IP address"])
+    return make_fallback(words[1])
+
+
+def _port(value: object, field: str, problems: list[str]) -> int:
+    # A bool is an int in Python and a yes in YAML, but never a port.
+    digits = "" if isinstance(value, bool) else str(value)
+    if digits.isascii() and digits.isdigit() and len(digits) <= 5 and 1 <= int(digits) <= 65535:
+        return int(digits)
+    problems.append(f"{field} '{value}' is not a whole number from 1 to 65535")
+    return 0
+
+
+def _destination(
+    value: object, field: str, problems: list[str]
+) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(str(value))
+    except ValueError:
+        problems.append(f"{field} '{value}' is not an IP address (host names and networks cannot be redirected to)")
+        return None
+    if address.is_unspecified or address.is_multicast or address.is_loopback or str(address) == "255.255.255.255":
+        problems.append(f"{field} '{value}' is not the address of a remote server")
+        return None
+    return address
