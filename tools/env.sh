@@ -1,0 +1,29 @@
+# Sourced by every script of tools/: where things are. Nothing is created here.
+# shellcheck shell=bash
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+CACHE=${EGRESS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/egress.router}
+digest() { sha256sum | cut -c1-12; }
+
+# One virtual environment for each content of requirements.txt, shared by all checkouts of the machine.
+VENV=$CACHE/venv-$(digest <"$ROOT/requirements.txt")
+# Ansible imports a collection only from .../ansible_collections/NAMESPACE/NAME, whatever the checkout is called.
+TREE=$CACHE/tree-$(printf %s "$ROOT" | digest)
+COLLECTION=$TREE/ansible_collections/egress/router
+
+export EGRESS_CACHE=$CACHE
+# molecule and ansible-lint call ansible-config and others by name.
+export PATH=$VENV/bin:$PATH
+# kubernetes.core comes with the "ansible" package of the environment; nothing of the user's own may leak in.
+export ANSIBLE_COLLECTIONS_PATH=$TREE
+# For plain Python: pytest and mypy import the collection by its full name.
+export PYTHONPATH=$TREE
+# Caches of the tools stay out of the checkout.
+export RUFF_CACHE_DIR=$CACHE/ruff MYPY_CACHE_DIR=$CACHE/mypy
+# Coloured or interactive output helps nobody in a log.
+export ANSIBLE_NOCOLOR=1 PY_COLORS=0
+
+say() { printf '== %s\n' "$*" >&2; }
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
