@@ -200,7 +200,7 @@ def _parse_rule(words: list[str]) -> Rule:
         name = words.pop()[len("name=") :]
     if len(words) not in (3, 4):
         raise RulesError(["a rule is PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME]"])
-    return make_rule(*words, name=name)
+    return make_rule(words[0], words[1], words[2], words[3] if len(words) == 4 else None, name)
 
 
 def _parse_fallback(words: list[str]) -> str:

@@ -1,0 +1,176 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""The router's own addresses on the egress segment, and the MAC address that is derived from them."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from .fields import Fields
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
+
+
+@dataclass(frozen=True)
+class Address:
+    """An egress address with its prefix length, and the gateway of its segment (empty: none)."""
+
+    ip: str
+    prefix_length: int
+    gateway: str = ""
+
+    @property
+    def cidr(self) -> str:
+        """`198.51.100.50/24`."""
+        return f"{self.ip}/{self.prefix_length}"
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return ipaddress.ip_address(self.ip).version
+
+    @property
+    def network(self) -> IPNetwork:
+        """The segment's network."""
+        return ipaddress.ip_interface(self.cidr).network
+
+    def on_link(self, destination: str) -> bool:
+        """Whether `destination` can be reached without a gateway."""
+        return ipaddress.ip_address(destination) in self.network
+
+    def as_dict(self) -> dict[str, Any]:
+        """For templates and results: `ip` and `gateway` as users write them, and what follows from them."""
+        return {
+            "ip": self.cidr,
+            "gateway": self.gateway,
+            "address": self.ip,
+            "prefix_length": self.prefix_length,
+            "network": str(self.network),
+            "family": self.family,
+        }
+
+
+def read_addresses(fields: Fields) -> tuple[Address, ...]:
+    """The `addresses` of a router, at most one of each family."""
+    found: list[Address] = []
+    sections = fields.sections("addresses")
+    if not sections and isinstance(fields.raw("addresses"), (list, type(None))):
+        fields.problem("addresses", "is missing: give at least one as {ip: 198.51.100.50/24, gateway: 198.51.100.1}")
+    for section in sections:
+        address = _read_address(section)
+        if address is None:
+            continue
+        if address.family in [other.family for other in found]:
+            section.problem("ip", f"'{address.cidr}' is a second IPv{address.family} address: a router has one of each")
+            continue
+        found.append(address)
+    return tuple(found)
+
+
+def default_mac(addresses: tuple[Address, ...]) -> str:
+    """The MAC address derived from the egress address: the same on every node and after every restart.
+
+    `02:e6:` and the four bytes of the IPv4 address; with IPv6 alone `02:e7:` and the first four bytes of the
+    SHA-256 of the address. 02 in the first byte means locally administered, unicast, and the quadrant that the
+    local administrator assigns (IEEE 802c, RFC 8948).
+    """
+    for address in addresses:
+        if address.family == 4:
+            return _mac(b"\x02\xe6" + ipaddress.ip_address(address.ip).packed)
+    if not addresses:
+        return ""
+    digest = hashlib.sha256(ipaddress.ip_address(addresses[0].ip).packed).digest()
+    return _mac(b"\x02\xe7" + digest[:4])
+
+
+def read_mac(fields: Fields, addresses: tuple[Address, ...]) -> str:
+    """The `mac` that the user gave, in lower case with colons, or the derived one."""
+    given = fields.text("mac")
+    if not given:
+        return default_mac(addresses)
+    mac = given.lower().replace("-", ":")
+    if not _MAC.match(mac):
+        fields.problem("mac", f"'{given}' is not a MAC address: write it as 02:e6:c6:33:64:32")
+    elif int(mac[:2], 16) & 1:
+        fields.problem("mac", f"'{given}' is a multicast address: choose one whose first byte is even, such as 02")
+    elif mac == "00:00:00:00:00:00":
+        fields.problem("mac", f"'{given}' is no address: choose another, or leave mac out to have it derived")
+    return mac
+
+
+def _mac(packed: bytes) -> str:
+    return ":".join(f"{byte:02x}" for byte in packed)
+
+
+def _read_address(fields: Fields) -> Address | None:
+    written = fields.text("ip") if fields.required("ip") else ""
+    gateway = fields.text("gateway")
+    fields.finish()
+    if not written:
+        return None
+    if "/" not in written:
+        fields.problem("ip", f"'{written}' has no prefix length: write it as {_with_prefix(written)}")
+        return None
+    try:
+        interface = ipaddress.ip_interface(written)
+    except ValueError:
+        fields.problem("ip", f"'{written}' is not an IP address with prefix length: write it as 198.51.100.50/24")
+        return None
+    reason = _not_a_host(interface.ip, interface.network)
+    if reason:
+        fields.problem("ip", f"'{written}' {reason}: choose the address of a host")
+        return None
+    return Address(str(interface.ip), interface.network.prefixlen, _read_gateway(fields, interface, gateway))
+
+
+def _read_gateway(fields: Fields, interface: ipaddress.IPv4Interface | ipaddress.IPv6Interface, written: str) -> str:
+    if not written:
+        return ""
+    try:
+        gateway = ipaddress.ip_address(written)
+    except ValueError:
+        fields.problem("gateway", f"'{written}' is not an IP address: write it without prefix length")
+        return ""
+    network = interface.network
+    if gateway.version != network.version:
+        fields.problem("gateway", f"'{written}' is IPv{gateway.version} and the address is IPv{network.version}")
+    elif gateway == interface.ip:
+        fields.problem("gateway", f"'{written}' is the router's own address: give the address of the next hop")
+    elif gateway.version == 6 and gateway.is_link_local:
+        # Routers advertise themselves by link-local addresses; net1 is the link.
+        return str(gateway)
+    elif gateway not in network:
+        fields.problem("gateway", f"'{written}' is outside the subnet {network}: give a gateway in it")
+    elif _not_a_host(gateway, network):
+        fields.problem("gateway", f"'{written}' {_not_a_host(gateway, network)}: give the address of the next hop")
+    else:
+        return str(gateway)
+    return ""
+
+
+def _not_a_host(ip: IPAddress, network: IPNetwork) -> str:
+    """Why `ip` cannot be a host's address in `network`; empty if it can."""
+    if ip.is_unspecified or ip.is_loopback or ip.is_multicast or ip.is_link_local:
+        return "is a loopback, link-local, multicast or unspecified address"
+    # RFC 3021 and RFC 6164: point-to-point links have neither a network nor a broadcast address.
+    if network.max_prefixlen - network.prefixlen < 2:
+        return ""
+    if ip == network.network_address:
+        return f"is the address of the network {network} itself"
+    if ip.version == 4 and ip == network.broadcast_address:
+        return f"is the broadcast address of {network}"
+    return ""
+
+
+def _with_prefix(written: str) -> str:
+    return f"{written}/64" if ":" in written else f"{written}/24"

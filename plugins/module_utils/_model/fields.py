@@ -1,0 +1,182 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""Reads typed values out of a dictionary that a user wrote, and notes what is wrong with it.
+
+Each accessor names its key, so the list of known keys is what was asked for; `finish` reports the others.
+An absent key and `null` both mean the default. Texts of AWX surveys are taken where a number is expected.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .problems import Problems
+
+_TRUE = ("true", "yes", "on", "1")
+_FALSE = ("false", "no", "off", "0")
+
+
+class Fields:
+    """The values of one dictionary; `path` is its place in the router, such as `service` or `addresses[0]`."""
+
+    def __init__(self, data: object, problems: Problems, path: str = "") -> None:
+        self.problems = problems
+        self.path = path
+        self._known: list[str] = []
+        self._data: Mapping[str, Any] = {}
+        if isinstance(data, Mapping):
+            self._data = {str(key): value for key, value in data.items()}
+        elif data is not None:
+            problems.add(path, f"{described(data)} stands where a dictionary belongs: write it as KEY: VALUE")
+
+    def at(self, key: str) -> str:
+        """The path of `key` for people."""
+        return f"{self.path}.{key}" if self.path else key
+
+    def problem(self, key: str, message: str) -> None:
+        """Notes a problem of `key`."""
+        self.problems.add(self.at(key), message)
+
+    def raw(self, key: str) -> Any:
+        """The value as it is; None if it is absent or empty text (a survey's field left blank)."""
+        self._known.append(key)
+        value = self._data.get(key)
+        return None if isinstance(value, str) and not value.strip() else value
+
+    def required(self, key: str) -> bool:
+        """Whether `key` has a value; a problem if not."""
+        if self.raw(key) is not None:
+            return True
+        self.problem(key, "is missing: set it")
+        return False
+
+    def text(self, key: str, default: str = "") -> str:
+        """A text; numbers are taken as they were written."""
+        value = self.raw(key)
+        if value is None:
+            return default
+        if isinstance(value, (Mapping, bool)) or _is_list(value):
+            self.problem(key, f"{described(value)} stands where a text belongs: put a text in quotes")
+            return default
+        return str(value).strip()
+
+    def choice(self, key: str, choices: Sequence[str], default: str) -> str:
+        """One of `choices`."""
+        value = self.text(key, default)
+        if value in choices:
+            return value
+        self.problem(key, f"'{value}' is not one of {', '.join(choices)}{did_you_mean(value, choices)}")
+        return default
+
+    def number(self, key: str, low: int, high: int, default: int | None) -> int | None:
+        """A whole number from `low` to `high`."""
+        value = self.raw(key)
+        if value is None:
+            return default
+        found = whole_number(value)
+        if found is None or not low <= found <= high:
+            self.problem(key, f"'{value}' is not a whole number from {low} to {high}")
+            return default
+        return found
+
+    def boolean(self, key: str, default: bool = False) -> bool:
+        """true or false."""
+        value = self.raw(key)
+        if value is None:
+            return default
+        if str(value).lower() in _TRUE + _FALSE:
+            return str(value).lower() in _TRUE
+        self.problem(key, f"'{value}' is neither true nor false")
+        return default
+
+    def items(self, key: str) -> list[Any]:
+        """A list."""
+        value = self.raw(key)
+        if value is None:
+            return []
+        if _is_list(value):
+            return list(value)
+        self.problem(key, f"{described(value)} stands where a list belongs: write each item on a line with '- '")
+        return []
+
+    def section(self, key: str) -> Fields:
+        """A dictionary, to be read in the same way."""
+        return Fields(self.raw(key), self.problems, self.at(key))
+
+    def sections(self, key: str) -> list[Fields]:
+        """A list of dictionaries."""
+        return [Fields(item, self.problems, f"{self.at(key)}[{n}]") for n, item in enumerate(self.items(key))]
+
+    def mapping(self, key: str) -> dict[str, Any] | None:
+        """A dictionary that is passed on as it is; None if absent."""
+        value = self.raw(key)
+        if value is None or isinstance(value, Mapping):
+            return None if value is None else plain(value)
+        self.problem(key, f"{described(value)} stands where a dictionary belongs: write it as KEY: VALUE")
+        return None
+
+    def texts(self, key: str) -> dict[str, str]:
+        """A dictionary of texts, such as labels. YAML's booleans and numbers become the text they look like."""
+        found = {}
+        for name, value in (self.mapping(key) or {}).items():
+            if isinstance(value, (dict, list)) or value is None:
+                self.problem(f"{key}.{name}", f"{described(value)} stands where a text belongs: put a text in quotes")
+            else:
+                found[name] = str(value).lower() if isinstance(value, bool) else str(value)
+        return found
+
+    def finish(self) -> None:
+        """Notes every key that nobody asked for."""
+        for key in self._data:
+            if key not in self._known:
+                known = sorted(set(self._known))
+                hint = did_you_mean(key, known) or f": known are {', '.join(known)}"
+                self.problem(key, f"is not a known key{hint}")
+
+
+def whole_number(value: object) -> int | None:
+    """The number that `value` is or spells; None for anything else. YAML's yes and no are not numbers."""
+    if isinstance(value, (bool, float)) or not re.fullmatch(r"[0-9]{1,9}", str(value).strip()):
+        return None
+    return int(str(value))
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """`: did you mean X?`, or nothing if no known word is near."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f": did you mean {near[0]}?" if near else ""
+
+
+def described(value: object) -> str:
+    """What kind of thing a value is, for a message."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"the boolean {str(value).lower()}"
+    if isinstance(value, Mapping):
+        return "a dictionary"
+    if _is_list(value):
+        return "a list"
+    return f"the number {value}" if isinstance(value, (int, float)) else f"the text '{value}'"
+
+
+def plain(value: Any) -> Any:
+    """A copy in Python's own types, fit for JSON and YAML; Ansible's values are subclasses that carry tags."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if _is_list(value):
+        return [plain(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))

@@ -1,0 +1,89 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""The whole list of routers: what `egress_routers` and `egress_router_defaults` mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from .fields import described, did_you_mean
+from .problems import Problem, Problems
+from .router import Router, read_router
+
+# What may stand in egress_router_defaults: anything of a router but its identity.
+DEFAULT_KEYS = (
+    "fallback_ip",
+    "image",
+    "macvlan_mode",
+    "master",
+    "mtu",
+    "namespace",
+    "node_selector",
+    "redirect_rules",
+    "replicas",
+    "resources",
+    "service",
+    "state",
+    "tolerations",
+)
+
+
+def load(data: object, defaults: object = None) -> tuple[list[Router], list[Problem]]:
+    """The routers of a list, and every problem of the whole list. With problems the routers are not to be used."""
+    found: list[Problem] = []
+    usable_defaults = _read_defaults(defaults, found)
+    if data is None:
+        return [], found
+    if not isinstance(data, (list, tuple)):
+        found.append(Problem("", "egress_routers", f"{described(data)} stands where a list of routers belongs"))
+        return [], found
+    routers = []
+    for number, item in enumerate(data):
+        problems = Problems("")
+        router = read_router(item, usable_defaults, number, problems)
+        found += problems.found
+        if router is not None:
+            routers.append(router)
+    return routers, found + conflicts(routers)
+
+
+def conflicts(routers: Iterable[Router]) -> list[Problem]:
+    """What two routers cannot both have."""
+    routers = list(routers)
+    present = [router for router in routers if router.present]
+    found = _shared(routers, "name", lambda router: [router.id], "is in the list twice: keep one of the two")
+    advice = "is also that of router {other}: give each router its own"
+    found += _shared(present, "addresses", lambda router: [address.ip for address in router.addresses], advice)
+    found += _shared(present, "mac", lambda router: [router.mac] if router.mac else [], advice)
+    found += _shared(present, "service.name", lambda router: [f"{router.namespace}/{router.service.name}"], advice)
+    return found
+
+
+def _shared(routers: list[Router], field: str, values: Callable[[Router], list[str]], message: str) -> list[Problem]:
+    owners: dict[str, Router] = {}
+    found = []
+    for router in routers:
+        for value in values(router):
+            other = owners.setdefault(value, router)
+            # The same name twice is reported as such, not once more for every address.
+            if other is not router and (other.id != router.id or field == "name"):
+                found.append(Problem(router.id, field, f"'{value}' {message.format(other=other.id)}"))
+    return found
+
+
+def _read_defaults(defaults: object, found: list[Problem]) -> dict[str, Any]:
+    if defaults is None:
+        return {}
+    if not isinstance(defaults, Mapping):
+        message = f"{described(defaults)} stands where a dictionary belongs: write it as KEY: VALUE"
+        found.append(Problem("", "egress_router_defaults", message))
+        return {}
+    for key in defaults:
+        if key not in DEFAULT_KEYS:
+            hint = did_you_mean(str(key), DEFAULT_KEYS) or f": known are {', '.join(DEFAULT_KEYS)}"
+            found.append(Problem("", f"egress_router_defaults.{key}", f"is not a known key{hint}"))
+    return {key: value for key, value in defaults.items() if key in DEFAULT_KEYS}
