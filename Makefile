@@ -1,0 +1,56 @@
+# The table of contents of everything a developer or CI runs. The work is in tools/, tests/ and benchmarks/.
+# Every target installs what it needs; a second run finds it in ${EGRESS_CACHE:-~/.cache/egress.router}.
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint docs sanity units-ansible-test importer unit agent-test lab lab-down image molecule bench
+
+run := tools/run
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z%A-Z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: venv image ## Provision an egress router on a real cluster and show what the outside server saw
+	$(run) tools/demo
+
+test: venv ## Everything CI runs, with a table of stages and seconds
+	$(run) python tools/test.py
+
+venv: ## The Python environment and the collection's place in it
+	$(run) true
+
+lint: venv ## ruff, mypy, shellcheck, yamllint, ansible-lint (production)
+	$(run) tools/lint
+
+docs: venv ## antsibull-docs and antsibull-changelog
+	$(run) tools/docs
+
+sanity: venv ## ansible-test sanity
+	$(run) tools/ansible-test sanity
+
+units-ansible-test: venv ## ansible-test units: the unit tests as the community's CI runs them
+	$(run) tools/ansible-test units
+
+importer: venv ## galaxy-importer on the built collection
+	$(run) tools/importer
+
+unit: venv ## Unit tests and the rules of the tree
+	$(run) pytest tests/unit
+
+agent-test: venv ## The router's agent in network namespaces with real nftables
+	$(run) tests/agent/run
+
+lab: ## A kind cluster with an egress segment and an outside server
+	tests/lab/lab up
+
+lab-down: ## Remove the lab; its caches stay
+	tests/lab/lab down
+
+image: lab ## The router's image, built and loaded into the lab
+	tests/lab/lab build-image
+
+molecule-%: venv image ## One molecule scenario, on a lab that is up or not
+	$(run) tools/molecule $*
+
+molecule: $(patsubst molecule/%/molecule.yml,molecule-%,$(wildcard molecule/*/molecule.yml)) ## All of them
+
+bench: venv image ## Speed, as ratios of one run
+	$(run) benchmarks/run

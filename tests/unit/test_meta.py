@@ -1,0 +1,173 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules of the tree that no other check knows. Each rule names the file that breaks it and says what to do."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGINS = ROOT / "plugins"
+MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py") if path.stem != "__init__")
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
+PYTHON_OF_PLUGINS = sorted(path for path in PLUGINS.rglob("*.py") if path.name != "__init__.py")
+MAX_MODULE_STATEMENTS = 60
+
+HEADER = [
+    "# Copyright (c) 2026, egress.router maintainers",
+    "# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)",
+    "# SPDX-License-Identifier: GPL-3.0-or-later",
+]
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def tracked_files() -> list[Path]:
+    """Files that git tracks or would track."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Absolute names of everything a file imports, at its top or inside a function."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def statement_lines(source: str) -> int:
+    """Lines on which a statement begins, without docstrings and the documentation strings of a module."""
+    lines = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Assign(value=ast.Constant(value=str())) | ast.Expr(value=ast.Constant()):
+                continue
+            case ast.stmt():
+                lines.add(node.lineno)
+    return len(lines)
+
+
+def test_the_tree_has_what_is_checked_here() -> None:
+    assert MODULES, "no module was found in plugins/modules"
+    assert ROLES, "no role was found in roles"
+    assert len(PYTHON_OF_PLUGINS) > len(MODULES)
+    assert (PLUGINS / "module_utils/_model").is_dir()
+
+
+def test_action_group_lists_every_module() -> None:
+    group = load(ROOT / "meta/runtime.yml")["action_groups"]["egress"]
+    listed = [entry for entry in group if isinstance(entry, str)]
+    assert listed == MODULES, "list the modules, sorted, in action_groups.egress of meta/runtime.yml"
+    assert {"metadata": {"extend_group": ["kubernetes.core.k8s"]}} in group
+
+
+def test_every_module_has_the_action_plugin_of_kubernetes_core() -> None:
+    routed = load(ROOT / "meta/runtime.yml")["plugin_routing"]["action"]
+    assert routed == {name: {"redirect": "kubernetes.core.k8s_info"} for name in MODULES}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_unit_tests(module: str) -> None:
+    path = ROOT / "tests/unit/plugins/modules" / f"test_{module}.py"
+    assert path.is_file(), f"write {relative(path)}"
+    functions = [node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    assert any(name.startswith("test_") for name in functions), f"{relative(path)} has no test"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_is_a_table_of_contents(module: str) -> None:
+    count = statement_lines((PLUGINS / "modules" / f"{module}.py").read_text())
+    assert count <= MAX_MODULE_STATEMENTS, f"{module} has {count} lines of code: move logic to plugins/module_utils"
+
+
+@pytest.mark.parametrize("path", PYTHON_OF_PLUGINS, ids=relative)
+def test_licence_header(path: Path) -> None:
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(("#!", "# -*-"))]
+    assert lines[:3] == HEADER, f"begin {relative(path)} with the licence header"
+    assert "from __future__ import annotations" in lines, f"{relative(path)} lacks the __future__ import"
+
+
+@pytest.mark.parametrize("path", PYTHON_OF_PLUGINS, ids=relative)
+def test_one_file_talks_to_kubernetes(path: Path) -> None:
+    if path == PLUGINS / "module_utils/_kubernetes.py":
+        return
+    foreign = re.compile(r"(ansible_collections\.)?kubernetes(\.|$)")
+    used = [name for name in imports(ast.parse(path.read_text())) if foreign.match(name)]
+    assert not used, f"{relative(path)} imports {used}: only plugins/module_utils/_kubernetes.py may"
+
+
+def test_the_model_needs_nothing_but_python(tmp_path: Path) -> None:
+    names = [
+        ".".join(["ansible_collections.egress.router", *path.relative_to(ROOT).with_suffix("").parts])
+        for path in sorted((PLUGINS / "module_utils/_model").glob("*.py"))
+        if path.name != "__init__.py"
+    ]
+    assert names
+    namespace = tmp_path / "ansible_collections/egress"
+    namespace.mkdir(parents=True)
+    (namespace / "router").symlink_to(ROOT)
+    # -S: without site-packages, so without ansible, kubernetes and yaml.
+    process = subprocess.run(
+        [sys.executable, "-S", "-c", "\n".join(f"import {name}" for name in names)],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_has_its_papers(role: str) -> None:
+    for name in ("README.md", "meta/argument_specs.yml", "meta/main.yml"):
+        assert (ROOT / "roles" / role / name).is_file(), f"write roles/{role}/{name}"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_defaults_are_those_of_its_specification(role: str) -> None:
+    path = ROOT / "roles" / role
+    specs = load(path / "meta/argument_specs.yml")["argument_specs"]
+    specified = {
+        name: option["default"]
+        for spec in specs.values()
+        for name, option in spec.get("options", {}).items()
+        if "default" in option
+    }
+    defaults_file = path / "defaults/main.yml"
+    defaults = (load(defaults_file) if defaults_file.is_file() else None) or {}
+    assert defaults == specified, f"make roles/{role}/defaults/main.yml and its meta/argument_specs.yml agree"
+
+
+def test_no_path_of_a_machine() -> None:
+    machine_path = re.compile(r"(^|[^a-z])/(?:work|farm|root)/")
+    found = []
+    for path in tracked_files():
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError:
+            continue
+        found += [f"{relative(path)}:{number}" for number, line in enumerate(lines, 1) if machine_path.search(line)]
+    assert not found, f"paths of a machine: {found}"
