@@ -10,7 +10,7 @@ VENV=$CACHE/venv-$(digest <"$ROOT/requirements.txt")
 TREE=$CACHE/tree-$(printf %s "$ROOT" | digest)
 COLLECTION=$TREE/ansible_collections/egress/router
 
-export EGRESS_CACHE=$CACHE
+export EGRESS_CACHE=$CACHE COLLECTION
 # molecule and ansible-lint call ansible-config and others by name.
 export PATH=$VENV/bin:$PATH
 # kubernetes.core comes with the "ansible" package of the environment; nothing of the user's own may leak in.

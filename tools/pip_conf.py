@@ -17,7 +17,7 @@ if "SSL_CERT_FILE" in os.environ:
 # Lines look like global.cert='/a/file' or :env:.index-url='...', in pip's order of precedence: later ones win.
 lines = sorted(listing.stdout.splitlines(), key=lambda line: line.startswith(":env:"))
 for line in lines:
-    name, _, value = line.partition("=")
+    name, value = line.split("=", 1)
     settings[name.rpartition(".")[2]] = str(ast.literal_eval(value))
 
 print("[global]")

@@ -86,8 +86,9 @@ def test_action_group_lists_every_module() -> None:
 
 
 def test_every_module_has_the_action_plugin_of_kubernetes_core() -> None:
-    routed = load(ROOT / "meta/runtime.yml")["plugin_routing"]["action"]
-    assert routed == {name: {"redirect": "kubernetes.core.k8s_info"} for name in MODULES}
+    sources = {path.stem: path.read_text() for path in (PLUGINS / "action").glob("*.py")}
+    assert sorted(sources) == MODULES, "copy plugins/action/router_info.py for every module"
+    assert len(set(sources.values())) == 1, "the files of plugins/action are copies of each other"
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -113,7 +114,7 @@ def test_licence_header(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PYTHON_OF_PLUGINS, ids=relative)
 def test_one_file_talks_to_kubernetes(path: Path) -> None:
-    if path == PLUGINS / "module_utils/_kubernetes.py":
+    if path == PLUGINS / "module_utils/_kubernetes.py" or path.parent == PLUGINS / "action":
         return
     foreign = re.compile(r"(ansible_collections\.)?kubernetes(\.|$)")
     used = [name for name in imports(ast.parse(path.read_text())) if foreign.match(name)]
@@ -134,6 +135,7 @@ def test_the_model_needs_nothing_but_python(tmp_path: Path) -> None:
     process = subprocess.run(
         [sys.executable, "-S", "-c", "\n".join(f"import {name}" for name in names)],
         env={"PYTHONPATH": str(tmp_path)},
+        check=False,
         capture_output=True,
         text=True,
     )
