@@ -1,0 +1,107 @@
+"""The image of kind's nodes: `kindest/node` where a registry answers, else the lab's own, built once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from . import baseimage, gobuild
+from .engine import Engine, registry_answers
+from .settings import (COREDNS_TAG, ETCD_TAG, HERE, KUBERNETES_VERSION, LAB_CACHE, NODE_IMAGE, PAUSE_TAG)
+from .shell import step
+
+REGISTRY = "registry.k8s.io"
+KINDEST = f"docker.io/kindest/node:{KUBERNETES_VERSION}"
+FOLDER = HERE / "nodeimage"
+PARTS = (gobuild.KUBERNETES, gobuild.ETCD, gobuild.COREDNS, gobuild.PAUSE, gobuild.KIND)
+CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+
+def ensure(engine: Engine) -> str:
+    """The reference of an image that is in the engine's storage."""
+    image = f"{NODE_IMAGE}:{_key()}"
+    if engine.exists("image", image):
+        return image
+    if engine.exists("image", KINDEST):
+        return KINDEST
+    with step(f"asking the registry for {KINDEST}", "at most five minutes"):
+        if registry_answers(engine, KINDEST):
+            return KINDEST
+    baseimage.ensure(engine)
+    programs = {part.name: part.build() for part in PARTS}
+    with tempfile.TemporaryDirectory(dir=LAB_CACHE) as scratch:
+        context = Path(scratch)
+        with step("building the images that kubeadm asks for", "40 seconds"):
+            _cluster_images(engine, context, programs)
+        with step("building the node image", "90 seconds"):
+            _build(engine, context, programs, image)
+    _forget_older(engine, image)
+    return image
+
+
+def _key() -> str:
+    digest = hashlib.sha256(f"{ETCD_TAG} {COREDNS_TAG} {PAUSE_TAG}".encode())
+    for part in PARTS:
+        digest.update(part.key().encode())
+    for path in (*sorted(FOLDER.iterdir()), Path(__file__)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _cluster_images(engine: Engine, context: Path, programs: dict[str, Path]) -> None:
+    """Writes images.tar: every image under the name that kubeadm gives it."""
+    binaries = context / "programs"
+    binaries.mkdir()
+    for source in (programs["kubernetes"], programs["coredns"], programs["pause"]):
+        for program in source.iterdir():
+            _link(program, binaries / program.name)
+    # Go names a program after the last part of its path that is no version.
+    _link(programs["etcd"] / "server", binaries / "etcd")
+
+    references = []
+
+    def build(name: str, tag: str, containerfile: str, *arguments: str) -> None:
+        reference = f"{REGISTRY}/{name}:{tag}"
+        engine.run("build", "-q", *baseimage.build_arguments(engine), "-f", str(FOLDER / containerfile),
+                   *arguments, "-t", reference, str(binaries))
+        references.append(reference)
+
+    for program in CONTROL_PLANE:
+        build(program, KUBERNETES_VERSION, "program.Containerfile", "--build-arg", f"PROGRAM={program}")
+    build("etcd", ETCD_TAG, "program.Containerfile", "--build-arg", "PROGRAM=etcd")
+    build("kube-proxy", KUBERNETES_VERSION, "kube-proxy.Containerfile")
+    build("coredns/coredns", COREDNS_TAG, "coredns.Containerfile")
+    build("pause", PAUSE_TAG, "pause.Containerfile")
+    many = ["--multi-image-archive"] if engine.name == "podman" else []
+    engine.run("save", *many, "-o", str(context / "images.tar"), *references)
+    engine.run("rmi", *references, check=False)
+    shutil.rmtree(binaries)
+
+
+def _build(engine: Engine, context: Path, programs: dict[str, Path], image: str) -> None:
+    shutil.copytree(gobuild.KIND.source("sigs.k8s.io/kind") / "images" / "base" / "files", context / "kind")
+    for path in (context / "kind").rglob("*"):
+        path.chmod(path.stat().st_mode | 0o200)   # Go's module cache is read-only
+    (context / "bin").mkdir()
+    for program in ("kubeadm", "kubelet", "kubectl"):
+        _link(programs["kubernetes"] / program, context / "bin" / program)
+    shutil.copy(FOLDER / "adapt", context / "adapt")
+    engine.run("build", "-q", *baseimage.build_arguments(engine), "-f", str(FOLDER / "Containerfile"),
+               "--build-arg", f"KUBERNETES_VERSION={KUBERNETES_VERSION}", "--build-arg", f"PAUSE_TAG={PAUSE_TAG}",
+               "-t", image, str(context))
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy(source, target)
+
+
+def _forget_older(engine: Engine, image: str) -> None:
+    for other in engine.output("images", "--format", "{{.Repository}}:{{.Tag}}").splitlines():
+        if other.startswith(f"{NODE_IMAGE}:") and other != image:
+            engine.run("rmi", other, check=False)

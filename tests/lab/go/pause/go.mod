@@ -1,0 +1,3 @@
+module egress.router/lab/pause
+
+go 1.24.0
