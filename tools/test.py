@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,16 +60,38 @@ def log_of(stage: Stage) -> Path:
     return LOGS / f"{stage.target}.log"
 
 
-def start(stage: Stage) -> subprocess.Popen[bytes]:
-    with log_of(stage).open("wb") as log:
-        return subprocess.Popen(
-            ["make", "--no-print-directory", stage.target],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+class Running:
+    """A stage's process, in a group of its own. A thread waits for it, so that ``seconds`` does not count later waiting."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.seconds = 0.0
+        with log_of(stage).open("wb") as log:
+            self.process = subprocess.Popen(
+                ["make", "--no-print-directory", stage.target],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._watcher = threading.Thread(target=self._watch)
+        self._watcher.start()
+
+    def _watch(self) -> None:
+        began = time.monotonic()
+        self.process.wait()
+        self.seconds = time.monotonic() - began
+
+    def wait(self) -> int:
+        self._watcher.join()
+        return self.process.returncode
+
+    def stop(self) -> None:
+        """Ends a stage that is still running, with all it started: the run was interrupted."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+        self.wait()
 
 
 def pytest_counts(text: str) -> tuple[int, int]:
@@ -81,9 +104,10 @@ def pytest_counts(text: str) -> tuple[int, int]:
     return total("passed"), total("failed") + total("errors?")
 
 
-def finish(stage: Stage, process: subprocess.Popen[bytes], began: float) -> Outcome:
-    status = process.wait()
-    seconds = time.monotonic() - began
+def finish(running: Running) -> Outcome:
+    stage = running.stage
+    status = running.wait()
+    seconds = running.seconds
     text = log_of(stage).read_text(errors="replace")
     passed, failed = pytest_counts(text) if stage.counts_tests else (0, 0)
     if status != 0:
@@ -103,32 +127,24 @@ def finish(stage: Stage, process: subprocess.Popen[bytes], began: float) -> Outc
 
 def run(stage: Stage) -> Outcome:
     print(f"{stage.target} ({stage.expected}) ...", flush=True)
-    began = time.monotonic()
-    process = start(stage)
+    running = Running(stage)
     try:
-        return finish(stage, process, began)
+        return finish(running)
     finally:
-        stop(process)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends a stage that is still running, with all it started: the run was interrupted."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+        running.stop()
 
 
 def main() -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     print(f"lab and {LAB.target} in the background ({LAB.expected}): {log_of(LAB)}", flush=True)
-    lab = start(LAB)
+    lab = Running(LAB)
     try:
         outcomes = [run(stage) for stage in BESIDE_THE_LAB]
         print("waiting for the lab ...", flush=True)
-        outcomes.append(finish(LAB, lab, began))
+        outcomes.append(finish(lab))
     finally:
-        stop(lab)
+        lab.stop()
     if outcomes[-1].failed:
         print("no lab: the molecule scenarios count as failed", flush=True)
         outcomes += [Outcome(stage, 0, 0, 1) for stage in scenarios()]
