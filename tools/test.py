@@ -61,7 +61,7 @@ def log_of(stage: Stage) -> Path:
 
 
 class Running:
-    """A stage's process, in a group of its own. A thread waits for it, so that ``seconds`` does not count later waiting."""
+    """A stage's process, in a group of its own. A thread takes its ``seconds``: it may be waited for later."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
