@@ -1,7 +1,7 @@
 # The table of contents of everything a developer or CI runs. The work is in tools/, tests/ and benchmarks/.
 # Every target installs what it needs; a second run finds it in ${EGRESS_CACHE:-~/.cache/egress.router}.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint docs sanity units-ansible-test importer unit agent-test lab lab-down image molecule bench
+.PHONY: help venv demo test lint format docs sanity units-ansible-test importer unit agent-test lab lab-down image molecule bench
 
 run := tools/run
 
@@ -19,6 +19,10 @@ venv: ## The Python environment and the collection's place in it
 
 lint: venv ## ruff, mypy, shellcheck, yamllint, ansible-lint (production)
 	$(run) tools/lint
+
+format: venv ## Put Python files into shape
+	$(run) ruff check --fix-only .
+	$(run) ruff format .
 
 docs: venv ## antsibull-docs and antsibull-changelog
 	$(run) tools/docs
