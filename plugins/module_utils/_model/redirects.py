@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from .fields import Fields, whole_number
 from .names import AGENT_PORT, CONFIG_MAP_LIMIT
@@ -15,7 +15,7 @@ from .problems import Problems
 from .rules import PROTOCOLS, Rule, RulesError, RuleSet, make_fallback, make_rule, rule_set
 
 # A rule by what clients connect to; both families.
-PortKey = tuple[int, str]
+PortKey: TypeAlias = "tuple[int, str]"
 
 
 def read_rule_set(fields: Fields) -> RuleSet:
@@ -36,8 +36,8 @@ def read_rule_set(fields: Fields) -> RuleSet:
     return found
 
 
-def read_port_keys(fields: Fields) -> tuple[set[PortKey], bool]:
-    """What to take away: ports with their protocols, and whether the fallback is named too."""
+def read_port_keys(fields: Fields) -> tuple[set[PortKey], str]:
+    """What to take away: ports with their protocols, and the fallback if it is named too."""
     keys = set()
     for section in fields.sections("redirect_rules"):
         # The rest of a rule may stay when a list is copied from what was deployed.
@@ -47,7 +47,7 @@ def read_port_keys(fields: Fields) -> tuple[set[PortKey], bool]:
         section.finish()
         if key is not None:
             keys.add(key)
-    return keys, bool(_read_fallback(fields))
+    return keys, _read_fallback(fields)
 
 
 def read_port(fields: Fields) -> PortKey | None:

@@ -33,6 +33,8 @@ def view(router: Router) -> dict[str, Any]:
         "name": router.name,
         "namespace": router.namespace,
         "id": router.id,
+        # As the modules' option `routers` takes it.
+        "reference": {"name": router.name, "namespace": router.namespace},
         "state": router.state,
         "labels": labels(router.name),
         "selector": selector(router.name),
@@ -103,6 +105,13 @@ def _present_view(router: Router) -> dict[str, Any]:
         "mtu": router.mtu,
         "redirect_rules": [rule.as_dict() for rule in router.rules.rules],
         "fallback_ip": router.rules.fallback_ip,
+        # As the option `routers` of redirect_rules takes it.
+        "rules": {
+            "name": router.name,
+            "namespace": router.namespace,
+            "redirect_rules": [rule.as_dict() for rule in router.rules.rules],
+            "fallback_ip": router.rules.fallback_ip,
+        },
         "rules_lines": router.rules.lines(),
         "rules_hash": router.rules.hash(),
         "node_selector": router.node_selector,

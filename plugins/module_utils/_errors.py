@@ -1,0 +1,40 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""What can go wrong outside of our own code. Every message is a sentence for the user."""
+
+from __future__ import annotations
+
+
+class EgressError(Exception):
+    """Base of all: a module that meets one fails with its text."""
+
+
+class InputError(EgressError):
+    """The options cannot be used."""
+
+
+class ApiError(EgressError):
+    """The API server said no."""
+
+
+class NotFound(ApiError):
+    """The object is not there."""
+
+
+class Conflict(ApiError):
+    """Somebody else changed the object, or owns the field."""
+
+
+class Forbidden(ApiError):
+    """The identity lacks a right."""
+
+
+class Unreachable(EgressError):
+    """No answer from the API server."""
+
+
+class NotReady(EgressError):
+    """What was waited for did not come about; the message has the reason."""

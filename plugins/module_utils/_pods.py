@@ -1,0 +1,74 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""Why a pod does not run, in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+# How long a reason that may pass by itself is given before it counts: a registry's hiccup, a node that is coming up.
+GRACE_SECONDS = 15.0
+
+# Reasons of a waiting container that do not pass without somebody's help.
+_STUCK = (
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImageNeverPull",
+    "ErrImagePull",
+    "ImageInspectError",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "RunContainerError",
+)
+
+
+def pod_problem(pod: dict[str, Any], events: Iterable[dict[str, Any]] = ()) -> str:
+    """What keeps the pod from running, as a sentence; empty if nothing is known. `events` are the pod's."""
+    name, status = pod["metadata"]["name"], pod.get("status") or {}
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            return f"pod {name} cannot be scheduled: {condition.get('message', 'no reason given')}"
+    if status.get("phase") == "Failed":
+        return f"pod {name} failed: {status.get('reason', '')} {status.get('message', '')}".rstrip(" :")
+    for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        problem = _container_problem(name, container)
+        if problem:
+            return problem
+    for event in events:
+        if event.get("reason") in ("FailedCreatePodSandBox", "FailedMount"):
+            return (
+                f"pod {name} cannot be set up on node {(pod.get('spec') or {}).get('nodeName')}: {event.get('message')}"
+            )
+    return ""
+
+
+def waits_for_sandbox(pod: dict[str, Any]) -> bool:
+    """Whether the pod is on a node and none of its containers has started: only events tell why."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    waiting = [(status.get("state") or {}).get("waiting") or {} for status in statuses]
+    return bool((pod.get("spec") or {}).get("nodeName")) and any(
+        reason.get("reason") in ("ContainerCreating", "PodInitializing") for reason in waiting
+    )
+
+
+def going(pod: dict[str, Any]) -> bool:
+    """Whether the pod is being deleted or has ended."""
+    phase = (pod.get("status") or {}).get("phase")
+    return "deletionTimestamp" in pod["metadata"] or phase in ("Failed", "Succeeded")
+
+
+def _container_problem(pod: str, container: dict[str, Any]) -> str:
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    reason = waiting.get("reason", "")
+    if reason not in _STUCK:
+        return ""
+    ended = (container.get("lastState") or {}).get("terminated") or {}
+    if reason == "CrashLoopBackOff" and ended:
+        last = (ended.get("message") or ended.get("reason") or "").strip()
+        return f"pod {pod} crashes again and again: exit code {ended.get('exitCode')}, {last or 'no message'}"
+    return f"pod {pod}: {reason}: {waiting.get('message') or container.get('image', '')}"

@@ -1,0 +1,151 @@
+#!/usr/bin/python
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: router_info
+short_description: Report what egress routers are doing, or wait until they serve
+version_added: 0.1.0
+author:
+  - egress.router maintainers (@egress-router)
+description:
+  - Returns what each router's agent says in its Lease, and what its Deployment and pods add to it.
+  - With O(wait=true), waits until every router serves in its newest form, and fails with the reason of each that does
+    not.
+options:
+  wait:
+    description:
+      - Whether to wait until all routers serve, no pod of an older form is left and the Lease is held by a living pod.
+      - What does not pass by itself, such as an image that cannot be pulled or an address that somebody else has, ends
+        the wait after 15 seconds.
+      - In check mode nothing is waited for, because nothing was changed.
+    type: bool
+    default: false
+  wait_timeout:
+    description: How many seconds to wait at most.
+    type: int
+    default: 120
+extends_documentation_fragment:
+  - egress.router._attributes
+  - egress.router._attributes.action_group
+  - egress.router._attributes.info_module
+  - egress.router._k8s_auth
+  - egress.router._selection
+"""
+
+EXAMPLES = r"""
+- name: Wait until a router serves
+  egress.router.router_info:
+    routers:
+      - {name: billing-db, namespace: payments}
+    wait: true
+  register: info
+
+- name: Show where it serves
+  ansible.builtin.debug:
+    msg: "{{ info.routers[0].node }} {{ info.routers[0].addresses }} {{ info.routers[0].mac }}"
+"""
+
+RETURN = r"""
+routers:
+  description: The routers, empty if there is none.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The router's name.
+      type: str
+      sample: billing-db
+    namespace:
+      description: Its namespace.
+      type: str
+      sample: payments
+    serving:
+      description: Whether a living pod serves clients.
+      type: bool
+    state:
+      description: V(serving), V(starting), V(conflict), V(failed), V(stopped), or empty if no agent has reported yet.
+      type: str
+      sample: serving
+    reason:
+      description: Why it does not serve in its newest form, empty if it does.
+      type: str
+    rolled_out:
+      description: Whether all its pods have the newest form of the Deployment.
+      type: bool
+    node:
+      description: Node of the serving pod.
+      type: str
+      sample: worker-1
+    pod:
+      description: Name of the serving pod.
+      type: str
+      sample: billing-db-6d4cf56db6-x7k2p
+    pod_ips:
+      description: Its addresses in the cluster's network.
+      type: list
+      elements: str
+      sample:
+        - 10.244.1.17
+    restarts:
+      description: How often its container was restarted.
+      type: int
+    addresses:
+      description: Egress addresses on its interface, with prefix length, empty while it does not serve.
+      type: list
+      elements: str
+      sample:
+        - 198.51.100.50/24
+    mac:
+      description: MAC address on its interface.
+      type: str
+      sample: 02:e6:c6:33:64:32
+    rules_hash:
+      description: Hash of the rules in its kernel.
+      type: str
+    rules_count:
+      description: Number of rules in its kernel.
+      type: int
+    rules_version:
+      description: C(resourceVersion) of the ConfigMap that its agent dealt with last.
+      type: str
+    rules_error:
+      description: Why the agent refused that version, empty if it took it.
+      type: str
+    applied_at:
+      description: When the rules in its kernel changed last.
+      type: str
+    error:
+      description: Why its agent does not serve, in its own words.
+      type: str
+"""
+
+from ansible_collections.egress.router.plugins.module_utils import _selection
+from ansible_collections.egress.router.plugins.module_utils._kubernetes import EgressModule
+from ansible_collections.egress.router.plugins.module_utils._router_info import read, wait_for_serving
+
+
+def main() -> None:
+    module = EgressModule(
+        argument_spec={
+            **_selection.SPEC,
+            "wait": {"type": "bool", "default": False},
+            "wait_timeout": {"type": "int", "default": 120},
+        }
+    )
+    params = module.params
+    with module.errors():
+        cluster, wanted, where = module.connect(), _selection.wanted(params), _selection.namespaces(params)
+        if params["wait"] and not module.check_mode:
+            facts = wait_for_serving(cluster, wanted, where, params["wait_timeout"])
+        else:
+            facts = read(cluster, wanted, where)
+        module.exit_json(changed=False, routers=[router.as_dict() for router in facts])
+
+
+if __name__ == "__main__":
+    main()
