@@ -1,0 +1,3 @@
+module egress.router/benchmarks/connect
+
+go 1.25

@@ -1,0 +1,152 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""New connections through the router: our map lookups against the reference's linear rules.
+
+Three network namespaces (client, router, outside), one at a time either the agent's own ruleset or the rules that
+OpenShift's egress-router-cni loads: `iif eth0 tcp dport N dnat to IP:PORT`, one a redirect, and
+`oif net1 snat to IP`. The client always connects to the last port, the one that linear rules find last. All
+variants take turns, several rounds, so that a slow moment of the machine hits each of them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "images" / "router"))
+
+from ansible_collections.egress.router.plugins.module_utils._model.rules import Rule, rule_set
+from report import Figure, Ratio, publish
+
+SIZES = (1, 1000, 5000)
+ROUNDS = 7
+SECONDS = 1.5
+FIRST_PORT = 10000
+TARGET_PORT = 9
+CLIENT, ROUTER, OUTSIDE = "egr-bench-client", "egr-bench-router", "egr-bench-outside"
+POD_IP, EGRESS_IP, SERVER_IP = "10.244.9.2", "198.51.100.50", "203.0.113.10"
+
+LINKS = f"""
+link add c0 netns {CLIENT} type veth peer name eth0 netns {ROUTER}
+link add net1 netns {ROUTER} type veth peer name o0 netns {OUTSIDE}
+-n {CLIENT} address add 10.244.9.1/24 dev c0
+-n {ROUTER} address add {POD_IP}/24 dev eth0
+-n {ROUTER} address add {EGRESS_IP}/24 dev net1
+-n {OUTSIDE} address add 198.51.100.1/24 dev o0
+-n {OUTSIDE} address add {SERVER_IP}/32 dev lo
+-n {CLIENT} link set c0 up
+-n {ROUTER} link set eth0 up
+-n {ROUTER} link set net1 up
+-n {OUTSIDE} link set o0 up
+-n {OUTSIDE} link set lo up
+-n {ROUTER} route add default via 198.51.100.1 dev net1
+"""
+
+
+def run(*command: str, text: str = "") -> str:
+    """Run a command to its end; its standard output."""
+    done = subprocess.run(command, input=text, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def in_router(*command: str, text: str = "") -> str:
+    """The same in the router's namespace."""
+    return run("ip", "netns", "exec", ROUTER, *command, text=text)
+
+
+@contextmanager
+def namespaces(connect: str) -> Iterator[None]:
+    """The three namespaces, with a server on SERVER_IP; gone afterwards."""
+    names = (CLIENT, ROUTER, OUTSIDE)
+    existing = run("ip", "-j", "netns", "list") or "[]"
+    for name in {entry["name"] for entry in json.loads(existing)} & set(names):
+        run("ip", "netns", "delete", name)
+    for name in names:
+        run("ip", "netns", "add", name)
+    server = None
+    try:
+        for line in LINKS.strip().splitlines():
+            run("ip", *line.split())
+        in_router("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        run("ip", "netns", "exec", CLIENT, "sysctl", "-qw", "net.ipv4.ip_local_port_range=1024 65535")
+        server = subprocess.Popen(
+            ["ip", "netns", "exec", OUTSIDE, connect, "serve", f"{SERVER_IP}:{TARGET_PORT}"], stdout=subprocess.PIPE
+        )
+        server.stdout.readline()
+        yield
+    finally:
+        if server:
+            server.kill()
+            server.wait()
+        for name in names:
+            run("ip", "netns", "delete", name)
+
+
+def load_ours(size: int) -> None:
+    """The agent's own table, as the agent loads it."""
+    rules = rule_set(Rule(FIRST_PORT + n, "TCP", 4, SERVER_IP, TARGET_PORT) for n in range(size))
+    in_router(sys.executable, str(Path(__file__).with_name("load_rules.py")), text=rules.text())
+
+
+def load_linear(size: int) -> None:
+    """What the reference loads, in its order."""
+    rules = "\n".join(
+        f"add rule ip egress_cni prerouting iif eth0 tcp dport {FIRST_PORT + n} dnat to {SERVER_IP}:{TARGET_PORT}"
+        for n in range(size)
+    )
+    in_router(
+        "nft",
+        "-f",
+        "-",
+        text="add table ip egress_cni\n"
+        "add chain ip egress_cni prerouting { type nat hook prerouting priority dstnat; }\n"
+        "add chain ip egress_cni postrouting { type nat hook postrouting priority srcnat; }\n"
+        f"{rules}\nadd rule ip egress_cni postrouting oif net1 snat to {EGRESS_IP}\n",
+    )
+
+
+def measure(connect: str, size: int) -> dict[str, float]:
+    """Connections to the last port for SECONDS."""
+    target = f"{POD_IP}:{FIRST_PORT + size - 1}"
+    out = run("ip", "netns", "exec", CLIENT, connect, "run", "-seconds", str(SECONDS), target)
+    found: dict[str, float] = json.loads(out)
+    if found["failed"] or not found["connections"]:
+        raise SystemExit(f"{size} rules: {found['failed']} connections failed, {found['connections']} did not")
+    return found
+
+
+def main() -> None:
+    """Measure, print, publish."""
+    connect = sys.argv[1]
+    variants = [("ours", load_ours), ("linear", load_linear)]
+    rate = {(name, size): Figure(f"{name}, {size} rules", "conn/s") for name, _ in variants for size in SIZES}
+    p50 = {(name, size): Figure(f"{name}, {size} rules, p50", "µs") for name, _ in variants for size in SIZES}
+    with namespaces(connect):
+        for _ in range(ROUNDS):
+            for size in SIZES:
+                for name, load in variants:
+                    in_router("nft", "flush", "ruleset")
+                    load(size)
+                    found = measure(connect, size)
+                    rate[name, size].samples.append(found["per_second"])
+                    p50[name, size].samples.append(found["p50_us"])
+    first, last = SIZES[0], SIZES[-1]
+    ratios = [
+        Ratio.at_least(f"ours: {last} rules / {first} rule", rate["ours", last].median / rate["ours", first].median, 0.95)
+    ]
+    ratios += [
+        Ratio(f"ours / linear, {size} rules", rate["ours", size].median / rate["linear", size].median) for size in SIZES
+    ]
+    publish("New connections through the router", [*rate.values(), *p50.values()], ratios)
+
+
+if __name__ == "__main__":
+    main()
