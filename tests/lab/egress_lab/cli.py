@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from . import baseimage, check, cluster, engine, hostnet, images, lock, nodeimage, nodes, outside, packages, segment
+from . import baseimage, cluster, engine, hostnet, images, lock, nodeimage, nodes, outside, packages, segment
 from .settings import (BIN, CLUSTER, EGRESS_INTERFACE, GATEWAYS, KUBECONFIG, NODES, OUTSIDE, ROUTER_IMAGE, SEGMENT,
                        WORKER_ADDRESSES, WORKERS)
 from .shell import LabError, say
@@ -89,10 +89,6 @@ def build_image(_: argparse.Namespace) -> None:
     say(f"lab: {ROUTER_IMAGE} {'built' if built else 'is current'}")
 
 
-def self_check(_: argparse.Namespace) -> None:
-    check.run_all(engine.choose())
-
-
 def _outside(chosen: engine.Engine) -> None:
     outside.ensure(chosen)
     segment.ensure(chosen.running())
@@ -107,7 +103,6 @@ COMMANDS = {
     "build-image": (build_image, "build the router's image if its inputs changed, and put it to use"),
     "load-image": (load_image, "load an archive or an image of the engine into the nodes"),
     "outside-start": (outside_start, "start or replace the outside server"),
-    "check": (self_check, "prove on the running lab that pods get what the tests rely on"),
 }
 LOCKED = ("up", "down", "base-image", "build-image", "load-image", "outside-start")
 

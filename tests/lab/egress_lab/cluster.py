@@ -106,9 +106,11 @@ def _not_ready() -> list[str]:
         return [nodes.stderr.strip()]
     missing = [f"node {node['metadata']['name']}" for node in json.loads(nodes.stdout)["items"]
                if not any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))]
-    dns = kubectl("-n", "kube-system", "get", "deployment", "coredns", "-o", "jsonpath={.status.readyReplicas}",
-                  check=False, timeout=20)
-    if dns.stdout.strip() in ("", "0"):
+    dns = kubectl("-n", "kube-system", "get", "deployment", "coredns", "-o", "json", check=False, timeout=20)
+    deployment = json.loads(dns.stdout or "{}")
+    status = deployment.get("status", {})
+    current = status.get("observedGeneration") == deployment.get("metadata", {}).get("generation")
+    if not current or not status.get("readyReplicas") or status.get("updatedReplicas") != status.get("replicas"):
         missing.append("CoreDNS")
     return missing
 

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 from .engine import Engine
-from .settings import NETWORK
+from .settings import CLUSTER, NETWORK
 from .shell import run
 
-MARK = "egress-lab"
+MARK = CLUSTER   # the comment on our rule
 
 
 def ensure(engine: Engine) -> None:

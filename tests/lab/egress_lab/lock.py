@@ -13,7 +13,6 @@ from .shell import say
 
 @contextlib.contextmanager
 def exclusive() -> Iterator[None]:
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
     # Programs that we start must not inherit it: a container's monitor lives for ever.
     with open(os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+") as handle:
         try:

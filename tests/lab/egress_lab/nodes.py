@@ -69,6 +69,10 @@ def _apply_objects() -> None:
     manifests = ["network-attachment.yaml", "coredns.yaml", *(["multus.yaml"] if MULTUS else [])]
     kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=egress-lab",
             *(argument for name in manifests for argument in ("-f", str(HERE / "manifests" / name))))
+    # A Corefile reaches running pods minutes later; as part of the pod's template at once.
+    digest = hashlib.sha256((HERE / "manifests" / "coredns.yaml").read_bytes()).hexdigest()[:16]
+    kubectl("-n", "kube-system", "patch", "deployment", "coredns", "-p", json.dumps(
+        {"spec": {"template": {"metadata": {"annotations": {"egress-lab/corefile": digest}}}}}))
 
 
 def _pod_networks(seconds: float = 60) -> dict[str, tuple[str, str]]:

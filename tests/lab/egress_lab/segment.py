@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from .settings import (DESTINATIONS, EGRESS_INTERFACE, GATEWAYS, OUTSIDE, OUTSIDE_ADDRESSES, SEGMENT, WORKER_ADDRESSES)
+from .settings import (CLUSTER, DESTINATIONS, EGRESS_INTERFACE, GATEWAYS, OUTSIDE, OUTSIDE_ADDRESSES, SEGMENT, WORKER_ADDRESSES)
 from .shell import LabError, run, step
 
 BRIDGE = "bridge"
@@ -42,7 +42,7 @@ def remove() -> None:
 
 def port(member: str) -> str:
     """The member's end in the bridge: set it down to cut the member off."""
-    return member.removeprefix("egress-lab-")[:15]
+    return member.removeprefix(f"{CLUSTER}-")
 
 
 def _plugged(member: str, pid: int, addresses: tuple[str, ...]) -> bool:

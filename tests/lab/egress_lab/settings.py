@@ -11,11 +11,12 @@ REPOSITORY = HERE.parent.parent
 CACHE = Path(os.environ.get("EGRESS_CACHE")
              or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "egress.router")
 LAB_CACHE = CACHE / "lab"
-KUBECONFIG = LAB_CACHE / "kubeconfig"
 BIN = LAB_CACHE / "bin"
-LOCK = LAB_CACHE / "lock"
 
-CLUSTER = "egress-lab"
+# Another name makes a second lab beside the first.
+CLUSTER = os.environ.get("EGRESS_LAB_NAME") or "egress-lab"
+KUBECONFIG = LAB_CACHE / ("kubeconfig" if CLUSTER == "egress-lab" else f"kubeconfig-{CLUSTER}")
+LOCK = Path("/run") / f"{CLUSTER}.lock"
 CONTROL_PLANE = f"{CLUSTER}-control-plane"
 WORKERS = (f"{CLUSTER}-worker", f"{CLUSTER}-worker2")
 NODES = (CONTROL_PLANE, *WORKERS)

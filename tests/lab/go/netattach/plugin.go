@@ -109,7 +109,8 @@ func (p *plugin) add(ctx context.Context) (types.Result, error) {
 		}
 		result, err := p.cni.AddNetworkList(ctx, list, p.runtime(d))
 		if err != nil {
-			return nil, fmt.Errorf("netattach: pod %s/%s: network %s, interface %s: %w",
+			// Not %w: the CNI library would report a wrapped CNI error alone and drop what stands before it.
+			return nil, fmt.Errorf("netattach: pod %s/%s: network %s, interface %s: %v",
 				namespace, name, d.Network, d.Interface, err)
 		}
 		results = append(results, result)
@@ -145,7 +146,7 @@ func (p *plugin) del(ctx context.Context) error {
 			err = p.cni.DelNetworkList(ctx, list, p.runtime(d))
 		}
 		if err != nil {
-			failures = append(failures, fmt.Errorf("network %s, interface %s: %w", d.Network, d.Interface, err))
+			failures = append(failures, fmt.Errorf("network %s, interface %s: %v", d.Network, d.Interface, err))
 		}
 	}
 	if len(failures) > 0 {
@@ -165,7 +166,7 @@ func (p *plugin) check(ctx context.Context) error {
 			err = p.cni.CheckNetworkList(ctx, list, p.runtime(d))
 		}
 		if err != nil {
-			return fmt.Errorf("netattach: network %s, interface %s: %w", d.Network, d.Interface, err)
+			return fmt.Errorf("netattach: network %s, interface %s: %v", d.Network, d.Interface, err)
 		}
 	}
 	return nil

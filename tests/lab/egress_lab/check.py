@@ -1,5 +1,0 @@
-from __future__ import annotations
-
-
-def run_all(engine) -> None:
-    pass
