@@ -13,22 +13,24 @@ variants take turns, several rounds, so that a slow moment of the machine hits e
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "images" / "router"))
+os.environ["PYTHONPATH"] += f":{Path(__file__).parent.parent}/images/router"
 
 from ansible_collections.egress.router.plugins.module_utils._model.rules import Rule, rule_set
-from report import Figure, Ratio, publish
+from report import Figure, Ratio, paired, publish
 
 SIZES = (1, 1000, 5000)
-ROUNDS = 7
-SECONDS = 1.5
+ROUNDS = 11
+SECONDS = 1.0
 FIRST_PORT = 10000
 TARGET_PORT = 9
+LOAD_RULES = Path(__file__).with_name("load_rules.py")
 CLIENT, ROUTER, OUTSIDE = "egr-bench-client", "egr-bench-router", "egr-bench-outside"
 POD_IP, EGRESS_IP, SERVER_IP = "10.244.9.2", "198.51.100.50", "203.0.113.10"
 
@@ -93,7 +95,7 @@ def namespaces(connect: str) -> Iterator[None]:
 def load_ours(size: int) -> None:
     """The agent's own table, as the agent loads it."""
     rules = rule_set(Rule(FIRST_PORT + n, "TCP", 4, SERVER_IP, TARGET_PORT) for n in range(size))
-    in_router(sys.executable, str(Path(__file__).with_name("load_rules.py")), text=rules.text())
+    in_router(sys.executable, str(LOAD_RULES), POD_IP, f"{EGRESS_IP}/24", text=rules.text())
 
 
 def load_linear(size: int) -> None:
@@ -134,17 +136,22 @@ def main() -> None:
             for size in SIZES:
                 for name, load in variants:
                     in_router("nft", "flush", "ruleset")
+                    # Connections of the variant before would be let through, or not, as that one translated them.
+                    in_router("conntrack", "-F")
                     load(size)
                     found = measure(connect, size)
                     rate[name, size].samples.append(found["per_second"])
                     p50[name, size].samples.append(found["p50_us"])
     first, last = SIZES[0], SIZES[-1]
     ratios = [
-        Ratio.at_least(f"ours: {last} rules / {first} rule", rate["ours", last].median / rate["ours", first].median, 0.95)
+        Ratio.at_least(f"ours: {last} rules / {first} rule", paired(rate["ours", last], rate["ours", first]), 0.95),
+        Ratio(f"ours: {last} rules / {first} rule, p50", paired(p50["ours", last], p50["ours", first])),
     ]
-    ratios += [
-        Ratio(f"ours / linear, {size} rules", rate["ours", size].median / rate["linear", size].median) for size in SIZES
-    ]
+    for size in SIZES:
+        ratios += [
+            Ratio(f"ours / linear, {size} rules", paired(rate["ours", size], rate["linear", size])),
+            Ratio(f"ours / linear, {size} rules, p50", paired(p50["ours", size], p50["linear", size])),
+        ]
     publish("New connections through the router", [*rate.values(), *p50.values()], ratios)
 
 

@@ -61,6 +61,11 @@ class Ratio:
         return cls(name, value, f">= {bound:g}", value >= bound)
 
 
+def paired(figure: Figure, against: Figure) -> float:
+    """Median of the ratios round by round: both samples of a round met the same moment of the machine."""
+    return statistics.median(a / b for a, b in zip(figure.samples, against.samples, strict=True))
+
+
 def table(rows: Iterable[Iterable[object]]) -> str:
     """Rows as aligned text: the first column to the left, the others to the right."""
     cells = [[str(cell) for cell in row] for row in rows]

@@ -1,0 +1,28 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Loads the rules of standard input into the kernel with the agent's own code: what is measured is what runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ansible_collections.egress.router.plugins.module_utils._model.rules import parse
+from egress_router import config
+from egress_router.firewall import Firewall
+
+
+def main() -> None:
+    """Usage: load_rules.py POD_IP EGRESS_IP/PREFIX < RULES"""
+    pod_ip, address = sys.argv[1:]
+    parser = argparse.ArgumentParser()
+    config.add_arguments(parser)
+    arguments = parser.parse_args(["--router=bench", f"--address={address}", "--mac=02:e6:c6:33:64:32"])
+    environment = {"POD_IPS": pod_ip, "POD_NAMESPACE": "bench", "POD_NAME": "bench", "NODE_NAME": "bench"}
+    Firewall(config.load(arguments, environment)).apply(parse(sys.stdin.read()))
+
+
+if __name__ == "__main__":
+    main()
