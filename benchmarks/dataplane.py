@@ -22,8 +22,9 @@ from pathlib import Path
 
 os.environ["PYTHONPATH"] += f":{Path(__file__).parent.parent}/images/router"
 
-from ansible_collections.egress.router.plugins.module_utils._model.rules import Rule, rule_set
 from report import Figure, Ratio, paired, publish
+
+from ansible_collections.egress.router.plugins.module_utils._model.rules import Rule, rule_set
 
 SIZES = (1, 1000, 5000)
 ROUNDS = 11

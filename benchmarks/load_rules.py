@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ansible_collections.egress.router.plugins.module_utils._model.rules import parse
 from egress_router import config
 from egress_router.firewall import Firewall
+
+from ansible_collections.egress.router.plugins.module_utils._model.rules import parse
 
 
 def main() -> None:

@@ -80,18 +80,12 @@ def table(rows: Iterable[Iterable[object]]) -> str:
 def publish(title: str, figures: list[Figure], ratios: list[Ratio]) -> None:
     """Print both tables, add them to $EGRESS_BENCH_JSON under `title`, exit 1 if a promise was not kept."""
     print(f"\n{title}")
-    head = ("", "median", "min", "max", "noise")
-    print(
-        table(
-            [head]
-            + [
-                (f"{f.name} [{f.unit}]", f"{f.median:.4g}", f"{min(f.samples):.4g}", f"{max(f.samples):.4g}", f"{f.noise:.0f} %")
-                for f in figures
-            ]
-        )
-    )
+    shown = [(f"{f.name} [{f.unit}]", f.median, min(f.samples), max(f.samples), f"{f.noise:.0f} %") for f in figures]
+    rows = [(name, *(f"{number:.4g}" for number in numbers), noise) for name, *numbers, noise in shown]
+    print(table([("", "median", "min", "max", "noise"), *rows]))
     said = {True: "kept", False: "NOT KEPT", None: ""}
-    print(table([("ratio", "value", "promise", "")] + [(r.name, f"{r.value:.3g}", r.promise, said[r.kept]) for r in ratios]))
+    rows = [(r.name, f"{r.value:.3g}", r.promise, said[r.kept]) for r in ratios]
+    print(table([("ratio", "value", "promise", ""), *rows]))
     sys.stdout.flush()
     path = Path(os.environ["EGRESS_BENCH_JSON"])
     whole = json.loads(path.read_text()) if path.exists() else {"cpus": os.cpu_count()}

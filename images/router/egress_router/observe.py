@@ -2,215 +2,172 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""`egress-router observe`: the far end of an acceptance test. It tells every client which source it sees.
-
-TCP: one line of JSON as soon as a client connects, then everything is echoed. UDP: one line for each datagram. HTTP:
-the same as the body of any GET. The JSON has source_ip, source_port, source_mac, local_ip, local_port and protocol;
-source_mac is null where the client is not on the same segment, or without the capability NET_RAW.
-"""
+"""The far end of an acceptance test: answers TCP, UDP and HTTP with what it saw of the client, as JSON."""
 
 from __future__ import annotations
 
 import argparse
-import functools
+import asyncio
+import contextlib
 import ipaddress
 import json
-import select
+import signal
 import socket
-import socketserver
 import struct
-import threading
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from pyroute2 import IPRoute
+from .log import event
+from .sniffer import Sniffer
 
-ETH_P_IP, ETH_P_IPV6 = 0x0800, 0x86DD
-PACKET_HOST, ARPHRD_ETHER = 0, 1
-# <linux/in.h>; Python names it from 3.14 on.
-IP_PKTINFO = 8
-# Where the source address is in the header.
-SOURCE = {ETH_P_IP: slice(12, 16), ETH_P_IPV6: slice(8, 24)}
-KINDS = ("tcp", "udp", "http")
-
-
-class Wire:
-    """Remembers from which MAC address the last frame of each source came."""
-
-    def __init__(self) -> None:
-        self._macs: dict[str, str] = {}
-        self._lock = threading.Lock()
-        self._sockets: list[socket.socket] = []
-        try:
-            for protocol in SOURCE:
-                listener = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(protocol))
-                listener.setblocking(False)
-                self._sockets.append(listener)
-        except PermissionError:
-            return
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def mac(self, source: str) -> str | None:
-        """The MAC address of a source on our segment; None if it is elsewhere or cannot be seen."""
-        if not self._sockets or not _on_link(source):
-            return None
-        with self._lock:
-            # The frame of the connection that is asked about is in the socket's buffer by now.
-            self._drain()
-            return self._macs.get(source)
-
-    def _listen(self) -> None:
-        while True:
-            select.select(self._sockets, [], [])
-            with self._lock:
-                self._drain()
-
-    def _drain(self) -> None:
-        for listener in self._sockets:
-            while True:
-                try:
-                    header, (_name, protocol, kind, hardware, mac) = listener.recvfrom(40)
-                except BlockingIOError:
-                    break
-                if kind == PACKET_HOST and hardware == ARPHRD_ETHER:
-                    self._macs[str(ipaddress.ip_address(header[SOURCE[protocol]]))] = mac.hex(":")
-
-
-@functools.lru_cache(maxsize=4096)
-def _on_link(source: str) -> bool:
-    """Whether the kernel would reach `source` without a gateway; then its frames carry its own MAC address."""
-    with IPRoute() as routes:
-        found = routes.route("get", dst=source)
-    return bool(found) and found[0].get_attr("RTA_GATEWAY") is None and found[0].get_attr("RTA_VIA") is None
+_IP_PKTINFO = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `egress-router observe`."""
-    parser.add_argument("--address", default="", metavar="IP", help="listen on this address only (default: on all)")
+    parser.add_argument("--address", default="", help="local address to listen on; default: all, IPv4 and IPv6")
     parser.add_argument(
-        "--port", action="append", required=True, metavar="KIND:PORT", help="tcp:5432, udp:53 or http:80, repeatable"
+        "--port", action="append", required=True, type=_port, metavar="tcp|udp|http:PORT", help="what to answer on"
     )
 
 
-def main(arguments: argparse.Namespace) -> int:
-    """Serve until the process is ended."""
-    ports = [_port(text) for text in arguments.port]
-    wire = Wire()
-    addresses = [arguments.address] if arguments.address else ["0.0.0.0", "::"]
-    for kind, port in ports:
-        for address in addresses:
-            _start(kind, address, port, wire)
-    print(json.dumps({"listening": arguments.port}), flush=True)
-    threading.Event().wait()
+def run(arguments: argparse.Namespace) -> int:
+    """Answer until SIGTERM."""
+    try:
+        sniffer = Sniffer()
+    except PermissionError:
+        event("no-source-macs", why="reading frames needs the capability NET_RAW")
+        sniffer = None
+    asyncio.run(_serve(arguments.address, arguments.port, sniffer))
     return 0
 
 
 def _port(text: str) -> tuple[str, int]:
     kind, _, number = text.partition(":")
-    if kind not in KINDS or not (number.isascii() and number.isdigit() and 1 <= int(number) <= 65535):
-        raise SystemExit(f"--port '{text}' is not tcp:PORT, udp:PORT or http:PORT")
+    if kind not in ("tcp", "udp", "http") or not (number.isascii() and number.isdigit() and 1 <= int(number) <= 65535):
+        raise argparse.ArgumentTypeError(f"'{text}' is not tcp:PORT, udp:PORT or http:PORT")
     return kind, int(number)
 
 
-def _start(kind: str, address: str, port: int, wire: Wire) -> None:
-    if kind == "udp":
-        serve: Any = functools.partial(_serve_datagrams, _datagram_socket(address, port), wire)
-    else:
-        serve = _Server(address, port, _Tcp if kind == "tcp" else _Http, wire).serve_forever
-    threading.Thread(target=serve, daemon=True).start()
+async def _serve(address: str, ports: list[tuple[str, int]], sniffer: Sniffer | None) -> None:
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, done.set)
+    servers = []
+    for kind, port in ports:
+        for raw in _sockets(address, kind, port):
+            if kind == "udp":
+                loop.add_reader(raw, _answer_datagram, raw, sniffer)
+            else:
+                answer = _tcp(sniffer) if kind == "tcp" else _http(sniffer)
+                servers.append(await asyncio.start_server(answer, sock=raw, backlog=4096))
+    event("observing", ports=",".join(f"{kind}:{port}" for kind, port in ports), source_macs=sniffer is not None)
+    await done.wait()
 
 
-def _seen(wire: Wire, protocol: str, source: Any, local_ip: str, local_port: int) -> bytes:
-    source_ip = _plain(source[0])
-    seen = {
-        "source_ip": source_ip,
-        "source_port": source[1],
-        "source_mac": wire.mac(source_ip),
-        "local_ip": _plain(local_ip),
-        "local_port": local_port,
-        "protocol": protocol,
-    }
-    return json.dumps(seen).encode() + b"\n"
-
-
-def _plain(ip: str) -> str:
-    return ip.partition("%")[0]
-
-
-class _Server(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 1024
-
-    def __init__(self, address: str, port: int, handler: Any, wire: Wire) -> None:
-        self.wire = wire
-        self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        super().__init__((address, port), handler)
-
-    def server_bind(self) -> None:
-        if self.address_family == socket.AF_INET6:
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        super().server_bind()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error of ours."""
-
-    def seen(self, protocol: str, connection: socket.socket) -> bytes:
-        """What we say to this connection's client."""
-        local = connection.getsockname()
-        return _seen(self.wire, protocol, connection.getpeername(), local[0], local[1])
-
-
-class _Tcp(socketserver.BaseRequestHandler):
-    server: _Server
-
-    def handle(self) -> None:
-        self.request.sendall(self.server.seen("TCP", self.request))
-        while data := self.request.recv(65536):
-            self.request.sendall(data)
-
-
-class _Http(BaseHTTPRequestHandler):
-    server: _Server
-
-    def do_GET(self) -> None:  # the name is the library's
-        body = self.server.seen("TCP", self.connection)
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_arguments: Any) -> None:
-        """Clients are told what was seen; nobody reads a log of it."""
-
-
-def _datagram_socket(address: str, port: int) -> socket.socket:
-    if ":" in address:
-        listener = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-    else:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        listener.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-    listener.bind((address, port))
-    return listener
-
-
-def _serve_datagrams(listener: socket.socket, wire: Wire) -> None:
-    """Answers from the address that was asked, which with many local addresses only the ancillary data knows."""
-    while True:
-        _data, ancillary, _flags, source = listener.recvmsg(65535, socket.CMSG_SPACE(64))
-        level, kind, info = ancillary[0]
-        if level == socket.IPPROTO_IPV6:
-            # struct in6_pktinfo: address, interface
-            local, reply = info[:16], info[:16] + bytes(4)
-        else:
-            # struct in_pktinfo: interface, address of the answer, address of the datagram
-            local, reply = info[8:12], struct.pack("=i4s4s", 0, info[8:12], bytes(4))
-        answer = _seen(wire, "UDP", source, str(ipaddress.ip_address(local)), listener.getsockname()[1])
+def _sockets(address: str, kind: str, port: int) -> list[socket.socket]:
+    """Listening sockets; one for each family, because IPv4 addresses look different on a shared one."""
+    families = [socket.AF_INET, socket.AF_INET6]
+    if address:
+        families = [families[ipaddress.ip_address(address).version == 6]]
+    found = []
+    for family in families:
         try:
-            listener.sendmsg([answer], [(level, kind, reply)], 0, source)
+            raw = socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if kind == "udp":
+                _want_local_address(raw)
+            raw.bind((address or ("::" if family == socket.AF_INET6 else "0.0.0.0"), port))
         except OSError:
-            # The client is gone or cannot be reached; the next one is served.
-            continue
+            # No IPv6 on this machine is fine, unless it was asked for.
+            if family == socket.AF_INET6 and not address:
+                continue
+            raise
+        raw.setblocking(False)
+        found.append(raw)
+    return found
+
+
+def _tcp(sniffer: Sniffer | None) -> Any:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            writer.write(await _seen(writer, "TCP", sniffer) + b"\n")
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    return answer
+
+
+def _http(sniffer: Sniffer | None) -> Any:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                body = await _seen(writer, "HTTP", sniffer)
+                close = b"connection: close" in head.lower() or b" HTTP/1.0\r\n" in head
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
+                    + (b"Connection: close\r\n\r\n" if close else b"\r\n")
+                    + body
+                )
+                await writer.drain()
+                if close:
+                    break
+        writer.close()
+
+    return answer
+
+
+async def _seen(writer: asyncio.StreamWriter, protocol: str, sniffer: Sniffer | None) -> bytes:
+    source, local = writer.get_extra_info("peername"), writer.get_extra_info("sockname")
+    mac = None
+    if sniffer is not None:
+        mac = sniffer.mac(socket.IPPROTO_TCP, source[0], source[1], 0)
+        if mac is None:
+            mac = await asyncio.to_thread(sniffer.mac, socket.IPPROTO_TCP, source[0], source[1])
+    return _json(source, mac, local, protocol)
+
+
+def _answer_datagram(raw: socket.socket, sniffer: Sniffer | None) -> None:
+    # A refused earlier answer shows up as an error here.
+    with contextlib.suppress(OSError):
+        _, ancillary, _, source = raw.recvmsg(65536, 256)
+        local = _local_address(ancillary)
+        mac = sniffer.mac(socket.IPPROTO_UDP, source[0], source[1]) if sniffer is not None else None
+        answer = _json(source, mac, (local, raw.getsockname()[1]), "UDP")
+        # From the address that was asked: the client takes no answer from another one.
+        raw.sendmsg([answer + b"\n"], ancillary, 0, source)
+
+
+def _want_local_address(raw: socket.socket) -> None:
+    if raw.family == socket.AF_INET6:
+        raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    else:
+        raw.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+
+
+def _local_address(ancillary: list[tuple[int, int, bytes]]) -> str:
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
+            # struct in_pktinfo: interface, address that answers, address of the packet.
+            return str(ipaddress.IPv4Address(struct.unpack("I4s4s", data)[2]))
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+            return str(ipaddress.IPv6Address(data[:16]))
+    return ""
+
+
+def _json(source: tuple[Any, ...], mac: str | None, local: tuple[Any, ...], protocol: str) -> bytes:
+    return json.dumps(
+        {
+            "source_ip": source[0],
+            "source_port": source[1],
+            "source_mac": mac,
+            "local_ip": local[0],
+            "local_port": local[1],
+            "protocol": protocol,
+        }
+    ).encode()
