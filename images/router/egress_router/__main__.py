@@ -2,33 +2,41 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The command `egress-router`: run (the agent), probe and observe (the two ends of an acceptance test)."""
+"""The command `egress-router`: run, probe, observe."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import signal
 import sys
 
-# Each is a module with add_arguments(parser) and main(arguments). Only the one in use is imported: a probe has neither
-# the agent's libraries to load nor the time.
-COMMANDS = {
-    "run": ("agent", "hold the router's address and redirect by the rules"),
-    "probe": ("probe", "connect as a client does and print what happened as JSON"),
-    "observe": ("observe", "be the far end and tell every client which source is seen"),
-}
+from . import __version__, config, observe, probe
 
 
 def main() -> int:
-    """Run the command that the first argument names."""
+    """Run the command line; returns the exit status."""
+    # As process 1 of a container there is no default action: a signal during the imports would be lost.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     parser = argparse.ArgumentParser(prog="egress-router", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, (module, text) in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text)
-        if name in sys.argv[1:2]:
-            importlib.import_module(f".{module}", __package__).add_arguments(command)
+    config.add_arguments(commands.add_parser("run", help="the agent of the router's pod"))
+    probe.add_arguments(commands.add_parser("probe", help="a client: connects n times, prints JSON"))
+    observe.add_arguments(commands.add_parser("observe", help="the far end: answers with the source that it saw"))
     arguments = parser.parse_args()
-    return int(importlib.import_module(f".{COMMANDS[arguments.command][0]}", __package__).main(arguments))
+    if arguments.command == "probe":
+        return probe.run(arguments)
+    if arguments.command == "observe":
+        return observe.run(arguments)
+    try:
+        settings = config.load(arguments)
+    except config.ConfigError as error:
+        parser.error(str(error))
+    # Late: the Kubernetes client takes a second to import, and the probe and the observer do not need it.
+    from .agent import run
+
+    run(settings)
+    return 0
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def _sockets(address: str, kind: str, port: int) -> list[socket.socket]:
 def _tcp(sniffer: Sniffer | None) -> Any:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            writer.write(await _seen(writer, "TCP", sniffer) + b"\n")
+            writer.write(await _seen(writer, sniffer) + b"\n")
             while data := await reader.read(65536):
                 writer.write(data)
                 await writer.drain()
@@ -107,7 +107,7 @@ def _http(sniffer: Sniffer | None) -> Any:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                body = await _seen(writer, "HTTP", sniffer)
+                body = await _seen(writer, sniffer)
                 close = b"connection: close" in head.lower() or b" HTTP/1.0\r\n" in head
                 writer.write(
                     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
@@ -122,14 +122,14 @@ def _http(sniffer: Sniffer | None) -> Any:
     return answer
 
 
-async def _seen(writer: asyncio.StreamWriter, protocol: str, sniffer: Sniffer | None) -> bytes:
+async def _seen(writer: asyncio.StreamWriter, sniffer: Sniffer | None) -> bytes:
     source, local = writer.get_extra_info("peername"), writer.get_extra_info("sockname")
     mac = None
     if sniffer is not None:
         mac = sniffer.mac(socket.IPPROTO_TCP, source[0], source[1], 0)
         if mac is None:
             mac = await asyncio.to_thread(sniffer.mac, socket.IPPROTO_TCP, source[0], source[1])
-    return _json(source, mac, local, protocol)
+    return _json(source, mac, local, "TCP")
 
 
 def _answer_datagram(raw: socket.socket, sniffer: Sniffer | None) -> None:

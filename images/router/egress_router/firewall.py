@@ -1,0 +1,136 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The kernel's nftables through libnftables: load rules, read them back, notice a change of somebody else."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import nftables
+from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_GETGEN, NFTSocket, nft_gen_msg
+
+from ansible_collections.egress.router.plugins.module_utils._model.rules import RuleSet
+
+from . import table
+from .config import Config
+from .table import Json, Listing
+
+
+class FirewallError(Exception):
+    """The kernel refused; the message is nft's own."""
+
+
+class Firewall:
+    """The agent's own table. `rules` are those that were read back from the kernel last."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._lock = threading.Lock()
+        self._nft = nftables.Nftables()
+        self._nft.set_json_output(True)
+        self._nft.set_numeric_proto_output(True)
+        self._netlink = NFTSocket()
+        self._generation = -1
+        self._skeleton = self._reference()
+        self._wanted = RuleSet()
+        self._last = Listing()
+        self.rules = RuleSet()
+
+    def adopt(self) -> bool:
+        """Take over what an earlier process of this pod left in the kernel; without it load an empty table."""
+        with self._lock:
+            listing = self._listing()
+            if listing is None or listing.skeleton != self._skeleton:
+                self._rebuild(RuleSet())
+                return False
+            self._wanted = self.rules = listing.rules()
+            # Half a rule is neither adopted nor left: the first repair removes it.
+            self._generation = -1
+            return True
+
+    def apply(self, rules: RuleSet) -> set[int]:
+        """Make `rules` the kernel's in one transaction and read them back; returns the marks of connections to cut."""
+        with self._lock:
+            renew = table.revoked(self._wanted, rules)
+            # What was read back last still holds if nobody changed anything since: listing is the slow part.
+            listing = self._last if self._current_generation() == self._generation else self._listing()
+            if listing is None or listing.skeleton != self._skeleton:
+                self._rebuild(rules)
+            else:
+                commands = table.delta(listing.contents, table.contents(rules), renew)
+                if commands:
+                    self._run(commands)
+                self._read_back(rules)
+            return renew
+
+    def repair(self) -> bool:
+        """Put back what somebody else changed since the last call. Costs one small message when nobody did."""
+        with self._lock:
+            generation = self._current_generation()
+            if generation == self._generation:
+                return False
+            listing = self._listing()
+            if listing is None or listing.skeleton != self._skeleton:
+                self._rebuild(self._wanted)
+                return True
+            commands = table.delta(listing.contents, table.contents(self._wanted), set())
+            if not commands:
+                # Somebody's own table, or a change and its undoing.
+                self._generation = generation
+                return False
+            self._run(commands)
+            self._read_back(self._wanted)
+            return True
+
+    def listing(self) -> Listing:
+        """The table as the kernel has it now; empty if it is gone."""
+        with self._lock:
+            return self._listing() or Listing()
+
+    def _rebuild(self, rules: RuleSet) -> None:
+        self._run(table.rebuild(self._config, rules))
+        self._read_back(rules)
+
+    def _reference(self) -> list[Json]:
+        """What nft lists of an untouched table: made under another name, dormant (no hook runs), and removed again."""
+        name = f"{table.NAME}_reference"
+        self._run(table.skeleton(self._config, name, "flags dormant;"))
+        listing = self._listing(name) or Listing()
+        self._run(f"delete table {table.FAMILY} {name}")
+        return listing.skeleton
+
+    def _read_back(self, wanted: RuleSet) -> None:
+        self._wanted = wanted
+        # Asked for before the listing: a change after it is noticed by the next repair.
+        self._generation = self._current_generation()
+        self._last = listing = self._listing() or Listing()
+        self.rules = listing.rules()
+        if self.rules != wanted or listing.skeleton != self._skeleton:
+            self._generation = -1
+            raise FirewallError(
+                f"{len(wanted.rules)} rules were loaded and {len(self.rules.rules)} read back: "
+                "somebody else changes the table; it is loaded again"
+            )
+
+    def _current_generation(self) -> int:
+        """The number of the kernel's last nftables transaction; packets and counters do not change it."""
+        (answer,) = self._netlink.request_get(nft_gen_msg(), NFT_MSG_GETGEN)
+        return int(answer.get_attr("NFTA_GEN_ID"))
+
+    def _listing(self, name: str = table.NAME) -> Listing | None:
+        try:
+            listed = json.loads(self._run(f"list table {table.FAMILY} {name}"))
+        except FirewallError:
+            return None
+        return table.parse(listed["nftables"])
+
+    def _run(self, commands: str) -> str:
+        """Run `commands` as one transaction; returns the output."""
+        code, output, error = self._nft.cmd(commands)
+        if code != 0:
+            text = str(error).strip() or f"nft ended with {code}"
+            raise FirewallError(text.splitlines()[0])
+        return str(output)
