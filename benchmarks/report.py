@@ -17,7 +17,7 @@ from pathlib import Path
 
 @dataclass
 class Figure:
-    """Samples of one quantity. `noise` is (max - min) / median, in percent: a ratio closer to 1 than that says nothing."""
+    """Samples of one quantity. `noise`: (max - min) / median in percent; a ratio closer to 1 than that says nothing."""
 
     name: str
     unit: str
