@@ -1,7 +1,7 @@
 # The table of contents of everything a developer or CI runs. The work is in tools/, tests/ and benchmarks/.
 # Every target installs what it needs; a second run finds it in ${EGRESS_CACHE:-~/.cache/egress.router}.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format docs sanity units-ansible-test importer unit agent-test lab lab-down image molecule bench
+.PHONY: help venv demo test lint format docs sanity units-ansible-test importer unit agent-test lab lab-down lab-test image molecule bench
 
 run := tools/run
 
@@ -47,6 +47,10 @@ lab: ## A kind cluster with an egress segment and an outside server
 
 lab-down: ## Remove the lab; its caches stay
 	tests/lab/lab down
+
+lab-test: venv lab ## The lab's own promises, and the tests of its Multus stand-in
+	$(run) pytest tests/lab
+	cd tests/lab/go/netattach && go test ./...
 
 image: lab ## The router's image, built and loaded into the lab
 	tests/lab/lab build-image
