@@ -43,7 +43,7 @@ LAB = Stage("image", "8 min cold, 5 s warm")
 BESIDE_THE_LAB = [
     Stage("lint", "20 s"),
     Stage("docs", "10 s"),
-    Stage("unit", "10 s", counts_tests=True),
+    Stage("unit", "30 s", counts_tests=True),
     Stage("agent-test", "1-3 min", counts_tests=True),
     Stage("importer", "10 s"),
     Stage("sanity", "1 min cold, 30 s warm"),
