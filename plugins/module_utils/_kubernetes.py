@@ -39,6 +39,7 @@ _PATHS = {
     "Deployment": ("/apis/apps/v1", "deployments"),
     "Event": ("/api/v1", "events"),
     "Lease": ("/apis/coordination.k8s.io/v1", "leases"),
+    "NetworkAttachmentDefinition": ("/apis/k8s.cni.cncf.io/v1", "network-attachment-definitions"),
     "Pod": ("/api/v1", "pods"),
     "Service": ("/api/v1", "services"),
 }
@@ -55,7 +56,7 @@ class EgressModule(AnsibleK8SModule):
 
     def connect(self) -> Cluster:
         """The cluster that the options name. In check mode its writes are dry runs of the server."""
-        with _translated("connect", ""):
+        with _translated("", ""):
             client = get_api_client(self)
         return Cluster(client.client, dry_run=self.check_mode)
 
@@ -96,10 +97,10 @@ class Cluster:
         """Creates an object and returns it as it is now."""
         return self._json("POST", kind, namespace, body=body, query=self._write())
 
-    def replace(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Replaces an object if it is still in the version of `body`, else Conflict."""
-        metadata = body["metadata"]
-        return self._json("PUT", kind, metadata["namespace"], metadata["name"], body=body, query=self._write())
+    def replace(self, kind: str, body: dict[str, Any], manager: str) -> dict[str, Any]:
+        """Replaces an object as `manager` if it is still in the version of `body`, else Conflict."""
+        namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+        return self._json("PUT", kind, namespace, name, body, [("fieldManager", manager), *self._write()])
 
     def apply(self, kind: str, namespace: str, name: str, fields: dict[str, Any], manager: str) -> dict[str, Any]:
         """Server-side apply as `manager`; Conflict if somebody else owns one of the fields with another value."""
@@ -211,8 +212,8 @@ def _translated(verb: str, what: str, namespace: str = "", host: str = "") -> Ge
         ) from error
     except HTTPError as error:
         reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
-        host = host or _host_of(error)
-        raise Unreachable(f"cannot reach the API server at {host} to {verb} {what}".rstrip() + f": {reason}") from error
+        purpose = f" to {verb} {what}" if verb else ""
+        raise Unreachable(f"cannot reach the API server at {host or _host_of(error)}{purpose}: {reason}") from error
 
 
 def _host_of(error: Any) -> str:
@@ -220,7 +221,7 @@ def _host_of(error: Any) -> str:
     return f"{pool.scheme}://{pool.host}:{pool.port}" if pool is not None else "the given address"
 
 
-def _api_error(error: Any, verb: str, what: str, namespace: str, host: str) -> ApiError:
+def _api_error(error: Any, verb: str, what: str, namespace: str, host: str) -> EgressError:
     try:
         status = json.loads(error.body)
     except (TypeError, ValueError):
@@ -243,4 +244,7 @@ def _api_error(error: Any, verb: str, what: str, namespace: str, host: str) -> A
         return NotFound(f"{what} does not exist")
     if error.status == 409:
         return Conflict(f"cannot {verb} {what}: {said}")
+    if error.status in (429, 503, 504):
+        # Busy, starting or behind a proxy that cannot reach it: whoever waits asks again.
+        return Unreachable(f"cannot {verb} {what}: {said}")
     return ApiError(f"cannot {verb} {what}: {said}")

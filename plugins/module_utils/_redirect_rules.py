@@ -269,7 +269,7 @@ class _Change:
         data.pop(names.RULES_KEY, None)
         if text is not None:
             data[names.RULES_KEY] = text
-        return self.cluster.replace("ConfigMap", {**config_map, "data": data})
+        return self.cluster.replace("ConfigMap", {**config_map, "data": data}, names.FIELD_MANAGER_RULES)
 
     def _after_conflict(self, after: RuleSet, attempt: int, error: Conflict) -> dict[str, Any] | None:
         """The ConfigMap as it is now, to start over with it; raises where starting over would hide the conflict."""

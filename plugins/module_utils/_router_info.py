@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ._concurrent import wait_until
-from ._errors import Forbidden, NotReady
+from ._errors import EgressError, Forbidden, NotReady
 from ._kubernetes import Cluster
 from ._model.status import CONFLICT, FAILED, Status
 from ._pods import GRACE_SECONDS, going, pod_problem, waits_for_sandbox
@@ -48,8 +49,10 @@ class Facts:
 
     @property
     def serving(self) -> bool:
-        """Whether a living pod says that it serves."""
-        return self.status.serving and self.holder is not None and not lease_is_over(self.lease or {})
+        """Whether a living pod says that it serves. A pod that crashed may have said so just before."""
+        holder = self.holder
+        alive = holder is not None and not pod_problem(holder) and not lease_is_over(self.lease or {})
+        return alive and self.status.serving
 
     @property
     def rolled_out(self) -> bool:
@@ -206,6 +209,20 @@ def _add_events(cluster: Cluster, router: Facts) -> None:
                 router.events += cluster.find("Event", router.namespace, fields=fields)
             except Forbidden:
                 return
+    for event in router.events:
+        # The macvlan plugin does not say which interface it misses.
+        if "Link not found" in event.get("message", ""):
+            event["message"] += f": the node has no interface {_master(cluster, router)}"
+
+
+def _master(cluster: Cluster, router: Facts) -> str:
+    """The interface of the nodes that the router's network asks for, for a message."""
+    try:
+        network = cluster.get("NetworkAttachmentDefinition", router.namespace, router.name)
+        plugins = json.loads(network["spec"]["config"])["plugins"]
+        return f"{plugins[0]['master']}, which is the router's master"
+    except (EgressError, ValueError, LookupError, TypeError):
+        return "such as the router's master names"
 
 
 def _containers(pod: dict[str, Any]) -> list[dict[str, Any]]:

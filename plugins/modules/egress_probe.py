@@ -14,7 +14,7 @@ author:
 description:
   - Runs C(egress-router probe) in a pod of its own, returns its results and deletes the pod, whatever happens.
   - The pod has no privilege, no token and no writable file system. It passes the restricted Pod Security Standard.
-  - A far end that runs C(egress-router observe) says which source address and port it saw, and on the same segment the MAC
+  - A far end that runs C(egress-router observe) says which source address and port it saw, on the same segment the MAC
     address.
 options:
   namespace:

@@ -44,10 +44,10 @@ class Fields:
         self.problems.add(self.at(key), message)
 
     def raw(self, key: str) -> Any:
-        """The value as it is; None if it is absent or empty text (a survey's field left blank)."""
+        """The value, a text without blanks around it; None if it is absent or empty (a survey's field left blank)."""
         self._known.append(key)
         value = self._data.get(key)
-        return None if isinstance(value, str) and not value.strip() else value
+        return (value.strip() or None) if isinstance(value, str) else value
 
     def required(self, key: str) -> bool:
         """Whether `key` has a value; a problem if not."""
@@ -64,7 +64,7 @@ class Fields:
         if isinstance(value, (Mapping, bool)) or _is_list(value):
             self.problem(key, f"{described(value)} stands where a text belongs: put a text in quotes")
             return default
-        return str(value).strip()
+        return str(value)
 
     def choice(self, key: str, choices: Sequence[str], default: str) -> str:
         """One of `choices`."""
@@ -142,7 +142,7 @@ class Fields:
 
 def whole_number(value: object) -> int | None:
     """The number that `value` is or spells; None for anything else. YAML's yes and no are not numbers."""
-    if isinstance(value, (bool, float)) or not re.fullmatch(r"[0-9]{1,9}", str(value).strip()):
+    if isinstance(value, (bool, float)) or not re.fullmatch(r"[0-9]{1,9}", str(value)):
         return None
     return int(str(value))
 

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from .fields import Fields, whole_number
 from .names import AGENT_PORT, CONFIG_MAP_LIMIT
@@ -78,27 +78,22 @@ def check_size(rules: RuleSet, problems: Problems) -> None:
 
 
 def _read_rule(fields: Fields) -> Rule | None:
-    complete = all([fields.required("port"), fields.required("destination_ip")])
-    values: dict[str, Any] = {
-        "port": fields.raw("port"),
-        "protocol": fields.text("protocol", "TCP"),
-        "destination_ip": fields.text("destination_ip"),
-        "target_port": fields.raw("target_port"),
-        "name": fields.text("name"),
-    }
+    key = read_port(fields)
+    destination_ip = fields.text("destination_ip") if fields.required("destination_ip") else ""
+    target_port, name = fields.raw("target_port"), fields.text("name")
     fields.finish()
-    if not complete:
+    if not destination_ip:
         return None
+    # What is wrong with the port has been told; the rest is looked at all the same.
+    port, protocol = key or (1, "TCP")
     try:
-        rule = make_rule(**values)
+        rule = make_rule(port, protocol, destination_ip, target_port, name)
     except RulesError as error:
         for message in error.problems:
-            fields.problems.add(fields.path, message)
+            field, _space, rest = message.partition(" ")
+            fields.problem(field, rest)
         return None
-    if rule.port == AGENT_PORT and rule.protocol == "TCP":
-        fields.problem("port", f"{AGENT_PORT}/TCP is the router's own port for probes and metrics: choose another")
-        return None
-    return rule
+    return rule if key else None
 
 
 def _read_fallback(fields: Fields) -> str:

@@ -1,0 +1,380 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module redirect_rules: twelve states, many routers, and faults."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from ansible_collections.egress.router.plugins.module_utils import _redirect_rules
+from ansible_collections.egress.router.plugins.module_utils._model import names
+from ansible_collections.egress.router.plugins.module_utils._model.status import CONFLICT
+from ansible_collections.egress.router.tests.unit.plugins.fake_api_server import FakeCluster, add_router
+
+from .conftest import Run
+
+DB = {"port": 5432, "destination_ip": "203.0.113.10"}
+WEB = {"port": 8080, "destination_ip": "203.0.113.11", "target_port": 80}
+DNS = {"port": 53, "protocol": "UDP", "destination_ip": "203.0.113.12"}
+DB_LINE, WEB_LINE, DNS_LINE = "5432 TCP 203.0.113.10", "8080 TCP 203.0.113.11 80", "53 UDP 203.0.113.12"
+
+
+@pytest.fixture(autouse=True)
+def _short_rollback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_redirect_rules, "ROLLBACK_SECONDS", 0.2)
+
+
+def router(*rules: dict[str, Any], name: str = "billing-db", **more: Any) -> dict[str, Any]:
+    return {"name": name, "namespace": "payments", "redirect_rules": list(rules), **more}
+
+
+def text(cluster: FakeCluster, name: str = "billing-db") -> str:
+    item = cluster.objects[("configmaps", "payments", f"{name}-rules")]
+    return (item.get("data") or {}).get("rules", "")
+
+
+def lines(cluster: FakeCluster, name: str = "billing-db") -> list[str]:
+    return [line for line in text(cluster, name).splitlines() if not line.startswith("#")]
+
+
+def ports(cluster: FakeCluster, name: str = "billing-db") -> set[str]:
+    return {port["name"] for port in cluster.objects[("services", "payments", name)]["spec"]["ports"]}
+
+
+# The twelve states: create, modify and delete; in check mode and for real; each twice.
+STATES: dict[str, Any] = {
+    "create": ("", {"routers": [router(DB)]}, [DB_LINE], {"tcp-5432"}),
+    "modify": (f"{DB_LINE}\n", {"routers": [router(WEB)]}, [WEB_LINE], {"tcp-8080"}),
+    "delete": (f"{DB_LINE}\n", {"routers": [router(DB)], "state": "deleted"}, [], set()),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("check", [True, False], ids=["check", "real"])
+def test_twelve_states(cluster: FakeCluster, run: Run, state: str, check: bool) -> None:
+    before, options, after, after_ports = STATES[state]
+    add_router(cluster, "payments", "billing-db", before)
+    start_lines, start_ports = lines(cluster), ports(cluster)
+
+    first = run("redirect_rules", check=check, **options)
+    assert first["changed"] is True
+    assert first["routers"][0]["before"] == start_lines
+    assert first["routers"][0]["after"] == after
+    assert first["diff"][0]["before"].splitlines() == start_lines
+    assert first["diff"][0]["after"].splitlines() == after
+    if check:
+        assert (lines(cluster), ports(cluster)) == (start_lines, start_ports)
+        assert cluster.writes and all(write.startswith("dry run") for write in cluster.writes)
+    else:
+        assert (lines(cluster), ports(cluster)) == (after, {names.AGENT_PORT_NAME, *after_ports})
+
+    cluster.writes.clear()
+    second = run("redirect_rules", check=check, **options)
+    # Check mode predicts the same again; a real run has nothing left to do, and writes nothing.
+    assert second["changed"] is check
+    assert not [write for write in cluster.writes if not write.startswith("dry run")]
+    assert check or not cluster.writes
+
+
+def test_merged_adds_and_replaces_and_keeps_the_rest(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n{DNS_LINE}\nfallback 203.0.113.99\n")
+    result = run("redirect_rules", state="merged", routers=[router({**DB, "destination_ip": "203.0.113.13"}, WEB)])
+    assert result["changed"]
+    assert lines(cluster) == [DNS_LINE, "5432 TCP 203.0.113.13", WEB_LINE, "fallback 203.0.113.99"]
+    assert ports(cluster) == {"metrics", "udp-53", "tcp-5432", "tcp-8080"}
+
+
+def test_deleted_needs_no_destination_and_leaves_the_rest(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n{DNS_LINE}\n53 TCP 203.0.113.12\n")
+    run("redirect_rules", state="deleted", routers=[router({"port": 53, "protocol": "udp"})])
+    assert lines(cluster) == ["53 TCP 203.0.113.12", DB_LINE]
+
+
+def test_deleted_without_rules_deletes_all_but_an_empty_list_nothing(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\nfallback 203.0.113.99\n")
+    assert not run("redirect_rules", state="deleted", routers=[router()])["changed"]
+    assert run("redirect_rules", state="deleted", routers=[{"name": "billing-db", "namespace": "payments"}])["changed"]
+    assert lines(cluster) == []
+
+
+def test_deleted_takes_only_the_fallback_that_is_named(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\nfallback 203.0.113.99\n")
+    assert not run("redirect_rules", state="deleted", routers=[router(fallback_ip="203.0.113.98")])["changed"]
+    assert run("redirect_rules", state="deleted", routers=[router(fallback_ip="203.0.113.99")])["changed"]
+    assert lines(cluster) == [DB_LINE]
+
+
+def test_deleting_from_a_router_that_is_not_there_changes_nothing(run: Run) -> None:
+    result = run("redirect_rules", state="deleted", routers=[router(DB)])
+    assert not result["changed"] and not result.get("failed")
+
+
+def test_many_routers_at_once(cluster: FakeCluster, run: Run) -> None:
+    for number in range(20):
+        add_router(cluster, "payments", f"r{number}")
+    result = run("redirect_rules", routers=[router(DB, name=f"r{number}") for number in range(20)])
+    assert [item["name"] for item in result["routers"]] == [f"r{number}" for number in range(20)]
+    assert all(item["changed"] and item["seconds"] >= 0 for item in result["routers"])
+    assert all(lines(cluster, f"r{number}") == [DB_LINE] for number in range(20))
+    # One list for each kind, however many routers.
+    lists = [request for request in cluster.requests if "labelSelector" in request]
+    assert len(lists) == 2, lists
+
+
+def test_a_port_goes_before_its_rule_and_comes_after_it(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n{DNS_LINE}\n")
+    seen: list[set[str]] = []
+    cluster.watchers.append(lambda plural, item: seen.append(ports(cluster)) if plural == "configmaps" else None)
+    run("redirect_rules", routers=[router(DB, WEB)])
+    assert seen == [{"metrics", "tcp-5432"}]
+    assert ports(cluster) == {"metrics", "tcp-5432", "tcp-8080"}
+
+
+def test_a_headless_service_gets_no_ports(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", headless=True)
+    run("redirect_rules", routers=[router(DB)])
+    assert lines(cluster) == [DB_LINE]
+    assert ports(cluster) == {"metrics"}
+
+
+def test_lost_service_ports_come_back(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
+    service = cluster.objects[("services", "payments", "billing-db")]
+    service["spec"]["ports"] = service["spec"]["ports"][:1]
+    service["metadata"]["managedFields"] = service["metadata"]["managedFields"][:1]
+    result = run("redirect_rules", routers=[router(DB)])
+    assert result["diff"][0]["after"].splitlines() == [DB_LINE, "service port 5432/TCP"]
+    assert ports(cluster) == {"metrics", "tcp-5432"}
+
+
+def test_a_service_port_of_somebody_else_is_not_taken(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db")
+    service = cluster.objects[("services", "payments", "billing-db")]
+    service["spec"]["ports"].append({"name": "mine", "port": 5432, "protocol": "TCP"})
+    service["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:ports"]['k:{"port":5432,"protocol":"TCP"}'] = {}
+    result = run("redirect_rules", routers=[router(DB)])
+    assert result["failed"]
+    assert "its rules are live, but its Service's ports could not follow them" in result["msg"]
+    assert lines(cluster) == [DB_LINE]
+
+
+def test_check_mode_predicts_for_a_router_that_is_not_deployed_yet(cluster: FakeCluster, run: Run) -> None:
+    result = run("redirect_rules", check=True, routers=[router(DB)])
+    assert result["changed"] and result["routers"][0]["after"] == [DB_LINE]
+    assert cluster.writes == []
+
+
+def test_a_router_that_is_not_deployed(run: Run) -> None:
+    result = run("redirect_rules", routers=[router(DB)])
+    assert result["failed"]
+    assert result["msg"] == (
+        "router payments/billing-db: ConfigMap payments/billing-db-rules does not exist: deploy the router first"
+    )
+
+
+def test_every_problem_of_the_options_at_once(cluster: FakeCluster, run: Run) -> None:
+    result = run(
+        "redirect_rules",
+        routers=[
+            router({"port": 70000, "destination_ip": "db.example.com"}, {"port": 1}),
+            router(DB, DB, name="other"),
+            router(name="other"),
+        ],
+    )
+    assert result["msg"].splitlines() == [
+        "router payments/billing-db, redirect_rules[0].port: '70000' is not a whole number from 1 to 65535",
+        "router payments/billing-db, redirect_rules[0].destination_ip: 'db.example.com' is not an IP address "
+        "(host names and networks cannot be redirected to)",
+        "router payments/billing-db, redirect_rules[1].destination_ip: is missing: set it",
+        "router payments/other, redirect_rules: port 5432/TCP is redirected twice, to 203.0.113.10 and to "
+        "203.0.113.10: keep one of the two rules",
+        "router payments/other: is in the list twice: put its rules into one item",
+    ]
+    assert cluster.requests == []
+
+
+def test_rules_that_do_not_fit_into_a_config_map(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db")
+    many = [{"port": port, "destination_ip": "203.0.113.10", "name": "n" * 60} for port in range(1, 12000)]
+    result = run("redirect_rules", routers=[router(*many)])
+    assert re.fullmatch(
+        r"router payments/billing-db, redirect_rules: 11999 rules need \d+ bytes and a ConfigMap holds 1048576: "
+        r"spread them over several routers",
+        result["msg"],
+    )
+    assert cluster.writes == []
+
+
+def test_a_refusal_brings_the_previous_rules_back(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n", mood="the map is full")
+    before = text(cluster)
+    result = run("redirect_rules", routers=[router(WEB)])
+    assert result["failed"]
+    assert result["msg"] == (
+        "router payments/billing-db: its agent refused the rules: the map is full. "
+        "The previous rules are back in ConfigMap payments/billing-db-rules and live"
+    )
+    assert result["changed"] is False
+    assert text(cluster) == before
+    assert ports(cluster) == {"metrics", "tcp-5432"}
+
+
+def test_silence_brings_the_previous_rules_back(cluster: FakeCluster, run: Run) -> None:
+    agent = add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n", mood="silent")
+    result = run("redirect_rules", routers=[router(WEB)], wait_timeout=1)
+    assert "its agent did not confirm the rules within 1 s: pod billing-db-abc still serves the 1" in result["msg"]
+    assert lines(cluster) == [DB_LINE] and ports(cluster) == {"metrics", "tcp-5432"}
+
+    agent.report(state=CONFLICT, error="198.51.100.50 is in use by 02:42:00:00:00:01")
+    result = run("redirect_rules", routers=[router(WEB)], wait_timeout=1)
+    assert "pod billing-db-abc cannot serve: 198.51.100.50 is in use by 02:42:00:00:00:01" in result["msg"]
+
+
+def test_a_config_map_without_rules_is_so_again_after_a_refusal(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", mood="the map is full")
+    assert run("redirect_rules", routers=[router(WEB)])["failed"]
+    assert names.RULES_KEY not in (cluster.objects[("configmaps", "payments", "billing-db-rules")].get("data") or {})
+
+
+def test_the_previous_rules_do_not_overwrite_those_of_somebody_else(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n", mood="silent")
+
+    def edit(plural: str, item: dict[str, Any]) -> None:
+        if plural == "configmaps":
+            cluster.add("configmaps", "payments", "billing-db-rules", data={"rules": f"{DNS_LINE}\n"})
+
+    cluster.watchers.append(edit)
+    result = run("redirect_rules", routers=[router(WEB)], wait_timeout=0)
+    assert "The previous rules were not brought back: somebody else has changed ConfigMap" in result["msg"]
+    assert lines(cluster) == [DNS_LINE]
+
+
+def test_old_words_of_a_dead_agent_are_no_confirmation(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
+    cluster.objects[("leases", "payments", "billing-db")]["spec"]["renewTime"] = "2026-01-01T00:00:00.000000Z"
+    result = run("redirect_rules", routers=[router(DB)], wait_timeout=0)
+    assert "pod billing-db-abc has not renewed its lease" in result["msg"]
+
+
+def test_unchanged_rules_that_the_agent_refused(cluster: FakeCluster, run: Run) -> None:
+    agent = add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
+    agent.live = _redirect_rules.RuleSet()
+    version = cluster.objects[("configmaps", "payments", "billing-db-rules")]["metadata"]["resourceVersion"]
+    agent.report(rules_version=version, rules_error="no address of that family")
+    result = run("redirect_rules", routers=[router(DB)])
+    assert result["msg"] == (
+        "router payments/billing-db: its agent refused the rules: no address of that family. "
+        "The rules were in ConfigMap payments/billing-db-rules before and stay there"
+    )
+    assert cluster.writes == []
+
+
+def test_without_waiting_nobody_is_asked(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", mood="silent")
+    result = run("redirect_rules", wait=False, routers=[router(DB)])
+    assert result["changed"] and result["routers"][0]["seconds"] is None
+    assert not [request for request in cluster.requests if "leases" in request]
+
+
+def _edited_once(cluster: FakeCluster, rules: str) -> None:
+    """Somebody else writes the rules just before the module does."""
+    edits = [rules]
+
+    def fault(method: str, path: str) -> None:
+        if method == "PUT" and edits:
+            old = cluster.objects[("configmaps", "payments", "billing-db-rules")]
+            cluster.add(
+                "configmaps", "payments", "billing-db-rules",
+                metadata={"labels": old["metadata"]["labels"]}, data={"rules": edits.pop()},
+            )  # fmt: skip
+
+    cluster.fault = fault
+
+
+def test_replaced_is_told_of_the_conflict(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
+    _edited_once(cluster, f"{DNS_LINE}\n")
+    result = run("redirect_rules", routers=[router(WEB)])
+    assert "changed by somebody else between read and write, nothing was written: run again" in result["msg"]
+    assert lines(cluster) == [DNS_LINE]
+    assert ports(cluster) == {"metrics", "tcp-5432"}
+
+
+def test_replaced_by_two_runs_with_the_same_rules_is_no_conflict(cluster: FakeCluster, run: Run) -> None:
+    agent = add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
+    _edited_once(cluster, f"{WEB_LINE}\n")
+    agent.live = _redirect_rules.parse(WEB_LINE)
+    agent.report()
+    result = run("redirect_rules", routers=[router(WEB)])
+    assert not result.get("failed") and lines(cluster) == [WEB_LINE]
+
+
+@pytest.mark.parametrize(("state", "rules", "after"), [
+    ("merged", [WEB], [DNS_LINE, WEB_LINE]),
+    ("deleted", [DB], [DNS_LINE]),
+])  # fmt: skip
+def test_merged_and_deleted_start_over_after_a_conflict(
+    cluster: FakeCluster, run: Run, state: str, rules: list[dict[str, Any]], after: list[str]
+) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
+    _edited_once(cluster, f"{DNS_LINE}\n" if state == "merged" else f"{DNS_LINE}\n{DB_LINE}\n")
+    result = run("redirect_rules", state=state, routers=[router(*rules)])
+    assert not result.get("failed"), result["msg"]
+    assert lines(cluster) == after
+
+
+def test_rules_that_were_broken_by_hand(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
+    cluster.objects[("configmaps", "payments", "billing-db-rules")]["data"]["rules"] = "5432 TCPP 203.0.113.10\n"
+    for state in ("merged", "deleted"):
+        result = run("redirect_rules", state=state, routers=[router(WEB)])
+        assert f"its present rules cannot be read, so nothing can be {state}: line 1" in result["msg"]
+    result = run("redirect_rules", routers=[router(WEB)])
+    assert result["routers"][0]["before"] == ["5432 TCPP 203.0.113.10"]
+    assert lines(cluster) == [WEB_LINE]
+
+
+def test_a_partial_failure_says_how_far_the_others_came(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "a")
+    add_router(cluster, "payments", "b", f"{DB_LINE}\n")
+    result = run("redirect_rules", routers=[router(DB, name="a"), router(DB, name="b"), router(DB, name="c")])
+    assert result["msg"].splitlines() == [
+        "router payments/c: ConfigMap payments/c-rules does not exist: deploy the router first",
+        "changed and live: payments/a",
+        "unchanged: payments/b",
+    ]
+    assert result["changed"] is True
+
+
+def test_missing_rights(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db")
+    said = 'configmaps "x" is forbidden: User "ann" cannot update resource "configmaps" in API group "" in the ...'
+    cluster.fault = lambda method, path: (403, said) if method == "PUT" else None
+    result = run("redirect_rules", routers=[router(DB)])
+    assert result["msg"] == (
+        "router payments/billing-db: ann may not update configmaps in namespace payments: "
+        "grant it with a Role and a RoleBinding"
+    )
+
+
+def test_wrong_credentials(cluster: FakeCluster, run: Run) -> None:
+    cluster.fault = lambda method, path: (401, "Unauthorized") if "configmaps" in path else None
+    assert (
+        "does not accept the credentials to list ConfigMaps of namespace payments"
+        in (run("redirect_rules", routers=[router(DB)])["msg"])
+    )
+
+
+def test_an_api_server_that_is_not_there(run: Run) -> None:
+    result = run("redirect_rules", host="http://127.0.0.1:1", routers=[router(DB)])
+    assert result["msg"].startswith("cannot reach the API server at http://127.0.0.1:1: ")
+
+
+def test_the_same_rules_with_other_names_are_a_change_that_is_live_at_once(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
+    result = run("redirect_rules", routers=[router({**DB, "name": "ledger"})])
+    assert result["changed"] and lines(cluster) == [f"{DB_LINE} name=ledger"]

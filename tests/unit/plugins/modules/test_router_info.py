@@ -1,0 +1,206 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module router_info: what it reports, what it waits for, and the reasons it gives."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ansible_collections.egress.router.plugins.module_utils import _router_info
+from ansible_collections.egress.router.plugins.module_utils._model.status import CONFLICT, STARTING
+from ansible_collections.egress.router.tests.unit.plugins.fake_api_server import FakeAgent, FakeCluster, add_router
+
+from .conftest import Run
+
+DB = {"name": "billing-db", "namespace": "payments"}
+
+
+@pytest.fixture
+def agent(cluster: FakeCluster) -> FakeAgent:
+    return add_router(cluster, "payments", "billing-db", "5432 TCP 203.0.113.10\n")
+
+
+@pytest.fixture(autouse=True)
+def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_router_info, "GRACE_SECONDS", 0.3)
+
+
+def pod(cluster: FakeCluster) -> dict[str, Any]:
+    return cluster.objects[("pods", "payments", "billing-db-abc")]
+
+
+def deployment(cluster: FakeCluster) -> dict[str, Any]:
+    return cluster.objects[("deployments", "payments", "billing-db")]
+
+
+def test_a_serving_router(run: Run, agent: FakeAgent) -> None:
+    result = run("router_info", routers=[DB])
+    assert result["changed"] is False
+    router = result["routers"][0]
+    assert router.pop("rules_hash") == agent.live.hash()
+    assert router.pop("rules_version").isdigit()
+    assert router == {
+        **DB, "serving": True, "state": "serving", "reason": "", "rolled_out": True, "node": "worker-1",
+        "pod": "billing-db-abc", "pod_ips": ["10.244.1.17"], "restarts": 0, "addresses": ["198.51.100.50/24"],
+        "mac": "02:e6:c6:33:64:32", "rules_count": 1, "rules_error": "", "applied_at": "", "error": "",
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("agent")
+def test_which_routers(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "shop", "partner-api")
+    cluster.add("leases", "shop", "of-somebody-else", metadata={"labels": {}})
+    names = [item["name"] for item in run("router_info")["routers"]]
+    assert names == ["billing-db", "partner-api"]
+    assert [item["name"] for item in run("router_info", namespaces=["shop"])["routers"]] == ["partner-api"]
+    assert run("router_info", namespaces=["elsewhere"])["routers"] == []
+    # Named ones come in the order given, and one that is not there is told.
+    partner = {"name": "partner-api", "namespace": "shop"}
+    named = run("router_info", routers=[partner, DB, {**DB, "name": "x"}])["routers"]
+    assert [(item["name"], item["serving"]) for item in named] == [
+        ("partner-api", True), ("billing-db", True), ("x", False),
+    ]  # fmt: skip
+    assert named[2]["reason"] == "it has no Deployment: deploy it first"
+
+
+def test_waits_until_the_router_serves(cluster: FakeCluster, run: Run, agent: FakeAgent) -> None:
+    agent.report(state=STARTING)
+    asked = []
+
+    def serve_at_the_third_look(method: str, path: str) -> None:
+        if path.endswith("leases"):
+            asked.append(path)
+            if len(asked) == 3:
+                agent.report()
+
+    cluster.fault = serve_at_the_third_look
+    result = run("router_info", routers=[DB], wait=True, wait_timeout=10)
+    assert result["routers"][0]["serving"] and len(asked) == 3
+
+
+def test_waits_for_the_newest_form(cluster: FakeCluster, run: Run, agent: FakeAgent) -> None:
+    deployment(cluster)["metadata"]["generation"] = 2
+    result = run("router_info", routers=[DB], wait=True, wait_timeout=0)
+    assert result["msg"] == "router payments/billing-db does not serve: its Deployment is being rolled out"
+    deployment(cluster)["status"]["observedGeneration"] = 2
+    # An old pod is left.
+    deployment(cluster)["status"]["replicas"] = 2
+    assert run("router_info", routers=[DB], wait=True, wait_timeout=0)["failed"]
+    deployment(cluster)["status"]["replicas"] = 1
+    # The old pod still has the lease while it goes.
+    pod(cluster)["metadata"]["deletionTimestamp"] = "2026-11-23T00:00:00Z"
+    result = run("router_info", routers=[DB], wait=True, wait_timeout=0)
+    assert result["msg"].endswith("none of its pods has taken the lease yet")
+
+
+@pytest.mark.usefixtures("agent")
+def test_check_mode_waits_for_nothing(cluster: FakeCluster, run: Run) -> None:
+    deployment(cluster)["metadata"]["generation"] = 2
+    assert not run("router_info", check=True, routers=[DB], wait=True, wait_timeout=60).get("failed")
+
+
+def test_a_lease_that_nobody_renews(cluster: FakeCluster, run: Run, agent: FakeAgent) -> None:
+    cluster.objects[("leases", "payments", "billing-db")]["spec"]["renewTime"] = "2026-01-01T00:00:00.000000Z"
+    router = run("router_info", routers=[DB])["routers"][0]
+    assert not router["serving"] and "has not renewed its lease" in router["reason"]
+    assert agent.live.rules
+
+
+def waiting(reason: str, message: str = "", last: Any = None) -> dict[str, Any]:
+    status = {"image": "img:1", "state": {"waiting": {"reason": reason, "message": message}}}
+    return {"phase": "Pending", "containerStatuses": [{**status, "lastState": {"terminated": last} if last else {}}]}
+
+
+@pytest.mark.parametrize(("status", "reason"), [
+    (waiting("ErrImagePull", "no such host"), "pod billing-db-abc: ErrImagePull: no such host"),
+    (waiting("ImagePullBackOff", "Back-off pulling"), "pod billing-db-abc: ImagePullBackOff: Back-off pulling"),
+    (waiting("InvalidImageName"), "pod billing-db-abc: InvalidImageName: img:1"),
+    (waiting("CreateContainerError", "no command"), "pod billing-db-abc: CreateContainerError: no command"),
+    (
+        waiting("CrashLoopBackOff", "back-off 10s", {"exitCode": 2, "reason": "Error", "message": "net1 is missing\n"}),
+        "pod billing-db-abc crashes again and again: exit code 2, net1 is missing",
+    ),
+    (
+        {"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "reason": "Unschedulable", "message": "0/3 nodes are available"}]},
+        "pod billing-db-abc cannot be scheduled: 0/3 nodes are available",
+    ),
+])  # fmt: skip
+def test_the_pods_own_reason_is_told_early(
+    cluster: FakeCluster, run: Run, agent: FakeAgent, status: dict[str, Any], reason: str
+) -> None:
+    # It may have served just before.
+    assert agent.live.rules
+    pod(cluster)["status"] = status
+    result = run("router_info", routers=[DB], wait=True, wait_timeout=60)
+    assert result["msg"] == f"router payments/billing-db does not serve: {reason}"
+
+
+@pytest.mark.usefixtures("agent")
+def test_the_reason_of_a_pod_without_sandbox_comes_from_its_events(cluster: FakeCluster, run: Run) -> None:
+    pod(cluster)["status"] = waiting("ContainerCreating")
+    cluster.objects[("leases", "payments", "billing-db")]["spec"] = {}
+    message = 'plugin type="macvlan" failed (add): Link not found'
+    cluster.add(
+        "events", "payments", "e1", type="Warning", reason="FailedCreatePodSandBox", message=message,
+        involvedObject={"name": "billing-db-abc"},
+    )  # fmt: skip
+    result = run("router_info", routers=[DB], wait=True, wait_timeout=60)
+    said = f"pod billing-db-abc cannot be set up on node worker-1: {message}: the node has no interface"
+    assert result["msg"].endswith(f"{said} such as the router's master names")
+    config = json.dumps({"plugins": [{"type": "macvlan", "master": "eth99"}]})
+    cluster.add("network-attachment-definitions", "payments", "billing-db", spec={"config": config})
+    cluster.objects[("events", "payments", "e1")]["message"] = message
+    result = run("router_info", routers=[DB], wait=True, wait_timeout=0)
+    assert result["msg"].endswith(f"{said} eth99, which is the router's master")
+    # Whoever may not read events gets the rest.
+    cluster.fault = lambda method, path: (403, "events is forbidden") if "events" in path else None
+    result = run("router_info", routers=[DB], wait=True, wait_timeout=0)
+    assert result["msg"].endswith("none of its pods has taken the lease yet")
+
+
+@pytest.mark.usefixtures("agent")
+def test_a_pod_that_may_not_be_made(cluster: FakeCluster, run: Run) -> None:
+    deployment(cluster)["status"] = {"conditions": [
+        {"type": "ReplicaFailure", "status": "True", "message": 'pods "x" is forbidden: exceeded quota'}]}  # fmt: skip
+    result = run("router_info", routers=[DB], wait=True, wait_timeout=60)
+    assert result["msg"].endswith('its pod may not be made: pods "x" is forbidden: exceeded quota')
+
+
+def test_an_address_that_somebody_has(cluster: FakeCluster, run: Run, agent: FakeAgent) -> None:
+    agent.report(state=CONFLICT, error="198.51.100.50 is in use by 02:42:00:00:00:01", addresses="")
+    result = run("router_info", routers=[DB], wait=True, wait_timeout=60)
+    assert result["msg"].endswith("pod billing-db-abc on node worker-1: 198.51.100.50 is in use by 02:42:00:00:00:01")
+    # The words of a pod that is gone say nothing of the next one.
+    cluster.objects.pop(("pods", "payments", "billing-db-abc"))
+    result = run("router_info", routers=[DB], wait=True, wait_timeout=0)
+    assert result["msg"].endswith("none of its pods has taken the lease yet")
+
+
+@pytest.mark.usefixtures("agent")
+def test_a_hopeless_router_does_not_hide_one_that_still_starts(cluster: FakeCluster, run: Run) -> None:
+    slow = add_router(cluster, "payments", "slow")
+    slow.report(state=STARTING)
+    pod(cluster)["status"] = waiting("ErrImagePull", "no such host")
+    looks = []
+
+    def serve_later(method: str, path: str) -> None:
+        looks.append(path)
+        if len(looks) > 12:
+            slow.report()
+
+    cluster.fault = serve_later
+    result = run("router_info", routers=[DB, {**DB, "name": "slow"}], wait=True, wait_timeout=30)
+    assert result["msg"] == "router payments/billing-db does not serve: pod billing-db-abc: ErrImagePull: no such host"
+
+
+def test_an_api_server_that_is_away_for_a_moment(cluster: FakeCluster, run: Run, agent: FakeAgent) -> None:
+    agent.report(state=STARTING)
+    answers: list[tuple[int, str] | None] = [None, None, None, (503, "apiserver is shutting down")]
+    cluster.fault = lambda method, path: answers.pop() if answers and "namespaces" in path else None
+    result = run("router_info", routers=[DB], wait=True, wait_timeout=1)
+    assert result["msg"] == "router payments/billing-db does not serve: pod billing-db-abc is starting"
