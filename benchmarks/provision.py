@@ -24,7 +24,7 @@ def main() -> None:
     first = {name: Figure(f"{name}: {ROUTERS} routers from nothing", "s") for name in SAMPLES}
     again = {name: Figure(f"{name}: the same again", "s") for name in SAMPLES}
     for name, count in SAMPLES.items():
-        for _ in range(count):
+        for _sample in range(count):
             with namespace():
                 first[name].samples.append(playbook(str(HERE / "playbooks" / name), wanted))
                 again[name].samples.append(playbook(str(HERE / "playbooks" / name), wanted))
