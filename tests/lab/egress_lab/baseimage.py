@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from . import packages
-from .engine import Engine, registry_answers
+from .engine import Engine, pull
 from .settings import BASE_IMAGE
 from .shell import LabError, output, run, step
 
@@ -23,8 +23,8 @@ CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 def ensure(engine: Engine) -> None:
     if engine.exists("image", BASE_IMAGE):
         return
-    with step(f"asking the registry for {BASE_IMAGE}", "at most a minute"):
-        if registry_answers(engine, BASE_IMAGE):
+    with step(f"asking the registry for {BASE_IMAGE}", "seconds"):
+        if pull(engine, BASE_IMAGE):
             return
     packages.ensure({"debootstrap": "debootstrap"})
     with step(f"no registry answers: making {BASE_IMAGE} with debootstrap", "40 seconds"), \

@@ -101,7 +101,7 @@ COMMANDS = {
     "env": (env, "print shell variables: eval \"$(tests/lab/lab env)\""),
     "base-image": (base_image, "provide debian:bookworm-slim to builds"),
     "build-image": (build_image, "build the router's image if its inputs changed, and put it to use"),
-    "load-image": (load_image, "load an archive or an image of the engine into the nodes"),
+    "load-image": (load_image, "load an archive or an image of the engine into the workers"),
     "outside-start": (outside_start, "start or replace the outside server"),
 }
 LOCKED = ("up", "down", "base-image", "build-image", "load-image", "outside-start")

@@ -8,7 +8,7 @@ import time
 
 from . import gobuild
 from .engine import Engine
-from .settings import BIN, CLUSTER, CONTROL_PLANE, HERE, KUBECONFIG, NETWORK, NODES
+from .settings import BIN, CLUSTER, CONTROL_PLANE, HERE, KUBECONFIG, NETWORK, NODES, WORKERS
 from .shell import LabError, run, step
 
 CONFIGURATION = HERE / "kind.yaml"
@@ -68,6 +68,11 @@ def remove(engine: Engine) -> None:
     """Nodes, their volumes, the engine's network. Nothing there is fine; a kill in between is too."""
     for node in nodes_of(engine):
         engine.run("rm", "-f", "-v", node, check=False)
+    # For Podman kind makes a volume for each node beforehand, with the node's name as label.
+    filters = [argument for node in NODES for argument in ("--filter", f"label={node}")]
+    volumes = engine.output("volume", "ls", "-q", *filters, check=False).split()
+    if volumes:
+        engine.run("volume", "rm", "-f", *volumes, check=False)
     if engine.exists("network", NETWORK):
         engine.run("network", "rm", NETWORK, check=False)
     KUBECONFIG.unlink(missing_ok=True)
@@ -83,8 +88,8 @@ def fetch_kubectl(engine: Engine) -> None:
 
 
 def load(engine: Engine, archive: str) -> None:
-    """Put the images of an archive into every node's containerd."""
-    _kind(engine, "load", "image-archive", archive, "--name", CLUSTER)
+    """Put the images of an archive into the workers' containerd: the control plane runs no other pods."""
+    _kind(engine, "load", "image-archive", archive, "--name", CLUSTER, "--nodes", ",".join(WORKERS))
 
 
 def wait_ready(seconds: float = 120) -> None:
@@ -116,4 +121,5 @@ def _not_ready() -> list[str]:
 
 
 def _kind(engine: Engine, *args: str) -> None:
-    run([str(gobuild.KIND.build() / "kind"), *args], env=engine.kind_env)
+    # It must die with us: an orphan would go on beside the next run, and remove that one's nodes when it fails.
+    run(["setpriv", "--pdeathsig", "KILL", str(gobuild.KIND.build() / "kind"), *args], env=engine.kind_env)

@@ -117,6 +117,8 @@ def _hard(limit: int) -> int:
     return 1048576 if hard == resource.RLIM_INFINITY else hard
 
 
-def registry_answers(engine: Engine, image: str) -> bool:
-    """Pull the image if its registry answers; a bounded try."""
-    return engine.run("pull", "-q", image, check=False, timeout=300).returncode == 0
+def pull(engine: Engine, image: str) -> bool:
+    """Pull the image if its registry answers; asking takes seconds at most, whatever the network does."""
+    if engine.run("manifest", "inspect", image, check=False, timeout=15).returncode:
+        return False
+    return engine.run("pull", "-q", image, check=False, timeout=600).returncode == 0

@@ -8,30 +8,30 @@ from pathlib import Path
 
 from . import baseimage, cluster
 from .engine import Engine
-from .settings import LAB_CACHE, NODES, REPOSITORY, ROUTER_CONTAINERFILE, ROUTER_IMAGE
+from .settings import LAB_CACHE, REPOSITORY, ROUTER_CONTAINERFILE, ROUTER_IMAGE, WORKERS
 from .shell import LabError, step
 
 LABEL = "egress-lab.inputs"
-LOADED = "/kind/egress-lab-images"   # on each node, beside the containerd that has them
+LOADED = "/kind/egress-lab-images"   # on each worker, beside the containerd that has them
 
 
 def load(engine: Engine, name: str) -> None:
-    """Load an archive, or an image of the engine's storage, into every node."""
+    """Load an archive, or an image of the engine's storage, into every worker."""
     if Path(name).is_file():
-        with step(f"loading {name} into the nodes", "5 seconds"):
+        with step(f"loading {name} into the workers", "5 seconds"):
             cluster.load(engine, name)
         return
     if not engine.exists("image", name):
         raise LabError(f"{name} is neither a file nor an image in {engine.name}'s storage.")
     identity = engine.output("image", "inspect", "--format", "{{.Id}}", name)
     stamp = f"{LOADED}/{hashlib.sha256(f'{name} {identity}'.encode()).hexdigest()[:16]}"
-    if all(engine.run("exec", node, "test", "-e", stamp, check=False).returncode == 0 for node in NODES):
+    if all(engine.run("exec", node, "test", "-e", stamp, check=False).returncode == 0 for node in WORKERS):
         return
-    with step(f"loading {name} into the nodes", "10 seconds"), tempfile.TemporaryDirectory(dir=LAB_CACHE) as scratch:
+    with step(f"loading {name} into the workers", "10 seconds"), tempfile.TemporaryDirectory(dir=LAB_CACHE) as scratch:
         archive = str(Path(scratch) / "image.tar")
         engine.run("save", "-o", archive, name)
         cluster.load(engine, archive)
-        for node in NODES:
+        for node in WORKERS:
             engine.run("exec", node, "sh", "-c", f"mkdir -p {LOADED} && touch {stamp}")
 
 

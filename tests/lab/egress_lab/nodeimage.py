@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
 from . import baseimage, gobuild
-from .engine import Engine, registry_answers
+from .engine import Engine, pull
 from .settings import (COREDNS_TAG, ETCD_TAG, HERE, KUBERNETES_VERSION, LAB_CACHE, NODE_IMAGE, PAUSE_TAG)
 from .shell import step
 
@@ -27,8 +28,8 @@ def ensure(engine: Engine) -> str:
         return image
     if engine.exists("image", KINDEST):
         return KINDEST
-    with step(f"asking the registry for {KINDEST}", "at most five minutes"):
-        if registry_answers(engine, KINDEST):
+    with step(f"asking the registry for {KINDEST}", "seconds, minutes if it has it"):
+        if pull(engine, KINDEST):
             return KINDEST
     baseimage.ensure(engine)
     programs = {part.name: part.build() for part in PARTS}
@@ -46,8 +47,10 @@ def _key() -> str:
     digest = hashlib.sha256(f"{ETCD_TAG} {COREDNS_TAG} {PAUSE_TAG}".encode())
     for part in PARTS:
         digest.update(part.key().encode())
-    for path in (*sorted(FOLDER.iterdir()), Path(__file__)):
+    for path in sorted(FOLDER.iterdir()):
         digest.update(path.read_bytes())
+    # Of this file only what decides about the image: a new image means a new cluster.
+    digest.update((inspect.getsource(_cluster_images) + inspect.getsource(_build)).encode())
     return digest.hexdigest()[:16]
 
 
