@@ -157,10 +157,10 @@ class _Ports:
         """The ports that `rules` need."""
         return frozenset((rule.port, rule.protocol) for rule in rules.rules) if self.managed else self.present
 
-    def set(self, ports: frozenset[PortKey]) -> None:
-        """Makes these the ports, and touches no other port of the Service."""
+    def set(self, ports: frozenset[PortKey]) -> bool:
+        """Makes these the ports, and touches no other port of the Service. Returns whether that took a write."""
         if ports == self.present or self._service is None:
-            return
+            return False
         metadata = self._service["metadata"]
         items = [
             {"name": names.port_name(protocol, port), "port": port, "protocol": protocol, "targetPort": port}
@@ -170,6 +170,7 @@ class _Ports:
             "Service", metadata["namespace"], metadata["name"], {"spec": {"ports": items}}, names.FIELD_MANAGER_RULES
         )
         self.present = ports
+        return True
 
 
 class _Change:
@@ -181,6 +182,7 @@ class _Change:
         self.ports = ports
         self.wait_seconds = wait_seconds
         self.started = time.monotonic()
+        self.written = False
 
     def run(self, config_map: dict[str, Any] | None) -> Outcome:
         outcome = Outcome(self.request, Plan(self.request.id, (), ()))
@@ -188,6 +190,8 @@ class _Change:
             self._run(config_map, outcome)
         except EgressError as error:
             outcome.error = str(error)
+            if not self.written:
+                outcome.plan = Plan(outcome.plan.title, outcome.plan.before, outcome.plan.before)
         return outcome
 
     def _run(self, config_map: dict[str, Any] | None, outcome: Outcome) -> None:
@@ -199,11 +203,12 @@ class _Change:
                 return
             if before == after:
                 self._confirm(config_map, after, outcome)
-                self._set_ports(after)
+                self._follow(after, config_map)
                 return
             self.ports.set(ports_before & self.ports.wanted(after))
             try:
                 previous, written = config_map, self._write(config_map, after.text())
+                self.written = True
                 break
             except Conflict as error:
                 self.ports.set(ports_before)
@@ -213,11 +218,22 @@ class _Change:
             if reason:
                 raise NotReady(f"{reason}. {self._roll_back(previous, written, ports_before, outcome)}")
             outcome.seconds = round(time.monotonic() - self.started, 3)
-        self._set_ports(after)
+        self._follow(after, written)
 
-    def _set_ports(self, rules: RuleSet) -> None:
+    def _follow(self, rules: RuleSet, config_map: dict[str, Any]) -> None:
+        """Gives the Service the ports of `rules`, which are live.
+
+        Another run may have written rules and ports in between, and its ports went with this: so until nobody has, the
+        newest rules' ports are set once more.
+        """
         try:
-            self.ports.set(self.ports.wanted(rules))
+            while self.ports.set(self.ports.wanted(rules)) and not self.cluster.dry_run:
+                newest = self._read() or config_map
+                if newest["metadata"]["resourceVersion"] == config_map["metadata"]["resourceVersion"]:
+                    return
+                rules, config_map = parse(_text(newest)), newest
+        except RulesError:
+            return  # Broken by hand meanwhile: the agent keeps what it has.
         except EgressError as error:
             raise EgressError(f"its rules are live, but its Service's ports could not follow them: {error}") from error
 

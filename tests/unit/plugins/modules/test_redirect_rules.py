@@ -300,6 +300,7 @@ def test_replaced_is_told_of_the_conflict(cluster: FakeCluster, run: Run) -> Non
     _edited_once(cluster, f"{DNS_LINE}\n")
     result = run("redirect_rules", routers=[router(WEB)])
     assert "changed by somebody else between read and write, nothing was written: run again" in result["msg"]
+    assert result["changed"] is False
     assert lines(cluster) == [DNS_LINE]
     assert ports(cluster) == {"metrics", "tcp-5432"}
 
@@ -325,6 +326,26 @@ def test_merged_and_deleted_start_over_after_a_conflict(
     result = run("redirect_rules", state=state, routers=[router(*rules)])
     assert not result.get("failed"), result["msg"]
     assert lines(cluster) == after
+
+
+def test_the_ports_of_another_run_stay(cluster: FakeCluster, run: Run) -> None:
+    """Both runs set all the ports of the rules' owner: the later one must know the earlier one's."""
+    add_router(cluster, "payments", "billing-db")
+
+    def another_run(plural: str, item: dict[str, Any]) -> None:
+        if plural == "configmaps":
+            cluster.watchers.remove(another_run)
+            run_in_between.append(item)
+            cluster.add(
+                "configmaps", "payments", "billing-db-rules",
+                metadata={"labels": item["metadata"]["labels"]}, data={"rules": f"{DB_LINE}\n{DNS_LINE}\n"},
+            )  # fmt: skip
+
+    run_in_between: list[dict[str, Any]] = []
+    cluster.watchers.append(another_run)
+    result = run("redirect_rules", state="merged", routers=[router(DB)])
+    assert run_in_between and not result.get("failed"), result
+    assert ports(cluster) == {"metrics", "tcp-5432", "udp-53"}
 
 
 def test_rules_that_were_broken_by_hand(cluster: FakeCluster, run: Run) -> None:
