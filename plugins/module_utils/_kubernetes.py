@@ -30,10 +30,11 @@ try:
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError, MaxRetryError
-except ImportError:  # EgressModule reports it: AnsibleK8SModule checks for the library.
-    ApiException = ConfigException = HTTPError = MaxRetryError = OSError
+except ImportError:
+    # AnsibleK8SModule reports the missing library; until then these are only names in except clauses.
+    ApiException, ConfigException, HTTPError, MaxRetryError = (type(f"Missing{n}", (Exception,), {}) for n in range(4))
 
-# Where the kinds are that the collection deals with; {} is the namespace, absent for all namespaces.
+# The API group and the plural name of each kind that the collection deals with.
 _PATHS = {
     "ConfigMap": ("/api/v1", "configmaps"),
     "Deployment": ("/apis/apps/v1", "deployments"),
