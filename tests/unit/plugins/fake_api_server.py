@@ -93,7 +93,9 @@ class FakeCluster:
             self.writes.append(f"DELETE {plural}/{name}")
             return self.objects.pop(key)
         if method == "PATCH":
-            return self._write(method, key, _applied(self.objects[key], body, query["fieldManager"]), query)
+            return self._write(
+                method, key, _applied(self.objects[key], body, query["fieldManager"], query["force"] == "true"), query
+            )
         if body["metadata"].get("resourceVersion") != self.objects[key]["metadata"]["resourceVersion"]:
             raise ApiError(409, f'Operation cannot be fulfilled on {plural} "{name}": the object has been modified')
         return self._write(method, key, body, query)
@@ -260,7 +262,7 @@ def serving(cluster: FakeCluster) -> Iterator[str]:
         server.server_close()
 
 
-def _applied(item: dict[str, Any], body: dict[str, Any], manager: str) -> dict[str, Any]:
+def _applied(item: dict[str, Any], body: dict[str, Any], manager: str, force: bool = False) -> dict[str, Any]:
     """Server-side apply of a Service's ports, a list keyed by port and protocol."""
     item = copy.deepcopy(item)
     owners = {
@@ -271,7 +273,7 @@ def _applied(item: dict[str, Any], body: dict[str, Any], manager: str) -> dict[s
     wanted = {_key(port): port for port in body["spec"]["ports"]}
     others: set[str] = set().union(*(keys for owner, keys in owners.items() if owner != manager))
     for key, port in wanted.items():
-        if key in others and ports[key]["name"] != port["name"]:
+        if not force and key in others and ports[key]["name"] != port["name"]:
             raise ApiError(409, f'Apply failed with 1 conflict: conflict with "somebody": .spec.ports[{key}].name')
     gone = owners.get(manager, set()) - set(wanted) - others
     item["spec"]["ports"] = list({**{k: p for k, p in ports.items() if k not in gone}, **wanted}.values())

@@ -209,6 +209,19 @@ def test_rules_that_do_not_fit_into_a_config_map(cluster: FakeCluster, run: Run)
     assert cluster.writes == []
 
 
+def test_merged_rules_that_do_not_fit_into_a_config_map(cluster: FakeCluster, run: Run) -> None:
+    add_router(
+        cluster,
+        "payments",
+        "billing-db",
+        "".join(f"{port} TCP 203.0.113.10 name={'n' * 60}\n" for port in range(1, 9000)),
+    )
+    many = [{"port": port, "destination_ip": "203.0.113.10", "name": "n" * 60} for port in range(9000, 18000)]
+    result = run("redirect_rules", state="merged", routers=[router(*many)])
+    assert "17999 rules need" in result["msg"] and result["changed"] is False
+    assert cluster.writes == []
+
+
 def test_a_refusal_brings_the_previous_rules_back(cluster: FakeCluster, run: Run) -> None:
     add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n", mood="the map is full")
     before = text(cluster)
