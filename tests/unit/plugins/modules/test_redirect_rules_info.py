@@ -57,6 +57,9 @@ def test_rules_that_were_broken_by_hand(cluster: FakeCluster, run: Run) -> None:
         "the rules in ConfigMap payments/billing-db-rules cannot be read: line 1 '0 TCP 203.0.113.10': port '0'"
     )
     assert not router["in_sync"] and router["live"]
+    # No rules in the kernel are not what somebody wanted who made a slip.
+    cluster.pages[PAGE].update(rules=[], fallback=None)
+    assert run("redirect_rules_info")["routers"][0]["in_sync"] is False
 
 
 def test_an_agent_that_does_not_answer(cluster: FakeCluster, run: Run) -> None:
