@@ -38,7 +38,8 @@ from .reporter import Reporter
 # The pod is ready to serve and another one does.
 STANDBY = "standby"
 
-TICK_SECONDS = 1.0
+# While the table is gone, a packet of a redirected connection is answered by the pod itself: look often, it is cheap.
+TICK_SECONDS = 0.25
 NETWORK_CHECK_SECONDS = 2.0
 RETRY_SECONDS = 2.0
 # Seconds after taking the address: switches and neighbours may miss one announcement.
@@ -123,7 +124,7 @@ class Agent:
             node=config.node,
             addresses=",".join(str(address.interface) for address in config.addresses) if up else "",
             mac=config.mac if up else "",
-            rules_hash=self.firewall.rules.hash(),
+            rules_hash=self.firewall.rules_hash,
             rules_count=str(len(self.firewall.rules.rules)),
             rules_version=self.rules_version,
             rules_error=self.rules_error,
@@ -272,7 +273,7 @@ class Agent:
             self._fail(status.FAILED, problem)
             return
         self._touched = True
-        self._network.set_mac()
+        self._network.claim()
         ips = [address.ip for address in self.config.addresses]
         in_use = wire.probe(names.EGRESS_INTERFACE, self.config.mac, ips, self._stop)
         if in_use:
@@ -315,7 +316,11 @@ class Agent:
         if self._announce_at and time.monotonic() >= self._announce_at[0]:
             self._announce_at.pop(0)
             ips = [address.ip for address in self.config.addresses]
-            wire.announce(names.EGRESS_INTERFACE, self.config.mac, ips)
+            try:
+                wire.announce(names.EGRESS_INTERFACE, self.config.mac, ips)
+            except OSError as error:
+                # The next check of the interface says what is wrong, or mends it.
+                event("announce-failed", error=error)
 
     def _publish(self) -> None:
         self._reporter.publish(endpoints.patches(self.config, self.firewall.rules))

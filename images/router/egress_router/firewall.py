@@ -24,7 +24,7 @@ class FirewallError(Exception):
 
 
 class Firewall:
-    """The agent's own table. `rules` are those that were read back from the kernel last."""
+    """The agent's own table. `rules`, with `rules_hash`, are those that were read back from the kernel last."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -37,7 +37,7 @@ class Firewall:
         self._skeleton = self._reference()
         self._wanted = RuleSet()
         self._last = Listing()
-        self.rules = RuleSet()
+        self._set_rules(RuleSet())
 
     def adopt(self) -> bool:
         """Take over what an earlier process of this pod left in the kernel; without it load an empty table."""
@@ -46,7 +46,8 @@ class Firewall:
             if listing is None or listing.skeleton != self._skeleton:
                 self._rebuild(RuleSet())
                 return False
-            self._wanted = self.rules = listing.rules()
+            self._wanted = listing.rules()
+            self._set_rules(self._wanted)
             # Half a rule is neither adopted nor left: the first repair removes it.
             self._generation = -1
             return True
@@ -107,13 +108,18 @@ class Firewall:
         # Asked for before the listing: a change after it is noticed by the next repair.
         self._generation = self._current_generation()
         self._last = listing = self._listing() or Listing()
-        self.rules = listing.rules()
+        self._set_rules(listing.rules())
         if self.rules != wanted or listing.skeleton != self._skeleton:
             self._generation = -1
             raise FirewallError(
                 f"{len(wanted.rules)} rules were loaded and {len(self.rules.rules)} read back: "
                 "somebody else changes the table; it is loaded again"
             )
+
+    def _set_rules(self, rules: RuleSet) -> None:
+        self.rules = rules
+        # Asked for at every turn of the agent, and slow for thousands of rules.
+        self.rules_hash = rules.hash()
 
     def _current_generation(self) -> int:
         """The number of the kernel's last nftables transaction; packets and counters do not change it."""

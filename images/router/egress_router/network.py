@@ -86,26 +86,12 @@ class Network:
         with self._lock:
             return self.mac() == self._config.mac and not self._missing_addresses(self._required_index())
 
-    def set_mac(self) -> None:
-        """Give net1 the router's MAC address; raises NetworkError if another interface of the node has it."""
+    def claim(self) -> None:
+        """Set net1 up, with the router's MAC; raises NetworkError if another interface of the node has that."""
         with self._lock:
             index = self._required_index()
-            link = self._link(index)
-            current = str(link.get_attr("IFLA_ADDRESS"))
-            if current != self._config.mac:
-                if not str(link.get_attr("IFLA_IFALIAS") or "").startswith(_ORIGINAL):
-                    # Kept by the kernel, so that a restarted agent can give it back too.
-                    self._ipr.link("set", index=index, IFLA_IFALIAS=_ORIGINAL + current)
-                try:
-                    self._ipr.link("set", index=index, address=self._config.mac)
-                except NetlinkError as error:
-                    if error.code in (errno.EBUSY, errno.EADDRINUSE):
-                        raise NetworkError(
-                            f"MAC address {self._config.mac} of router {self._config.router} is in use by another "
-                            f"interface of node {self._config.node}: an earlier pod is still ending, or two routers "
-                            "have the same mac"
-                        ) from error
-                    raise NetworkError(f"cannot set MAC address {self._config.mac}: {error}") from error
+            self._set_up(index)
+            self._set_mac(index)
 
     def take(self, allowed: Callable[[], bool]) -> bool:
         """Add addresses and routes, unless `allowed` says no at that moment; returns whether it did."""
@@ -148,12 +134,9 @@ class Network:
 
     def _repair(self, index: int) -> list[str]:
         done = []
-        link = self._link(index)
-        if not link["flags"] & 1:
-            self._ipr.link("set", index=index, state="up")
+        if self._set_up(index):
             done.append("link")
-        if link.get_attr("IFLA_ADDRESS") != self._config.mac:
-            self.set_mac()
+        if self._set_mac(index):
             done.append("mac")
         for address in self._missing_addresses(index):
             self._add_address(index, address)
@@ -164,6 +147,33 @@ class Network:
             if self._add_routes(index, address):
                 done.append("route")
         return done
+
+    def _set_up(self, index: int) -> bool:
+        """Whether it had to be done."""
+        if self._link(index)["flags"] & 1:
+            return False
+        self._ipr.link("set", index=index, state="up")
+        return True
+
+    def _set_mac(self, index: int) -> bool:
+        """Whether it had to be done."""
+        link = self._link(index)
+        current = str(link.get_attr("IFLA_ADDRESS"))
+        if current == self._config.mac:
+            return False
+        if not str(link.get_attr("IFLA_IFALIAS") or "").startswith(_ORIGINAL):
+            # Kept by the kernel, so that a restarted agent can give it back too.
+            self._ipr.link("set", index=index, IFLA_IFALIAS=_ORIGINAL + current)
+        try:
+            self._ipr.link("set", index=index, address=self._config.mac)
+        except NetlinkError as error:
+            if error.code in (errno.EBUSY, errno.EADDRINUSE):
+                raise NetworkError(
+                    f"MAC address {self._config.mac} of router {self._config.router} is in use by another interface "
+                    f"of node {self._config.node}: an earlier pod is still ending, or two routers have the same mac"
+                ) from error
+            raise NetworkError(f"cannot set MAC address {self._config.mac}: {error}") from error
+        return True
 
     def _add_address(self, index: int, address: Address) -> None:
         options: dict[str, Any] = {"family": _FAMILIES[address.family]}

@@ -19,7 +19,9 @@ from typing import Any
 from .log import event
 from .sniffer import Sniffer
 
+# linux/in.h, linux/in6.h
 _IP_PKTINFO = 8
+_IPV6_FREEBIND = 78
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -136,28 +138,33 @@ def _answer_datagram(raw: socket.socket, sniffer: Sniffer | None) -> None:
     # A refused earlier answer shows up as an error here.
     with contextlib.suppress(OSError):
         _, ancillary, _, source = raw.recvmsg(65536, 256)
-        local = _local_address(ancillary)
+        local = _local_address(ancillary[0][2])
         mac = sniffer.mac(socket.IPPROTO_UDP, source[0], source[1]) if sniffer is not None else None
         answer = _json(source, mac, (local, raw.getsockname()[1]), "UDP")
         # From the address that was asked: the client takes no answer from another one.
-        raw.sendmsg([answer + b"\n"], ancillary, 0, source)
+        raw.sendmsg([answer + b"\n"], [_from(local)], 0, source)
 
 
 def _want_local_address(raw: socket.socket) -> None:
     if raw.family == socket.AF_INET6:
         raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        # An address that is local by a route alone may be answered from too.
+        raw.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
     else:
         raw.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
 
-def _local_address(ancillary: list[tuple[int, int, bytes]]) -> str:
-    for level, kind, data in ancillary:
-        if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
-            # struct in_pktinfo: interface, address that answers, address of the packet.
-            return str(ipaddress.IPv4Address(struct.unpack("I4s4s", data)[2]))
-        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
-            return str(ipaddress.IPv6Address(data[:16]))
-    return ""
+def _local_address(info: bytes) -> str:
+    """The address that a datagram was sent to: of struct in_pktinfo the last field, of in6_pktinfo the first."""
+    return str(ipaddress.ip_address(info[8:12] if len(info) == 12 else info[:16]))
+
+
+def _from(local: str) -> tuple[int, int, bytes]:
+    """The ancillary data that makes an answer come from `local`, by whatever interface."""
+    address = ipaddress.ip_address(local)
+    if address.version == 4:
+        return socket.IPPROTO_IP, _IP_PKTINFO, struct.pack("=i4s4s", 0, address.packed, bytes(4))
+    return socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, address.packed + bytes(4)
 
 
 def _json(source: tuple[Any, ...], mac: str | None, local: tuple[Any, ...], protocol: str) -> bytes:

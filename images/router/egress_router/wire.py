@@ -141,7 +141,7 @@ def _neighbour(
 
 def _claims(frame: bytes) -> Iterator[tuple[IP, bytes]]:
     """The addresses that a received frame says its sender has or is about to take, each with the sender's MAC."""
-    (kind,) = struct.unpack_from("!H", frame, 12)
+    kind = int.from_bytes(frame[12:14], "big")
     if kind == _ARP and len(frame) >= 42:
         sender_mac, sender, target = frame[22:28], frame[28:32], frame[38:42]
         yield ipaddress.IPv4Address(sender), sender_mac

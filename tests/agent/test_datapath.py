@@ -1,0 +1,215 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What happens to packets: redirection, source, fallback, refusal, both drops of the forward chain, counters."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import namespaces
+import pytest
+from router import AGENT_PORT, EGRESS4, EGRESS6, MAC, Router, Stream, ask, connect
+from waiting import until
+
+RULES = """
+5432 TCP 203.0.113.10
+8080 TCP 203.0.113.11 80 name=web
+53 UDP 203.0.113.12
+53 TCP 203.0.113.13
+"""
+RULES6 = """
+5432 TCP 2001:db8:113::10
+53 UDP 2001:db8:113::12
+5432 TCP 203.0.113.10
+"""
+
+
+def test_redirects_tcp_from_the_egress_address_and_mac(router: Router) -> None:
+    router.set_rules(RULES)
+    seen = ask(router.ip4, 5432)
+    assert (seen["source_ip"], seen["source_mac"]) == (EGRESS4, MAC)
+    assert (seen["local_ip"], seen["local_port"]) == ("203.0.113.10", 5432)
+
+
+def test_redirects_to_another_port(router: Router) -> None:
+    router.set_rules(RULES)
+    seen = ask(router.ip4, 8080)
+    assert (seen["local_ip"], seen["local_port"], seen["source_ip"]) == ("203.0.113.11", 80, EGRESS4)
+
+
+def test_the_same_port_for_udp_and_tcp(router: Router) -> None:
+    router.set_rules(RULES)
+    udp, tcp = ask(router.ip4, 53, "UDP"), ask(router.ip4, 53, "TCP")
+    assert (udp["local_ip"], udp["source_ip"], udp["source_mac"]) == ("203.0.113.12", EGRESS4, MAC)
+    assert (tcp["local_ip"], tcp["source_ip"]) == ("203.0.113.13", EGRESS4)
+
+
+def test_redirects_sctp(router: Router) -> None:
+    router.set_rules("7000 SCTP 203.0.113.10 7001\n")
+
+    def listen() -> socket.socket:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+        listener.bind(("203.0.113.10", 7001))
+        listener.listen()
+        listener.settimeout(3)
+        return listener
+
+    try:
+        listener = namespaces.inside("outside", listen)
+    except OSError as error:
+        # This kernel has no SCTP sockets; that it takes the rule is what can be seen then.
+        assert error.errno == 93
+        assert router.rule(7000, "SCTP")["target_port"] == 7001
+        return
+
+    def call() -> socket.socket:
+        client = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+        client.settimeout(3)
+        client.connect((router.ip4, 7000))
+        return client
+
+    with listener, namespaces.inside("pods", call), listener.accept()[0] as accepted:
+        assert accepted.getpeername()[0] == EGRESS4
+
+
+def test_ipv6_and_ipv4_at_once(router: Router) -> None:
+    router.set_rules(RULES6)
+    seen = ask(router.ip6, 5432)
+    assert (seen["source_ip"], seen["source_mac"], seen["local_ip"]) == (EGRESS6, MAC, "2001:db8:113::10")
+    assert ask(router.ip6, 53, "UDP")["source_ip"] == EGRESS6
+    assert ask(router.ip4, 5432)["source_ip"] == EGRESS4
+
+
+def test_a_port_without_rule_is_refused(router: Router) -> None:
+    router.set_rules(RULES)
+    with pytest.raises(ConnectionRefusedError):
+        ask(router.ip4, 5433)
+    with pytest.raises(ConnectionRefusedError):
+        ask(router.ip4, 9999, "UDP")
+    with pytest.raises(ConnectionRefusedError):
+        ask(router.ip6, 5432)
+
+
+def test_fallback_takes_every_other_port_but_the_agents(router: Router) -> None:
+    router.set_rules(RULES + "fallback 203.0.113.99\n")
+    for protocol in ("TCP", "UDP"):
+        seen = ask(router.ip4, 9999, protocol)
+        assert (seen["local_ip"], seen["source_ip"]) == ("203.0.113.99", EGRESS4)
+    assert ask(router.ip4, 5432)["local_ip"] == "203.0.113.10"
+    assert router.get("/healthz") == (200, "ok\n")
+    assert router.loaded()["fallback"]["connections"] == 2
+
+
+def test_fallback_ipv6(router: Router) -> None:
+    router.set_rules("fallback 2001:db8:113::99\n")
+    assert ask(router.ip6, 9999)["local_ip"] == "2001:db8:113::99"
+    with pytest.raises(ConnectionRefusedError):
+        ask(router.ip4, 9999)
+
+
+def test_clients_traffic_that_was_not_redirected_is_dropped(router: Router) -> None:
+    """A client that uses the router as a gateway reaches nothing outside."""
+    router.set_rules(RULES)
+    namespaces.ip(f"-n @pods route add 203.0.113.0/24 via {router.ip4}")
+    # The outside knows the way back, so that only the router's forward chain is between.
+    namespaces.ip("-n @outside route add 10.244.0.0/24 via 198.51.100.50")
+    try:
+        with pytest.raises(TimeoutError):
+            ask("203.0.113.10", 5432, timeout=0.7)
+    finally:
+        namespaces.ip("-n @outside route del 10.244.0.0/24")
+        namespaces.ip("-n @pods route del 203.0.113.0/24")
+
+
+def test_hosts_outside_do_not_reach_the_pod_network(router: Router) -> None:
+    router.set_rules(RULES)
+    listener = namespaces.inside("pods", lambda: socket.create_server(("10.244.0.1", 7777)))
+    namespaces.ip("-n @outside route add 10.244.0.0/24 via 198.51.100.50")
+    try:
+        with pytest.raises(TimeoutError):
+            connect("outside", "10.244.0.1", 7777, 0.7)
+    finally:
+        namespaces.ip("-n @outside route del 10.244.0.0/24")
+        listener.close()
+
+
+def test_the_segment_reaches_nothing_but_ping(router: Router) -> None:
+    """Neither the agent's port nor a rule's port, at the egress address or at the pod's."""
+    router.set_rules(RULES + "fallback 203.0.113.99\n")
+    namespaces.ip(f"-n @outside route add {router.ip4}/32 via {EGRESS4}")
+    try:
+        for address, port in ((EGRESS4, AGENT_PORT), (EGRESS4, 5432), (router.ip4, AGENT_PORT), (router.ip4, 5432)):
+            with pytest.raises(TimeoutError):
+                connect("outside", address, port, 0.4)
+    finally:
+        namespaces.ip(f"-n @outside route del {router.ip4}/32")
+    namespaces.run(f"ip netns exec @outside ping -c 1 -W 2 {EGRESS4}")
+    namespaces.run(f"ip netns exec @outside ping -6 -c 1 -W 2 {EGRESS6}")
+
+
+def test_icmp_errors_of_a_redirected_connection_come_back(router: Router) -> None:
+    router.set_rules("7 UDP 203.0.113.10\n")
+    with pytest.raises(ConnectionRefusedError):
+        ask(router.ip4, 7, "UDP")
+
+
+def test_counters(router: Router) -> None:
+    router.set_rules("")
+    router.set_rules(RULES)
+    for _ in range(3):
+        ask(router.ip4, 5432)
+    ask(router.ip4, 53, "UDP")
+    until(lambda: router.rule(5432, "TCP")["packets"] >= 18, "packets of three connections, both directions")
+    tcp, udp, other = router.rule(5432, "TCP"), router.rule(53, "UDP"), router.rule(8080, "TCP")
+    assert tcp["connections"] == 3 and tcp["bytes"] > tcp["packets"] * 40
+    assert (udp["connections"], udp["packets"]) == (1, 2)
+    assert (other["connections"], other["packets"], other["bytes"], other["name"]) == (0, 0, 0, "web")
+    assert (
+        router.metric(
+            'egress_router_rule_connections_total{destination="203.0.113.10:5432",name="",port="5432",protocol="TCP"}'
+        )
+        == 3
+    )
+
+
+def test_a_rule_change_keeps_the_others_connections_and_counters(router: Router) -> None:
+    router.set_rules("")
+    router.set_rules("5432 TCP 203.0.113.10\n5433 TCP 203.0.113.10\n80 TCP 203.0.113.10\n53 UDP 203.0.113.10\n")
+    staying, revoked, changed = (Stream(router.ip4, port) for port in (5432, 5433, 80))
+    before = router.rule(5432, "TCP")
+    assert staying.echoes() and revoked.echoes() and changed.echoes()
+
+    router.set_rules("5432 TCP 203.0.113.10 name=db\n80 TCP 203.0.113.11\n9999 TCP 203.0.113.10\n")
+
+    assert staying.echoes(), "the connection of the rule that stayed"
+    assert not revoked.echoes(), "the connection of the revoked rule"
+    assert not changed.echoes(), "the connection of the rule that leads elsewhere now"
+    after = router.rule(5432, "TCP")
+    assert after["connections"] == before["connections"] == 1
+    assert after["packets"] > before["packets"]
+    assert after["name"] == "db"
+    assert router.rule(80, "TCP")["connections"] <= 1, "a rule that leads elsewhere counts from zero"
+    assert ask(router.ip4, 80)["local_ip"] == "203.0.113.11"
+    assert ask(router.ip4, 9999)["local_ip"] == "203.0.113.10"
+    with pytest.raises(ConnectionRefusedError):
+        ask(router.ip4, 5433)
+    staying.close()
+
+
+def test_a_new_fallback_cuts_the_connections_of_the_old_one(router: Router) -> None:
+    router.set_rules("5432 TCP 203.0.113.10\nfallback 203.0.113.98\n")
+    staying, old = Stream(router.ip4, 5432), Stream(router.ip4, 9999)
+    router.set_rules("5432 TCP 203.0.113.10\nfallback 203.0.113.99\n")
+    assert staying.echoes() and not old.echoes()
+    assert ask(router.ip4, 9999)["local_ip"] == "203.0.113.99"
+    router.set_rules("5432 TCP 203.0.113.10\n")
+    with pytest.raises(ConnectionRefusedError):
+        ask(router.ip4, 9999)
+
+
+def test_the_default_route_of_eth0_stays(router: Router) -> None:
+    assert json.loads(router.run("ip -j route show default"))[0]["dev"] == "eth0"
+    assert json.loads(router.run("ip -j route get 203.0.113.10 from 10.244.0.1 iif eth0"))[0]["dev"] == "net1"

@@ -1,0 +1,106 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What somebody changes by hand inside the pod is put back within seconds, and counted by kind."""
+
+from __future__ import annotations
+
+import namespaces
+import pytest
+from router import EGRESS4, EGRESS6, MAC, Router, Stream, ask
+from waiting import always, until
+
+RULES = "5432 TCP 203.0.113.10\n80 TCP 203.0.113.11\n5432 TCP 2001:db8:113::10\n"
+
+
+def repairs(router: Router, kind: str) -> float:
+    return router.metric(f'egress_router_drift_repairs_total{{kind="{kind}"}}')
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "nft flush ruleset",
+        "nft delete table inet egress_router",
+        "nft flush chain inet egress_router prerouting",
+        "nft delete element inet egress_router redirect4 { 6 . 5432 }",
+        "nft flush set inet egress_router live",
+        "nft add rule inet egress_router forward accept",
+        "nft add element inet egress_router redirect4 { 6 . 9999 : 203.0.113.66 . 1 }",
+    ],
+)
+def test_rules(router: Router, damage: str) -> None:
+    router.set_rules(RULES)
+    healthy = router.run("nft --stateless list ruleset")
+    before = repairs(router, "rules")
+    router.run(damage)
+    until(lambda: repairs(router, "rules") == before + 1, "the rules were repaired and counted", 5)
+    assert sorted(router.run("nft --stateless list ruleset").split()) == sorted(healthy.split())
+    assert ask(router.ip4, 5432)["source_ip"] == EGRESS4
+    assert ask(router.ip6, 5432)["source_ip"] == EGRESS6
+    assert router.status().rules_count == "3"
+
+
+def test_an_idle_connection_survives_a_flush(router: Router) -> None:
+    router.set_rules(RULES)
+    stream = Stream(router.ip4, 5432)
+    # Idle: a late acknowledgement that meets no table would be answered by the pod itself.
+    packets = router.rule(5432, "TCP")["packets"]
+    always(lambda: router.rule(5432, "TCP")["packets"] == packets, "the connection is idle", 0.3)
+    before = repairs(router, "rules")
+    router.run("nft flush ruleset")
+    until(lambda: repairs(router, "rules") > before, "the rules were repaired")
+    assert stream.echoes()
+    stream.close()
+
+
+def test_somebody_elses_table_is_left_alone(router: Router) -> None:
+    router.set_rules(RULES)
+    before = repairs(router, "rules")
+    router.run("nft add table inet theirs")
+    router.run("nft delete element inet egress_router redirect4 { 6 . 80 }")
+    until(lambda: repairs(router, "rules") == before + 1, "the rules were repaired")
+    assert "theirs" in router.run("nft list tables")
+    router.run("nft delete table inet theirs")
+
+
+@pytest.mark.parametrize(
+    ("damage", "kinds"),
+    [
+        (f"-n @pod addr del {EGRESS4}/24 dev net1", {"address"}),
+        (f"-n @pod addr del {EGRESS6}/64 dev net1", {"address"}),
+        ("-n @pod link set net1 address 02:00:00:00:00:99", {"mac"}),
+        ("-n @pod link set net1 down", {"link"}),
+        ("-n @pod route flush table 100", {"route"}),
+        ("-n @pod rule del iif eth0 lookup 100", {"rule"}),
+        ("-n @pod -6 rule del iif eth0 lookup 100", {"rule"}),
+    ],
+)
+def test_network(router: Router, damage: str, kinds: set[str]) -> None:
+    router.set_rules(RULES)
+    before = {kind: repairs(router, kind) for kind in kinds}
+    namespaces.ip(damage.replace("@pod", f"@{router.pod}"))
+    for kind in kinds:
+        until(lambda kind=kind: repairs(router, kind) > before[kind], f"{kind} was repaired and counted", 5)
+    assert router.addresses_on_net1() == {EGRESS4, EGRESS6} and router.mac() == MAC
+    seen = until(lambda: _ask(router), "traffic flows again")
+    assert (seen["source_ip"], seen["source_mac"]) == (EGRESS4, MAC)
+    assert ask(router.ip6, 5432)["source_ip"] == EGRESS6
+    assert router.get("/readyz")[0] == 200
+
+
+def _ask(router: Router) -> dict:
+    try:
+        return ask(router.ip4, 5432, timeout=1.0)
+    except OSError:
+        return {}
+
+
+def test_nothing_is_repaired_that_nobody_changed(router: Router) -> None:
+    router.set_rules(RULES)
+    kinds = ("rules", "link", "mac", "address", "route", "rule")
+    before = {kind: repairs(router, kind) for kind in kinds}
+    for _ in range(20):
+        ask(router.ip4, 5432)
+    always(lambda: {kind: repairs(router, kind) for kind in kinds} == before, "nothing is repaired", 4.5)

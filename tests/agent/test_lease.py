@@ -1,0 +1,211 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One pod serves: taking over, releasing, being fenced, going on without the API server, restarting."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import namespaces
+import pytest
+from fake_api import FakeApi
+from router import EGRESS4, EGRESS6, MAC, Router, Stream, ask
+from waiting import always, until
+
+RULES = "5432 TCP 203.0.113.10\n"
+
+
+@pytest.fixture
+def pair(make_pod, api: FakeApi) -> tuple[Router, Router]:
+    """Two pods of one router on two nodes; the first serves, the second waits."""
+    first, second = make_pod("node1"), make_pod("node2")
+    first.replicas = second.replicas = 2
+    first.put_rules(RULES)
+    first.serve()
+    second.start()
+    until(lambda: second.log().count("event=rules-applied"), "the second has its rules")
+    return first, second
+
+
+def test_one_of_two_serves(pair: tuple[Router, Router]) -> None:
+    first, second = pair
+    always(lambda: first.holder() == first.pod and not second.addresses_on_net1(), "the first alone serves", 2.0)
+    assert first.get("/readyz")[0] == 200
+    assert second.get("/readyz") == (503, "standby\n")
+    assert second.get("/healthz")[0] == 200
+    assert second.mac() != MAC
+    assert ask(first.ip4, 5432)["source_ip"] == EGRESS4
+    with pytest.raises(OSError):
+        ask(second.ip4, 5432, timeout=1.0)
+
+
+def test_sigterm_hands_over(pair: tuple[Router, Router]) -> None:
+    first, second = pair
+    transitions = first.lease()["spec"]["leaseTransitions"]
+    seconds = first.terminate()
+    assert seconds < 1.0
+    assert first.addresses_on_net1() == set() and first.mac() != MAC
+    second.wait_serving(5)
+    assert second.lease()["spec"]["leaseTransitions"] == transitions + 1
+    assert second.endpoints()[0]["addresses"] == [second.ip4]
+    seen = ask(second.ip4, 5432)
+    assert (seen["source_ip"], seen["source_mac"]) == (EGRESS4, MAC)
+    assert second.metric("egress_router_lease_transitions_total") == transitions + 1
+
+
+def test_sigterm_leaves_nothing(make_pod) -> None:
+    pod = make_pod()
+    pod.put_rules(RULES)
+    original = pod.mac()
+    pod.serve()
+    assert pod.terminate() < 1.0
+    assert (pod.addresses_on_net1(), pod.mac()) == (set(), original)
+    assert (pod.holder(), pod.status().state, pod.status().addresses) == ("", "stopped", "")
+    assert pod.endpoints(4) == [] and pod.endpoints(6) == []
+    assert pod.process is not None and pod.process.returncode == 0
+
+
+def test_sigterm_takes_less_than_a_second_without_an_answer(make_pod, api: FakeApi) -> None:
+    pod = make_pod().serve()
+    api.freeze()
+    assert pod.terminate() < 1.0
+    assert pod.addresses_on_net1() == set()
+
+
+def test_a_frozen_holder_is_replaced_after_its_lease(pair: tuple[Router, Router]) -> None:
+    first, second = pair
+    assert first.process is not None
+    first.process.send_signal(signal.SIGSTOP)
+    start = time.monotonic()
+    second.wait_serving(10)
+    assert time.monotonic() - start >= first.lease_seconds - first.renew_seconds - 0.5
+    assert ask(second.ip4, 5432)["source_ip"] == EGRESS4
+    # Awake again, it sees that the lease is gone and stops at once; the endpoint stays the other's.
+    first.process.send_signal(signal.SIGCONT)
+    until(lambda: first.addresses_on_net1() == set() and first.mac() != MAC, "the first gave everything up", 3)
+    always(lambda: second.endpoints()[0]["addresses"] == [second.ip4], "the endpoint is the second's", 1.0)
+    assert second.holder() == second.pod
+
+
+@pytest.mark.parametrize("how", ["stop", "freeze"])
+def test_with_one_replica_it_goes_on_without_the_api_server(make_pod, api: FakeApi, how: str) -> None:
+    pod = make_pod()
+    pod.put_rules(RULES)
+    pod.serve()
+    stream = Stream(pod.ip4, 5432)
+    getattr(api, how)()
+    always(stream.echoes, "the connection goes on", 3.5 * pod.lease_seconds)
+    assert ask(pod.ip4, 5432)["source_ip"] == EGRESS4
+    assert pod.get("/readyz")[0] == 200
+    # Drift is repaired meanwhile.
+    namespaces.ip(f"-n @{pod.pod} rule del iif eth0 lookup 100")
+    until(lambda: pod.metric('egress_router_drift_repairs_total{kind="rule"}') == 1, "the rule was repaired", 5)
+    renewed = api.get("leases", pod.name)["spec"]["renewTime"]
+    api.thaw() if how == "freeze" else api.start()
+    until(lambda: pod.lease()["spec"]["renewTime"] != renewed, "the lease is renewed again", 8)
+    assert pod.lease()["spec"]["leaseTransitions"] == 1
+    pod.set_rules(RULES + "80 TCP 203.0.113.11\n", 8)
+    assert stream.echoes()
+    stream.close()
+
+
+@pytest.mark.parametrize("how", ["stop", "freeze"])
+def test_with_two_replicas_it_is_fenced_before_the_lease_runs_out(make_pod, api: FakeApi, how: str) -> None:
+    pod = make_pod()
+    pod.replicas = 2
+    pod.put_rules(RULES)
+    pod.serve()
+    renewed = pod.lease()["spec"]["renewTime"]
+    until(lambda: pod.lease()["spec"]["renewTime"] != renewed, "a renewal", 3)
+    start = time.monotonic()
+    getattr(api, how)()
+    until(lambda: pod.addresses_on_net1() == set(), "the address is gone", pod.lease_seconds)
+    assert time.monotonic() - start < pod.lease_seconds
+    assert pod.mac() != MAC
+    with pytest.raises(OSError):
+        ask(pod.ip4, 5432, timeout=0.5)
+    assert pod.get("/readyz")[0] == 503
+    api.thaw() if how == "freeze" else api.start()
+    until(lambda: pod.addresses_on_net1() == {EGRESS4, EGRESS6}, "it serves again", 8)
+    until(lambda: pod.get("/readyz")[0] == 200, "ready", 5)
+    assert ask(pod.ip4, 5432)["source_ip"] == EGRESS4
+
+
+def test_a_killed_agent_takes_up_again(make_pod) -> None:
+    """As the kubelet restarts a container: same pod, same namespaces."""
+    pod = make_pod()
+    original = pod.mac()
+    pod.put_rules(RULES)
+    pod.serve()
+    stream = Stream(pod.ip4, 5432)
+    before = pod.rule(5432, "TCP")
+    pod.kill()
+    assert stream.echoes(), "the kernel forwards on while the agent is dead"
+    assert ask(pod.ip4, 5432)["source_ip"] == EGRESS4
+    renewed = pod.lease()["spec"]["renewTime"]
+    pod.start()
+    until(lambda: pod.lease()["spec"]["renewTime"] != renewed, "the lease is renewed again")
+    assert "adopted=True" in pod.log() and pod.log().count("event=address-taken") == 1
+    assert stream.echoes(), "the connection went on over the restart"
+    after = pod.rule(5432, "TCP")
+    assert after["connections"] == before["connections"] + 1 and after["packets"] > before["packets"]
+    assert pod.lease()["spec"]["leaseTransitions"] == 1
+    stream.close()
+    # Its original MAC address is still known.
+    assert pod.terminate() < 1.0
+    assert pod.mac() == original
+
+
+def test_a_killed_agent_adopts_without_the_api_server(make_pod, api: FakeApi) -> None:
+    pod = make_pod()
+    pod.put_rules(RULES)
+    pod.serve()
+    stream = Stream(pod.ip4, 5432)
+    pod.kill()
+    api.stop()
+    pod.start()
+    until(lambda: "adopted=True" in pod.log(), "it adopted")
+    until(lambda: _page(pod) == 200, "ready without the API server", 5)
+    always(stream.echoes, "the connection goes on", 4.0)
+    assert pod.loaded()["rules"][0]["port"] == 5432
+    api.start()
+    pod.wait_serving(8)
+    assert stream.echoes()
+    stream.close()
+
+
+def test_a_killed_agent_of_two_replicas_gives_up_when_it_cannot_renew(make_pod, api: FakeApi) -> None:
+    pod = make_pod()
+    pod.replicas = 2
+    pod.serve()
+    pod.kill()
+    api.stop()
+    pod.start()
+    until(lambda: "adopted=True" in pod.log(), "it adopted")
+    until(lambda: pod.addresses_on_net1() == set(), "the address is gone", 3)
+    assert pod.mac() != MAC
+    api.start()
+    pod.wait_serving(8)
+
+
+def test_changed_rules_while_the_agent_was_dead(make_pod) -> None:
+    pod = make_pod()
+    pod.put_rules(RULES + "5433 TCP 203.0.113.10\n")
+    pod.serve()
+    staying, revoked = Stream(pod.ip4, 5432), Stream(pod.ip4, 5433)
+    pod.kill()
+    version = pod.put_rules(RULES)
+    pod.start()
+    until(lambda: pod.status().rules_version == version, "the new rules")
+    assert staying.echoes() and not revoked.echoes()
+    staying.close()
+
+
+def _page(pod: Router) -> int:
+    try:
+        return pod.get("/readyz")[0]
+    except OSError:
+        return 0

@@ -1,0 +1,117 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Taking the address: the probe, conflicts, what is missing in the pod, and telling the segment."""
+
+from __future__ import annotations
+
+import namespaces
+from router import EGRESS4, EGRESS6, MAC, ask
+from waiting import always, until
+
+SQUATTER = "02:42:00:00:00:66"
+
+
+def test_an_address_in_use_is_not_taken(make_pod, segment_host) -> None:
+    segment_host(SQUATTER, f"{EGRESS4}/24")
+    pod = make_pod().start()
+    until(lambda: pod.status().state == "conflict", "the conflict is told")
+    assert pod.status().error == f"{EGRESS4} is in use by {SQUATTER}: free it or choose another address"
+    always(lambda: pod.addresses_on_net1() == set() and pod.endpoints() == [], "nothing is taken", 2.5)
+    assert pod.get("/readyz")[0] == 503 and SQUATTER in pod.get("/readyz")[1]
+    namespaces.ip("-n @host0 addr flush dev eth0")
+    pod.wait_serving()
+    assert pod.status().error == "" and pod.addresses_on_net1() == {EGRESS4, EGRESS6}
+
+
+def test_an_ipv6_address_in_use_is_not_taken(make_pod, segment_host) -> None:
+    segment_host(SQUATTER, f"{EGRESS6}/64")
+    pod = make_pod().start()
+    until(lambda: pod.status().state == "conflict", "the conflict is told")
+    assert pod.status().error.startswith(f"{EGRESS6} is in use by {SQUATTER}")
+    namespaces.ip("-n @host0 -6 addr flush dev eth0 scope global")
+    pod.wait_serving()
+
+
+def test_our_own_mac_is_an_earlier_pod_of_ours(make_pod, segment_host) -> None:
+    segment_host(MAC, f"{EGRESS4}/24", f"{EGRESS6}/64")
+    make_pod().serve()
+
+
+def test_the_mac_is_in_use_on_the_node(make_pod) -> None:
+    """An earlier pod that did not end yet: its macvlan on the same parent has the MAC address."""
+    earlier, pod = make_pod("node1"), make_pod("node1")
+    namespaces.ip(f"-n @{earlier.pod} link set net1 address {MAC}")
+    pod.start()
+    until(lambda: pod.status().state == "failed", "the failure is told")
+    assert f"MAC address {MAC} of router billing-db is in use by another interface" in pod.status().error
+    namespaces.ip(f"-n @{earlier.pod} link set net1 address 02:00:00:00:00:77")
+    pod.wait_serving()
+
+
+def test_neighbours_are_told_at_once(make_pod, segment_host) -> None:
+    """The gateway has a stale entry of an earlier holder; the announcement replaces it."""
+    pod = make_pod()
+    pod.put_rules("5432 TCP 203.0.113.10\n5432 TCP 2001:db8:113::10\n")
+    for address in (EGRESS4, EGRESS6):
+        namespaces.ip(f"-n @outside neigh replace {address} lladdr {SQUATTER} dev seg0 nud stale")
+    pod.serve()
+    assert ask(pod.ip4, 5432, timeout=1.0)["source_mac"] == MAC
+    assert ask(pod.ip6, 5432, timeout=1.0)["source_mac"] == MAC
+    for address in (EGRESS4, EGRESS6):
+        assert MAC in namespaces.ip(f"-n @outside neigh show {address} dev seg0")
+
+
+def test_no_net1(make_pod) -> None:
+    pod = make_pod()
+    namespaces.ip(f"-n @{pod.pod} link set net1 name other0")
+    pod.start()
+    until(lambda: pod.status().state == "failed", "the failure is told")
+    assert "there is no interface net1" in pod.status().error and "billing-db" in pod.status().error
+    namespaces.ip(f"-n @{pod.pod} link set other0 down")
+    namespaces.ip(f"-n @{pod.pod} link set other0 name net1")
+    namespaces.ip(f"-n @{pod.pod} link set net1 up")
+    pod.wait_serving()
+
+
+def test_net1_goes_away(make_pod) -> None:
+    pod = make_pod().serve()
+    namespaces.ip(f"-n @{pod.pod} link del net1")
+    until(lambda: pod.status().state == "failed", "the failure is told")
+    until(lambda: pod.endpoints() == [], "no endpoint")
+    assert pod.get("/readyz")[0] == 503
+
+
+def test_no_forwarding(make_pod) -> None:
+    for missing in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        pod = make_pod(tuning={**namespaces.TUNING, missing: "0"}).start()
+        until(lambda pod=pod: pod.status().pod == pod.pod and pod.status().state == "failed", "the failure is told")
+        assert f"{missing} is not 1" in pod.status().error
+        assert pod.terminate() < 1.0
+
+
+def test_an_address_without_gateway_reaches_its_segment(make_pod, segment_host) -> None:
+    pod = make_pod()
+    pod.gateways = []
+    pod.put_rules("5432 TCP 198.51.100.1\n80 TCP 203.0.113.10\n")
+    pod.serve()
+    seen = ask(pod.ip4, 5432)
+    assert (seen["source_ip"], seen["local_ip"]) == (EGRESS4, "198.51.100.1")
+    try:
+        ask(pod.ip4, 80, timeout=1.0)
+    except OSError as error:
+        # The route of last resort says so at once.
+        assert "timed out" not in str(error)
+    else:
+        raise AssertionError("a server behind no gateway answered")
+
+
+def test_a_missing_slice_is_told(make_pod, api) -> None:
+    api.delete("endpointslices", "billing-db-ipv6")
+    pod = make_pod()
+    pod.start()
+    until(lambda: 'endpointslices "billing-db-ipv6" not found' in pod.status().error, "the status says what is missing")
+    assert pod.status().state == "starting" and pod.get("/readyz")[0] == 503
+    api.put("endpointslices", "billing-db-ipv6", {"addressType": "IPv6"})
+    pod.wait_serving(5)

@@ -1,0 +1,134 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From the ConfigMap to the kernel: what is taken, what is refused, how fast, and what happens to the endpoint's ports."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from router import EGRESS4, Router, ask
+from waiting import until
+
+GOOD = "5432 TCP 203.0.113.10\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("5432 TCP 203.0.113.10\nnonsense\n", "line 3 'nonsense'"),
+        ("5432 TCP 203.0.113.10\n5432 TCP 203.0.113.11\n", "port 5432/TCP is redirected twice"),
+        ("29797 TCP 203.0.113.10\n", "rule 29797/TCP of router billing-db: the port is the agent's own"),
+        (f"80 TCP {EGRESS4}\n", f"{EGRESS4} is the router's own egress address"),
+        (f"fallback {EGRESS4}\n", f"fallback of router billing-db: {EGRESS4} is the router's own egress address"),
+    ],
+)
+def test_rules_are_refused_as_a_whole(router: Router, text: str, reason: str) -> None:
+    wanted = router.set_rules(GOOD)
+    version = router.put_rules("9999 TCP 203.0.113.12\n" + text)
+    until(lambda: router.status().rules_version == version, "the agent dealt with the wrong rules")
+    status = router.status()
+    assert reason in status.rules_error
+    assert status.rules_hash == wanted.hash() and status.serving
+    assert ask(router.ip4, 5432)["local_ip"] == "203.0.113.10"
+    with pytest.raises(ConnectionRefusedError):
+        ask(router.ip4, 9999)
+    assert router.metric("egress_router_rules_refused") == 1
+    router.set_rules(GOOD)
+    assert router.metric("egress_router_rules_refused") == 0
+
+
+def test_the_agents_port_over_udp_is_free(router: Router) -> None:
+    router.set_rules("29797 UDP 203.0.113.10\n")
+    assert router.rule(29797, "UDP")["destination_ip"] == "203.0.113.10"
+
+
+def test_a_config_map_that_has_another_key_is_refused(router: Router) -> None:
+    wanted = router.set_rules(GOOD)
+    version = router.api.put("configmaps", "billing-db-rules", {"data": {"redirects": "80 TCP 203.0.113.10"}})
+    until(lambda: router.status().rules_version == version, "the agent dealt with the ConfigMap")
+    assert "has no key 'rules' but redirects" in router.status().rules_error
+    assert router.status().rules_hash == wanted.hash()
+
+
+def test_a_config_map_without_data_means_no_rules(router: Router) -> None:
+    router.set_rules(GOOD)
+    router.api.put("configmaps", "billing-db-rules", {})
+    until(lambda: router.status().rules_count == "0", "no rules")
+    assert router.status().rules_error == ""
+
+
+def test_a_deleted_config_map_leaves_the_rules(router: Router) -> None:
+    router.set_rules(GOOD)
+    router.api.delete("configmaps", "billing-db-rules")
+    until(lambda: "is missing" in router.status().rules_error, "the status says that the ConfigMap is missing")
+    assert ask(router.ip4, 5432)["local_ip"] == "203.0.113.10"
+    router.set_rules("80 TCP 203.0.113.10\n")
+
+
+def test_what_is_loaded_is_what_the_kernel_has(router: Router) -> None:
+    wanted = router.set_rules("80 TCP 203.0.113.10 8080 name=web\n80 TCP 2001:db8:113::10\n53 UDP 203.0.113.12\n")
+    loaded = router.loaded()
+    assert loaded["hash"] == wanted.hash() and loaded["fallback"] is None
+    assert {
+        "port": 80,
+        "protocol": "TCP",
+        "destination_ip": "203.0.113.10",
+        "target_port": 8080,
+        "name": "web",
+    }.items() <= (loaded["rules"][1].items())
+    assert router.metric("egress_router_rules") == 3
+
+
+def test_the_slices_have_the_rules_ports(router: Router) -> None:
+    router.set_rules("80 TCP 203.0.113.10\n53 UDP 203.0.113.12\n443 TCP 2001:db8:113::10\n")
+
+    def ports(family: int) -> set[tuple[str, int, str]]:
+        found = router.api.get("endpointslices", f"billing-db-ipv{family}")["ports"]
+        return {(port["name"], port["port"], port["protocol"]) for port in found}
+
+    until(lambda: len(ports(4)) == 3 and len(ports(6)) == 2, "the slices have the ports")
+    assert ports(4) == {("metrics", 29797, "TCP"), ("tcp-80", 80, "TCP"), ("udp-53", 53, "UDP")}
+    assert ports(6) == {("metrics", 29797, "TCP"), ("tcp-443", 443, "TCP")}
+    (endpoint,) = router.endpoints()
+    assert endpoint["addresses"] == [router.ip4] and endpoint["conditions"]["ready"] is True
+    assert endpoint["targetRef"]["name"] == router.pod and router.endpoints(6)[0]["addresses"] == [router.ip6]
+
+
+def test_a_change_is_live_within_a_second(router: Router) -> None:
+    router.set_rules(GOOD)
+    start = time.monotonic()
+    router.set_rules(GOOD + "80 TCP 203.0.113.11\n")
+    seconds = time.monotonic() - start
+    assert ask(router.ip4, 80)["local_ip"] == "203.0.113.11"
+    assert seconds < 1.0
+    assert router.metric("egress_router_apply_seconds_count") >= 2
+
+
+def test_five_thousand_rules(router: Router, capsys: pytest.CaptureFixture[str]) -> None:
+    many = "".join(f"{port} TCP 203.0.113.10 5432\n" for port in range(20000, 25000))
+    start = time.monotonic()
+    router.set_rules(many, 10)
+    load = time.monotonic() - start
+    assert ask(router.ip4, 24999)["local_port"] == 5432
+
+    start = time.monotonic()
+    router.set_rules(many + "5432 TCP 203.0.113.11\n", 10)
+    change = time.monotonic() - start
+    assert router.rule(24999, "TCP")["connections"] == 1
+
+    start = time.monotonic()
+    router.set_rules(GOOD, 10)
+    unload = time.monotonic() - start
+    with capsys.disabled():
+        print(f"\n5,000 rules, until confirmed: load {load:.2f} s, one more {change:.2f} s, all away {unload:.2f} s")
+    assert change < 1.0 and load < 2.0 and unload < 3.0
+
+
+def test_the_nft_table_is_readable(router: Router) -> None:
+    router.set_rules("80 TCP 203.0.113.10 8080 name=web\n")
+    text = router.run("nft list ruleset")
+    assert 'tcp . 80 comment "web" : 203.0.113.10 . 8080' in text
+    assert router.run("nft list tables").split() == ["table", "inet", "egress_router"]

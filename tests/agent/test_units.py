@@ -1,0 +1,221 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Parts that need no kernel: marks, the table's text, the command line, the elector's clock, frames."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import threading
+from typing import Any
+
+import pytest
+from egress_router import config, table, wire
+from egress_router.kube import ApiError
+from egress_router.lease import Elector, Fence
+from egress_router.marks import BASE, MASK, fallback_mark, rule_mark
+
+from ansible_collections.egress.router.plugins.module_utils._model.rules import parse
+from ansible_collections.egress.router.plugins.module_utils._model.status import Status
+
+ENVIRONMENT = {"POD_NAME": "pod", "POD_NAMESPACE": "payments", "NODE_NAME": "node", "POD_IPS": "10.244.0.11"}
+ARGUMENTS = ["--router=r", "--address=198.51.100.50/24", "--gateway=198.51.100.1", "--mac=02:E6:c6:33:64:32"]
+
+
+def load(*more: str, drop: str = "", **environment: str) -> config.Config:
+    parser = argparse.ArgumentParser()
+    config.add_arguments(parser)
+    arguments = [argument for argument in ARGUMENTS if not drop or not argument.startswith(drop)]
+    return config.load(parser.parse_args([*arguments, *more]), {**ENVIRONMENT, **environment})
+
+
+def test_marks_are_all_different_and_ours() -> None:
+    marks = [rule_mark(f, p, n) for f in (4, 6) for p in ("TCP", "UDP", "SCTP") for n in (1, 53, 65535)]
+    marks += [fallback_mark(4), fallback_mark(6)]
+    assert len(set(marks)) == len(marks)
+    assert all(mark & MASK == BASE for mark in marks)
+    # Connections outlive the agent: another number for the same rule in a later release would stall them.
+    assert (rule_mark(4, "TCP", 5432), rule_mark(6, "UDP", 53)) == (0xE6C11538, 0xE6C60035)
+    assert (fallback_mark(4), fallback_mark(6)) == (0xE6C80000, 0xE6CC0000)
+
+
+def test_delta_touches_what_differs_only() -> None:
+    before, after = (
+        parse("80 TCP 203.0.113.10\n443 TCP 203.0.113.11\n"),
+        parse("80 TCP 203.0.113.10\n53 UDP 203.0.113.12\n"),
+    )
+    text = table.delta(table.contents(before), table.contents(after), table.revoked(before, after))
+    assert "443" in text and "6 . 80" not in text
+    assert table.delta(table.contents(after), table.contents(after), set()) == ""
+
+
+def test_delta_of_a_name_leaves_the_counters() -> None:
+    before, after = parse("80 TCP 203.0.113.10\n"), parse("80 TCP 203.0.113.10 name=web\n")
+    text = table.delta(table.contents(before), table.contents(after), table.revoked(before, after))
+    assert text.splitlines() == [
+        "delete element inet egress_router redirect4 { 6 . 80 }",
+        'add element inet egress_router redirect4 { 6 . 80 comment "web" : 203.0.113.10 . 80 }',
+    ]
+
+
+def test_configuration() -> None:
+    found = load("--extra-port=8443/TCP", "--extra-port=53/udp", "--headless", POD_IPS="10.244.0.11,2001:db8:244::11")
+    assert found.mac == "02:e6:c6:33:64:32"
+    assert str(found.addresses[0].gateway) == "198.51.100.1"
+    assert found.extra_ports == ((8443, "TCP"), (53, "UDP"))
+    assert str(found.pod_ip(6)) == "2001:db8:244::11" and found.address(6) is None
+    assert (found.lease_seconds, found.renew_seconds, found.replicas, found.headless) == (15, 5.0, 1, True)
+
+
+@pytest.mark.parametrize(
+    ("more", "drop", "reason"),
+    [
+        (["--address=198.51.100.50"], "--address", "lacks its prefix"),
+        (["--address=nonsense"], "", "'nonsense' is not an address"),
+        (["--address=198.51.100.51/24"], "", "there is an address of IPv4 already"),
+        (["--gateway=2001:db8::1"], "", "there is no --address of IPv6"),
+        (["--gateway=198.51.100.2"], "", "there is a gateway of IPv4 already"),
+        (["--mac=03:00:00:00:00:01"], "--mac", "not a unicast MAC"),
+        (["--replicas=0"], "", "must be at least 1"),
+        (["--renew-seconds=8"], "", "at most half"),
+        (["--extra-port=70000/TCP"], "", "not PORT/PROTOCOL"),
+        (["--extra-port=80/ICMP"], "", "not PORT/PROTOCOL"),
+    ],
+)
+def test_wrong_configuration(more: list[str], drop: str, reason: str) -> None:
+    with pytest.raises(config.ConfigError, match=reason):
+        load(*more, drop=drop)
+
+
+def test_missing_environment() -> None:
+    with pytest.raises(config.ConfigError, match="POD_IPS is not set"):
+        load(POD_IPS="")
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Api:
+    """A Lease in memory."""
+
+    def __init__(self) -> None:
+        self.lease_object: dict[str, Any] = {"metadata": {"resourceVersion": "1"}, "spec": {}}
+        self.before_patch: Any = lambda: None
+
+    def lease(self, timeout: Any = None) -> dict[str, Any]:
+        return {"metadata": dict(self.lease_object["metadata"]), "spec": dict(self.lease_object["spec"])}
+
+    def patch_lease(self, patch: dict[str, Any], timeout: Any = None) -> dict[str, Any]:
+        self.before_patch()
+        if patch["metadata"]["resourceVersion"] != self.lease_object["metadata"]["resourceVersion"]:
+            raise ApiError(409, "the object has been modified")
+        self.write(**patch["spec"])
+        return self.lease()
+
+    def write(self, **spec: Any) -> None:
+        self.lease_object["spec"].update(spec)
+        metadata = self.lease_object["metadata"]
+        metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
+
+
+def elector(api: Api, clock: Clock) -> Elector:
+    return Elector(api, load("--lease-seconds=10"), clock)  # type: ignore[arg-type]
+
+
+def test_a_lease_is_over_when_it_did_not_change_for_its_duration_here() -> None:
+    api, clock = Api(), Clock()
+    # The other's clock is far in the future; it does not matter.
+    api.write(holderIdentity="other", renewTime="2099-01-01T00:00:00Z", leaseDurationSeconds=10, leaseTransitions=4)
+    candidate = elector(api, clock)
+    assert candidate.step(Status()) is False
+    clock.now += 9
+    assert candidate.step(Status()) is False
+    api.write(renewTime="2099-01-01T00:00:09Z")
+    clock.now += 9
+    assert candidate.step(Status()) is False, "it was renewed meanwhile"
+    clock.now += 9.9
+    assert candidate.step(Status()) is False
+    clock.now += 0.1
+    assert candidate.step(Status()) is True
+    assert api.lease_object["spec"]["leaseTransitions"] == 5 and candidate.renewed_at == clock.now
+
+
+def test_a_lost_race_is_lost() -> None:
+    api, clock = Api(), Clock()
+    candidate = elector(api, clock)
+    api.before_patch = lambda: (
+        api.write(holderIdentity="other", leaseDurationSeconds=10) or setattr(api, "before_patch", lambda: None)
+    )
+    assert candidate.step(Status()) is False and candidate.holder == "other"
+
+
+def test_a_renewal_survives_somebody_elses_write() -> None:
+    api, clock = Api(), Clock()
+    holder = elector(api, clock)
+    assert holder.step(Status())
+    api.write(leaseTransitions=7)
+    assert holder.step(Status()) and holder.transitions == 7
+
+
+def test_a_taken_lease_is_noticed_at_the_next_renewal() -> None:
+    api, clock = Api(), Clock()
+    holder = elector(api, clock)
+    assert holder.step(Status())
+    api.write(holderIdentity="other")
+    assert holder.step(Status()) is False and holder.held is False
+
+
+def test_nothing_is_acquired_after_close() -> None:
+    api, clock = Api(), Clock()
+    holder = elector(api, clock)
+    assert holder.step(Status())
+    holder.close()
+    holder.release(Status(), (1, 1))
+    assert api.lease_object["spec"]["holderIdentity"] is None
+    with pytest.raises(ApiError):
+        holder.step(Status())
+
+
+def test_the_fence_falls_once_for_each_deadline() -> None:
+    fell = threading.Semaphore(0)
+    fence = Fence(fell.release)
+    fence.start()
+    assert not fence.passed()
+    import time
+
+    fence.set(time.monotonic() + 0.05)
+    assert fell.acquire(timeout=2) and fence.passed()
+    assert not fell.acquire(timeout=0.1)
+    fence.set(time.monotonic() + 60)
+    assert not fence.passed()
+    fence.set(time.monotonic())
+    assert fell.acquire(timeout=2)
+
+
+def test_frames() -> None:
+    mac, ip = bytes.fromhex("02e6c6336432"), ipaddress.ip_address("198.51.100.50")
+    probe, announcement = wire._question(mac, ip), wire._announcement(mac, ip)
+    assert (
+        probe.hex()
+        == "ffffffffffff02e6c633643208060001080006040001" + "02e6c6336432" + "00000000" + "0" * 12 + "c6336432"
+    )
+    # Two of these meet: each is a claim of the other's address.
+    assert list(wire._claims(probe))[1] == (ip, mac)
+    assert (ip, mac) in wire._claims(announcement)
+    ip6 = ipaddress.ip_address("2001:db8:51::50")
+    for frame in (wire._question(mac, ip6), wire._announcement(mac, ip6)):
+        assert list(wire._claims(frame)) == [(ip6, mac)]
+        # RFC 1071: a message with its checksum sums up to zero.
+        pseudo = frame[22:54] + len(frame[54:]).to_bytes(4, "big") + (58).to_bytes(4, "big")
+        assert wire._checksum(pseudo + frame[54:]) == 0
+
+
+@pytest.mark.parametrize("frame", [b"", b"\0" * 14, b"\xff" * 20, b"\0" * 12 + b"\x08\x06" + b"\0" * 10])
+def test_short_frames_claim_nothing(frame: bytes) -> None:
+    assert list(wire._claims(frame)) == []
