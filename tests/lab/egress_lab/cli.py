@@ -17,6 +17,7 @@ def up(_: argparse.Namespace) -> None:
     begin = time.monotonic()
     packages.ensure(packages.COMMON)
     chosen = engine.choose()
+    hostnet.prepare()
     cluster.ensure(chosen, nodeimage.ensure(chosen))
     hostnet.ensure(chosen)
     nodes.ensure(chosen)

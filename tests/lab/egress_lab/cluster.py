@@ -48,6 +48,7 @@ def ensure(engine: Engine, image: str) -> bool:
 
 def _problem(engine: Engine, definition: str) -> str:
     """Why the cluster that is there cannot be used; empty when it can."""
+    _thaw(engine)
     there, running = set(nodes_of(engine)), set(engine.running())
     if there != set(NODES):
         return f"nodes are missing: {', '.join(sorted(set(NODES) - there))}"
@@ -58,10 +59,26 @@ def _problem(engine: Engine, definition: str) -> str:
     if not KUBECONFIG.exists():
         _kind(engine, "export", "kubeconfig", "--name", CLUSTER, "--kubeconfig", str(KUBECONFIG))
     fetch_kubectl(engine)
-    answer = kubectl("get", "--raw", "/readyz", check=False, timeout=20)
-    if answer.returncode:
-        return f"its API server does not answer: {answer.stderr.strip()}"
-    return ""
+    return _api_problem()
+
+
+def _thaw(engine: Engine) -> None:
+    """A test that freezes a node may have been killed before it could thaw it."""
+    for name in engine.output("ps", "-a", "--filter", "status=paused", "--format", "{{.Names}}").split():
+        if name in NODES:
+            engine.run("unpause", name)
+
+
+def _api_problem(seconds: float = 45) -> str:
+    """A kubelet brings a crashed API server back by itself: replacing the cluster is the last resort."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = kubectl("get", "--raw", "/readyz", check=False, timeout=10)
+        if not answer.returncode:
+            return ""
+        if time.monotonic() > deadline:
+            return f"its API server does not answer: {answer.stderr.strip()}"
+        time.sleep(1)
 
 
 def remove(engine: Engine) -> None:
