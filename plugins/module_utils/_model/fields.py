@@ -142,9 +142,7 @@ class Fields:
 
 def whole_number(value: object) -> int | None:
     """The number that `value` is or spells; None for anything else. YAML's yes and no are not numbers."""
-    if isinstance(value, (bool, float)) or not re.fullmatch(r"[0-9]{1,9}", str(value)):
-        return None
-    return int(str(value))
+    return int(str(value)) if re.fullmatch(r"[0-9]{1,9}", str(value)) else None
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

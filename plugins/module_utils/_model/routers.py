@@ -52,14 +52,14 @@ def load(data: object, defaults: object = None) -> tuple[list[Router], list[Prob
 
 
 def conflicts(routers: Iterable[Router]) -> list[Problem]:
-    """What two routers cannot both have."""
+    """What two routers cannot both have. Of absent ones only names count: they have nothing else."""
     routers = list(routers)
-    present = [router for router in routers if router.present]
     found = _shared(routers, "name", lambda router: [router.id], "is in the list twice: keep one of the two")
     advice = "is also that of router {other}: give each router its own"
-    found += _shared(present, "addresses", lambda router: [address.ip for address in router.addresses], advice)
-    found += _shared(present, "mac", lambda router: [router.mac] if router.mac else [], advice)
-    found += _shared(present, "service.name", lambda router: [f"{router.namespace}/{router.service.name}"], advice)
+    found += _shared(routers, "addresses", lambda router: [address.ip for address in router.addresses], advice)
+    found += _shared(routers, "mac", lambda router: [router.mac] if router.mac else [], advice)
+    # Removing an absent router would take the Service of another along.
+    found += _shared(routers, "service.name", lambda router: [f"{router.namespace}/{router.service.name}"], advice)
     return found
 
 

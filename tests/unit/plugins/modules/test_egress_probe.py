@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -97,7 +98,9 @@ def test_failures_give_the_reason_and_leave_no_pod(
     cluster: FakeCluster, run: Run, output: str, status: dict[str, Any], said: str
 ) -> None:
     kubelet(cluster, output, **status)
+    started = time.monotonic()
     assert said in run("egress_probe", **OPTIONS)["msg"]
+    assert time.monotonic() - started < 30, "the whole time was waited for, though nothing could come of it"
     assert pods(cluster) == []
 
 

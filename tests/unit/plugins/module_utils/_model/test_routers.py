@@ -262,6 +262,11 @@ def test_an_absent_router_needs_only_its_name_and_conflicts_with_nobody() -> Non
     assert [router.present for router in routers] == [False, True]
     assert sentences([spec(name="old", state="absent", addresses=[{"ip": "bad"}]), spec()]) == []
     assert sentences([spec(), spec(state="absent")]) != []
+    # Its Service goes by its name.
+    assert sentences([spec(), spec(name="old", state="absent", service={"name": "billing-db"})]) == [
+        "router payments/old, service.name: 'payments/billing-db' is also that of router payments/billing-db: "
+        "give each router its own"
+    ]
 
 
 def test_all_problems_of_all_routers_at_once() -> None:
