@@ -22,6 +22,14 @@ _numbers = itertools.count(11)
 _ports = itertools.count(8001)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests measured."""
+    for report in terminalreporter.getreports("passed"):
+        for name, text in report.user_properties:
+            if name == "figure" and report.when == "call":
+                terminalreporter.write_line(str(text))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The namespaces that all tests share, and the observer outside."""

@@ -199,6 +199,18 @@ def test_a_rule_change_keeps_the_others_connections_and_counters(router: Router)
     staying.close()
 
 
+def test_many_rules_revoked_at_once(router: Router) -> None:
+    """So many that the connections are looked at first; both families."""
+    many = "".join(f"{port} TCP 203.0.113.10 5432\n{port} TCP 2001:db8:113::10 5432\n" for port in range(3000, 3100))
+    router.set_rules("5432 TCP 203.0.113.10\n" + many)
+    staying = Stream(router.ip4, 5432)
+    revoked = [Stream(router.ip4, 3000), Stream(router.ip4, 3099), Stream(router.ip6, 3050)]
+    router.set_rules("5432 TCP 203.0.113.10\n")
+    assert [stream.echoes() for stream in revoked] == [False] * 3
+    assert staying.echoes()
+    staying.close()
+
+
 def test_a_new_fallback_cuts_the_connections_of_the_old_one(router: Router) -> None:
     router.set_rules("5432 TCP 203.0.113.10\nfallback 203.0.113.98\n")
     staying, old = Stream(router.ip4, 5432), Stream(router.ip4, 9999)

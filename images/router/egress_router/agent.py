@@ -113,7 +113,7 @@ class Agent:
 
     def ready(self) -> bool:
         """Whether clients are served by this pod."""
-        return bool(self.state == status.SERVING)
+        return self.state == status.SERVING and not self._fence.passed()
 
     def status(self) -> Status:
         """What goes into the Lease."""

@@ -81,6 +81,7 @@ class Firewall:
             if not commands:
                 # Somebody's own table, or a change and its undoing.
                 self._generation = generation
+                self._last = listing
                 return False
             self._run(commands)
             self._read_back(self._wanted)

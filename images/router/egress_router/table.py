@@ -92,7 +92,10 @@ class Listing:
         return Counters(connections, *self.counts.get(("live", fallback_mark(family)), (0, 0)))
 
     def _whole(self, contents: Mapping[Place, Content]) -> bool:
-        return all(self.contents.get(place, (None, ""))[0] == content[0] for place, content in contents.items())
+        # Comments do not count.
+        return all(
+            place in self.contents and self.contents[place][0] == wanted for place, (wanted, _) in contents.items()
+        )
 
 
 def contents(rules: RuleSet) -> dict[Place, Content]:

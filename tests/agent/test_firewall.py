@@ -1,0 +1,129 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The table in a kernel, without an agent around it: what a change touches and what a restart takes over."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import namespaces
+import pytest
+from egress_router import table
+from egress_router.config import Address, Config
+from egress_router.firewall import Firewall, FirewallError
+
+from ansible_collections.egress.router.plugins.module_utils._model.rules import parse
+
+T = TypeVar("T")
+CONFIG = Config(
+    router="billing-db",
+    namespace="payments",
+    pod="pod",
+    node="node",
+    pod_uid="uid",
+    pod_ips=(ipaddress.ip_address("10.244.0.11"), ipaddress.ip_address("2001:db8:244::11")),
+    addresses=tuple(Address(ipaddress.ip_interface(a)) for a in ("198.51.100.50/24", "2001:db8:51::50/64")),
+    mac="02:e6:c6:33:64:32",
+)
+RULES = parse("5432 TCP 203.0.113.10\n53 UDP 2001:db8::53 name=dns\nfallback 203.0.113.99\n")
+COUNTED = (
+    "nft delete element inet egress_router marks4 { 6 . 5432 } ; "
+    "add element inet egress_router marks4 { 6 . 5432 counter packets 7 bytes 70 : 0xe6c11538 }"
+)
+
+Inside = Callable[[Callable[[], T]], T]
+
+
+@pytest.fixture
+def inside() -> Iterator[Inside]:
+    """Runs a function in a namespace of its own; libnftables and netlink sockets made there stay there."""
+    namespaces.add("firewall")
+    yield lambda call: namespaces.inside("firewall", call)
+    namespaces.remove("firewall")
+
+
+def nft(text: str) -> str:
+    return namespaces.run(f"ip netns exec @firewall {text}")
+
+
+def connections(firewall: Firewall) -> int:
+    return firewall.listing().rule_counters(RULES.rules[1]).connections
+
+
+@pytest.mark.parametrize("looked", [True, False], ids=["after a look", "at once"])
+def test_a_restart_takes_the_kernels_rules_and_counters_over(inside: Inside, looked: bool) -> None:
+    def body() -> None:
+        first = Firewall(CONFIG)
+        assert first.adopt() is False
+        first.apply(RULES)
+        nft(COUNTED)
+        second = Firewall(CONFIG)
+        assert second.adopt() is True
+        assert second.rules == RULES
+        if looked:
+            assert second.repair() is False
+        assert second.apply(RULES) == set()
+        assert connections(second) == 7
+
+    inside(body)
+
+
+def test_chains_that_were_changed_while_nobody_looked_are_not_adopted(inside: Inside) -> None:
+    def body() -> None:
+        first = Firewall(CONFIG)
+        first.adopt()
+        first.apply(RULES)
+        nft("nft insert rule inet egress_router forward accept")
+        assert Firewall(CONFIG).adopt() is False
+        assert (
+            "accept"
+            not in nft("nft list chain inet egress_router forward").split("policy drop;")[1].split("iifname")[0]
+        )
+
+    inside(body)
+
+
+def test_half_a_rule_is_not_adopted(inside: Inside) -> None:
+    def body() -> None:
+        first = Firewall(CONFIG)
+        first.adopt()
+        first.apply(RULES)
+        nft("nft delete element inet egress_router live { 0xe6c11538 }")
+        second = Firewall(CONFIG)
+        assert second.adopt() is True
+        assert [rule.port for rule in second.rules.rules] == [53]
+        assert second.repair() is True
+        assert "5432" not in nft("nft list ruleset")
+
+    inside(body)
+
+
+def test_a_failed_transaction_changes_nothing(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    def body() -> None:
+        firewall = Firewall(CONFIG)
+        firewall.adopt()
+        firewall.apply(RULES)
+        before = nft("nft list ruleset")
+        whole = table.delta
+        monkeypatch.setattr(
+            table, "delta", lambda *words: whole(*words) + "add element inet egress_router nothing { 1 }\n"
+        )
+        with pytest.raises(FirewallError, match="No such file or directory"):
+            firewall.apply(parse("80 TCP 203.0.113.10\n"))
+        monkeypatch.setattr(table, "delta", whole)
+        assert firewall.rules == RULES and nft("nft list ruleset") == before
+        assert firewall.repair() is False
+
+    inside(body)
+
+
+def test_no_reference_table_is_left(inside: Inside) -> None:
+    def body() -> None:
+        Firewall(CONFIG).adopt()
+        assert nft("nft list tables").split() == ["table", "inet", "egress_router"]
+
+    inside(body)
