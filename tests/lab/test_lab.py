@@ -22,10 +22,18 @@ PORT = 7007
 MAC = "02:00:5e:00:53:50"
 
 DEFINITIONS = {
-    "macvlan": {"plugins": [
-        {"type": "macvlan", "master": "eth1", "mode": "bridge", "capabilities": {"mac": True, "ips": True},
-         "ipam": {"type": "static"}},
-        {"type": "tuning"}]},
+    "macvlan": {
+        "plugins": [
+            {
+                "type": "macvlan",
+                "master": "eth1",
+                "mode": "bridge",
+                "capabilities": {"mac": True, "ips": True},
+                "ipam": {"type": "static"},
+            },
+            {"type": "tuning"},
+        ]
+    },
     "noipam": {"type": "macvlan", "master": "eth1", "mode": "bridge"},
     "nomaster": {"type": "macvlan", "master": "eth7", "mode": "bridge"},
 }
@@ -48,8 +56,16 @@ def lab() -> engine.Engine:
     chosen = engine.choose()
     if not chosen.exists("image", IMAGE):
         baseimage.ensure(chosen)
-        chosen.run("build", "-q", *baseimage.build_arguments(chosen), "-f", str(HERE / "tools.Containerfile"),
-                   "-t", IMAGE, str(HERE / "cni"))
+        chosen.run(
+            "build",
+            "-q",
+            *baseimage.build_arguments(chosen),
+            "-f",
+            str(HERE / "tools.Containerfile"),
+            "-t",
+            IMAGE,
+            str(HERE / "cni"),
+        )
     images.load(chosen, IMAGE)
     return chosen
 
@@ -58,8 +74,9 @@ def lab() -> engine.Engine:
 def outside(lab: engine.Engine) -> Iterator[int]:
     """The process id of the outside server, where a server answers with the client's address."""
     pid = lab.running()[settings.OUTSIDE]
-    server = subprocess.Popen(["nsenter", "-t", str(pid), "-n", sys.executable, "-c", ECHO],
-                              stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        ["nsenter", "-t", str(pid), "-n", sys.executable, "-c", ECHO], stdout=subprocess.PIPE, text=True
+    )
     assert server.stdout is not None and server.stdout.readline() == "listening\n"
     yield pid
     server.kill()
@@ -77,9 +94,14 @@ def namespace(lab: engine.Engine) -> Iterator[None]:
 
 
 def define(name: str, config: dict) -> None:
-    apply({"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition",
-           "metadata": {"name": name, "namespace": NAMESPACE},
-           "spec": {"config": json.dumps({"cniVersion": "1.0.0", **config})}})
+    apply(
+        {
+            "apiVersion": "k8s.cni.cncf.io/v1",
+            "kind": "NetworkAttachmentDefinition",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"config": json.dumps({"cniVersion": "1.0.0", **config})},
+        }
+    )
 
 
 def apply(*objects: dict) -> None:
@@ -87,14 +109,35 @@ def apply(*objects: dict) -> None:
 
 
 def start(name: str, networks: str = "", node: str = settings.WORKERS[0]) -> None:
-    apply({"apiVersion": "v1", "kind": "Pod",
-           "metadata": {"name": name, "namespace": NAMESPACE,
-                        "annotations": {"k8s.v1.cni.cncf.io/networks": networks} if networks else {}},
-           "spec": {"nodeName": node, "terminationGracePeriodSeconds": 0, "containers": [{
-               "name": "tools", "image": IMAGE, "imagePullPolicy": "Never", "command": ["sleep", "infinity"],
-               "securityContext": {"readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False,
-                                   "seccompProfile": {"type": "RuntimeDefault"},
-                                   "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}}}]}})
+    apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": name,
+                "namespace": NAMESPACE,
+                "annotations": {"k8s.v1.cni.cncf.io/networks": networks} if networks else {},
+            },
+            "spec": {
+                "nodeName": node,
+                "terminationGracePeriodSeconds": 0,
+                "containers": [
+                    {
+                        "name": "tools",
+                        "image": IMAGE,
+                        "imagePullPolicy": "Never",
+                        "command": ["sleep", "infinity"],
+                        "securityContext": {
+                            "readOnlyRootFilesystem": True,
+                            "allowPrivilegeEscalation": False,
+                            "seccompProfile": {"type": "RuntimeDefault"},
+                            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]},
+                        },
+                    }
+                ],
+            },
+        }
+    )
 
 
 def ready(name: str, networks: str = "", node: str = settings.WORKERS[0]) -> None:
@@ -123,8 +166,9 @@ def wait_for_event(pod: str, *parts: str) -> None:
     messages: list[str] = []
 
     def seen() -> bool:
-        events = cluster.kubectl("-n", NAMESPACE, "get", "events", "-o", "json",
-                                 "--field-selector", f"involvedObject.name={pod}").stdout
+        events = cluster.kubectl(
+            "-n", NAMESPACE, "get", "events", "-o", "json", "--field-selector", f"involvedObject.name={pod}"
+        ).stdout
         messages[:] = [event["message"] for event in json.loads(events)["items"]]
         return any(all(part in message for part in parts) for message in messages)
 
@@ -144,18 +188,23 @@ def test_pod_without_router_is_seen_as_its_node(outside: int, worker: str) -> No
 @pytest.mark.parametrize("worker", settings.WORKERS)
 def test_attached_interface_has_the_mac_and_addresses_asked_for(outside: int, worker: str) -> None:
     name = f"attached-{worker}"
-    ready(name, json.dumps([{"name": "macvlan", "mac": MAC,
-                             "ips": ["198.51.100.50/24", "2001:db8:51::50/64"]}]), worker)
+    ready(
+        name, json.dumps([{"name": "macvlan", "mac": MAC, "ips": ["198.51.100.50/24", "2001:db8:51::50/64"]}]), worker
+    )
     assert who_am_i(name, "198.51.100.1") == "198.51.100.50"
     # Duplicate address detection takes the kernel a second or two; until then the address is no source.
-    wait_for("net1's IPv6 addresses", lambda: inside(name, "ip", "-6", "addr", "show", "dev", "net1", "tentative") == "")
+    wait_for(
+        "net1's IPv6 addresses", lambda: inside(name, "ip", "-6", "addr", "show", "dev", "net1", "tentative") == ""
+    )
     assert who_am_i(name, "2001:db8:51::1") == "2001:db8:51::50"
-    neighbours = subprocess.run(["nsenter", "-t", str(outside), "-n", "ip", "neigh"],
-                                check=True, capture_output=True, text=True).stdout
+    neighbours = subprocess.run(
+        ["nsenter", "-t", str(outside), "-n", "ip", "neigh"], check=True, capture_output=True, text=True
+    ).stdout
     assert f"198.51.100.50 dev eth1 lladdr {MAC}" in neighbours
 
-    status = json.loads(cluster.kubectl(
-        "-n", NAMESPACE, "get", "pod", name, "-o", "json").stdout)["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"]
+    status = json.loads(cluster.kubectl("-n", NAMESPACE, "get", "pod", name, "-o", "json").stdout)["metadata"][
+        "annotations"
+    ]["k8s.v1.cni.cncf.io/network-status"]
     primary, net1 = json.loads(status)
     assert primary["default"] is True and primary["interface"] == "eth0"
     assert net1["name"] == f"{NAMESPACE}/macvlan" and net1["interface"] == "net1"
@@ -180,22 +229,30 @@ def test_capabilities_suffice_for_addresses_packet_filter_and_connection_trackin
     inside("bare", "ip", "link", "set", "net1", "address", MAC)
     inside("bare", "ip", "addr", "add", "198.51.100.52/24", "dev", "net1")
     inside("bare", "ip", "rule", "add", "iif", "eth0", "lookup", "100")
-    inside("bare", "nft", "add table ip t; add chain ip t n { type nat hook prerouting priority dstnat; }; "
-           "add map ip t m { type inet_proto . inet_service : ipv4_addr . inet_service; }; "
-           "add rule ip t n dnat ip to ip protocol . th dport map @m")
+    inside(
+        "bare",
+        "nft",
+        "add table ip t; add chain ip t n { type nat hook prerouting priority dstnat; }; "
+        "add map ip t m { type inet_proto . inet_service : ipv4_addr . inet_service; }; "
+        "add rule ip t n dnat ip to ip protocol . th dport map @m",
+    )
     assert "dnat ip to" in inside("bare", "nft", "list", "ruleset")
     inside("bare", "conntrack", "-L")
     assert inside("bare", "cat", "/proc/sys/net/ipv4/ip_forward") == "1"
 
 
-@pytest.mark.parametrize(("networks", "parts"), [
-    ("nomaster", ("network egress-lab-test/nomaster, interface net1", "Link not found")),
-    ("absent", ("egress-lab-test/absent", "not found")),
-    ("noipam@eth0", ("used twice",)),
-    ('[{"nmae":"macvlan"}]', ("nmae",)),
-])
+@pytest.mark.parametrize(
+    ("networks", "parts"),
+    [
+        ("nomaster", ("network egress-lab-test/nomaster, interface net1", "Link not found")),
+        ("absent", ("egress-lab-test/absent", "not found")),
+        ("noipam@eth0", ("used twice",)),
+        ('[{"nmae":"macvlan"}]', ("nmae",)),
+    ],
+)
 def test_a_failed_attachment_tells_its_cause_in_the_pods_events(
-        lab: engine.Engine, request: pytest.FixtureRequest, networks: str, parts: tuple[str, ...]) -> None:
+    lab: engine.Engine, request: pytest.FixtureRequest, networks: str, parts: tuple[str, ...]
+) -> None:
     name = f"bad-{request.node.callspec.indices['networks']}"
     start(name, networks)
     wait_for_event(name, *parts)
@@ -208,8 +265,12 @@ def test_a_pod_ends_although_its_definition_is_gone(lab: engine.Engine) -> None:
     cluster.kubectl("-n", NAMESPACE, "delete", "net-attach-def", "fleeting")
     cluster.kubectl("-n", NAMESPACE, "delete", "pod", "orphan", "--timeout=60s")
     # The kubelet takes the sandbox down a moment after the pod's object has gone.
-    wait_for("the network's removal", lambda: "fleeting" not in lab.output(
-        "exec", settings.WORKERS[0], "sh", "-c", "cat /var/lib/cni/netattach/*.json"))
+    wait_for(
+        "the network's removal",
+        lambda: (
+            "fleeting" not in lab.output("exec", settings.WORKERS[0], "sh", "-c", "cat /var/lib/cni/netattach/*.json")
+        ),
+    )
 
 
 def test_names_of_the_cluster_resolve_and_others_do_not(lab: engine.Engine) -> None:
@@ -233,11 +294,19 @@ def test_cutting_a_worker_off_the_segment(outside: int) -> None:
     link = ["ip", "-n", settings.SEGMENT, "link", "set", port]
     try:
         subprocess.run([*link, "down"], check=True)
-        assert inside("cut", "timeout", "2", "bash", "-c", f"exec 3<>/dev/tcp/203.0.113.10/{PORT}; cat <&3", check=False) == ""
+        assert (
+            inside("cut", "timeout", "2", "bash", "-c", f"exec 3<>/dev/tcp/203.0.113.10/{PORT}; cat <&3", check=False)
+            == ""
+        )
     finally:
         subprocess.run([*link, "up"], check=True)
-    wait_for("the worker's way back", lambda: inside(
-        "cut", "timeout", "2", "bash", "-c", f"exec 3<>/dev/tcp/203.0.113.10/{PORT}; cat <&3", check=False) == "198.51.100.11")
+    wait_for(
+        "the worker's way back",
+        lambda: (
+            inside("cut", "timeout", "2", "bash", "-c", f"exec 3<>/dev/tcp/203.0.113.10/{PORT}; cat <&3", check=False)
+            == "198.51.100.11"
+        ),
+    )
 
 
 def test_a_second_up_is_a_matter_of_seconds(lab: engine.Engine) -> None:

@@ -8,12 +8,23 @@ import sys
 import time
 
 from . import baseimage, cluster, engine, hostnet, images, lock, nodeimage, nodes, outside, packages, segment
-from .settings import (BIN, CLUSTER, EGRESS_INTERFACE, GATEWAYS, KUBECONFIG, NODES, OUTSIDE, ROUTER_IMAGE, SEGMENT,
-                       WORKER_ADDRESSES, WORKERS)
+from .settings import (
+    BIN,
+    CLUSTER,
+    EGRESS_INTERFACE,
+    GATEWAYS,
+    KUBECONFIG,
+    NODES,
+    OUTSIDE,
+    ROUTER_IMAGE,
+    SEGMENT,
+    WORKER_ADDRESSES,
+    WORKERS,
+)
 from .shell import LabError, say
 
 
-def up(_: argparse.Namespace) -> None:
+def up(_arguments: argparse.Namespace) -> None:
     begin = time.monotonic()
     packages.ensure(packages.COMMON)
     chosen = engine.choose()
@@ -28,7 +39,7 @@ def up(_: argparse.Namespace) -> None:
     say(f"lab: up after {time.monotonic() - begin:.1f} s; `tests/lab/lab env` prints how to reach it")
 
 
-def down(_: argparse.Namespace) -> None:
+def down(_arguments: argparse.Namespace) -> None:
     chosen = engine.choose()
     segment.remove()
     outside.remove(chosen)
@@ -37,7 +48,7 @@ def down(_: argparse.Namespace) -> None:
     say("lab: down; what was built is kept in the cache and in the engine's storage")
 
 
-def status(_: argparse.Namespace) -> None:
+def status(_arguments: argparse.Namespace) -> None:
     chosen = engine.choose()
     running = chosen.running()
     for name in (*NODES, OUTSIDE):
@@ -46,7 +57,7 @@ def status(_: argparse.Namespace) -> None:
         print(cluster.kubectl("get", "nodes", "-o", "wide", check=False).stdout, end="")
 
 
-def env(_: argparse.Namespace) -> None:
+def env(_arguments: argparse.Namespace) -> None:
     chosen = engine.choose()
     values = {
         "KUBECONFIG": KUBECONFIG,
@@ -73,15 +84,15 @@ def load_image(arguments: argparse.Namespace) -> None:
     _outside(chosen)
 
 
-def outside_start(_: argparse.Namespace) -> None:
+def outside_start(_arguments: argparse.Namespace) -> None:
     _outside(engine.choose())
 
 
-def base_image(_: argparse.Namespace) -> None:
+def base_image(_arguments: argparse.Namespace) -> None:
     baseimage.ensure(engine.choose())
 
 
-def build_image(_: argparse.Namespace) -> None:
+def build_image(_arguments: argparse.Namespace) -> None:
     chosen = engine.choose()
     built = images.build_router(chosen)
     if all(node in chosen.running() for node in NODES):
@@ -99,7 +110,7 @@ COMMANDS = {
     "up": (up, "make the lab, or what is missing of it; seconds when nothing is"),
     "down": (down, "remove everything that the lab made, but not the caches"),
     "status": (status, "what runs"),
-    "env": (env, "print shell variables: eval \"$(tests/lab/lab env)\""),
+    "env": (env, 'print shell variables: eval "$(tests/lab/lab env)"'),
     "base-image": (base_image, "provide debian:bookworm-slim to builds"),
     "build-image": (build_image, "build the router's image if its inputs changed, and put it to use"),
     "load-image": (load_image, "load an archive or an image of the engine into the workers"),
@@ -109,9 +120,11 @@ LOCKED = ("up", "down", "base-image", "build-image", "load-image", "outside-star
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="lab", description="The kind cluster and egress segment that the tests run on.")
+    parser = argparse.ArgumentParser(
+        prog="lab", description="The kind cluster and egress segment that the tests run on."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, (_, text) in COMMANDS.items():
+    for name, (_unused, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         if name == "load-image":
             command.add_argument("image", help="an archive's path or an image's name")

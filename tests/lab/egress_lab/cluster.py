@@ -12,7 +12,7 @@ from .settings import BIN, CLUSTER, CONTROL_PLANE, HERE, KUBECONFIG, NETWORK, NO
 from .shell import LabError, run, step
 
 CONFIGURATION = HERE / "kind.yaml"
-STAMP = "/kind/egress-lab"   # on the control plane: the definition that the cluster was made from
+STAMP = "/kind/egress-lab"  # on the control plane: the definition that the cluster was made from
 NODE_LABEL = "io.x-k8s.kind.cluster"
 
 
@@ -39,8 +39,19 @@ def ensure(engine: Engine, image: str) -> bool:
         remove(engine)
     with step(f"creating the kind cluster {CLUSTER}, 3 nodes, with {engine.name}", "40 seconds"):
         KUBECONFIG.parent.mkdir(parents=True, exist_ok=True)
-        _kind(engine, "create", "cluster", "--name", CLUSTER, "--image", image, "--config", str(CONFIGURATION),
-              "--kubeconfig", str(KUBECONFIG))
+        _kind(
+            engine,
+            "create",
+            "cluster",
+            "--name",
+            CLUSTER,
+            "--image",
+            image,
+            "--config",
+            str(CONFIGURATION),
+            "--kubeconfig",
+            str(KUBECONFIG),
+        )
         fetch_kubectl(engine)
         engine.run("exec", "-i", CONTROL_PLANE, "tee", STAMP, stdin=definition)
     return True
@@ -117,8 +128,10 @@ def wait_ready(seconds: float = 120) -> None:
         if not missing:
             return
         if time.monotonic() > deadline:
-            raise LabError(f"The cluster is not ready after {seconds:.0f} s: {', '.join(missing)}. "
-                           f"`tests/lab/lab env` gives the kubeconfig to look further.")
+            raise LabError(
+                f"The cluster is not ready after {seconds:.0f} s: {', '.join(missing)}. "
+                f"`tests/lab/lab env` gives the kubeconfig to look further."
+            )
         time.sleep(0.5)
 
 
@@ -126,8 +139,11 @@ def _not_ready() -> list[str]:
     nodes = kubectl("get", "nodes", "-o", "json", check=False, timeout=20)
     if nodes.returncode:
         return [nodes.stderr.strip()]
-    missing = [f"node {node['metadata']['name']}" for node in json.loads(nodes.stdout)["items"]
-               if not any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))]
+    missing = [
+        f"node {node['metadata']['name']}"
+        for node in json.loads(nodes.stdout)["items"]
+        if not any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
+    ]
     dns = kubectl("-n", "kube-system", "get", "deployment", "coredns", "-o", "json", check=False, timeout=20)
     deployment = json.loads(dns.stdout or "{}")
     status = deployment.get("status", {})

@@ -87,8 +87,9 @@ def _refusal(engine: Engine) -> str:
         with tarfile.open(fileobj=archive, mode="w") as tar:
             tar.add(PAUSE.build() / "pause", "pause")
         engine.run("import", "-", PROBE_IMAGE, stdin=archive.getvalue())
-    done = engine.run("run", "--rm", "--privileged", "--network", "none", PROBE_IMAGE, "/pause", "true",
-                      check=False, timeout=60)
+    done = engine.run(
+        "run", "--rm", "--privileged", "--network", "none", PROBE_IMAGE, "/pause", "true", check=False, timeout=60
+    )
     return done.stderr.strip() if done.returncode else ""
 
 
@@ -97,14 +98,16 @@ def _podman_configuration() -> Path:
     files = min(1048576, _hard(resource.RLIMIT_NOFILE))
     # Podman lowers its own limit on processes before it starts the runtime: half of ours was seen to be too much.
     processes = min(1048576, _hard(resource.RLIMIT_NPROC)) // 4
-    text = ("[containers]\n"
-            f'default_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]\n'
-            "[engine]\n"
-            'runtime = "runc"\n'
-            'cgroup_manager = "cgroupfs"\n'
-            'events_logger = "file"\n'
-            "[network]\n"
-            'network_backend = "netavark"\n')
+    text = (
+        "[containers]\n"
+        f'default_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]\n'
+        "[engine]\n"
+        'runtime = "runc"\n'
+        'cgroup_manager = "cgroupfs"\n'
+        'events_logger = "file"\n'
+        "[network]\n"
+        'network_backend = "netavark"\n'
+    )
     path = LAB_CACHE / "containers.conf"
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text() != text:

@@ -40,14 +40,31 @@ class Module:
         if target.is_dir():
             return target
         if not shutil.which("go"):
-            raise LabError("The lab builds programs from Go modules, but there is no `go` on the PATH: install Go 1.24 or newer.")
+            raise LabError(
+                "The lab builds programs from Go modules, but there is no `go` on the PATH: install Go 1.24 or newer."
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
-        with step(f"building {self.name} from Go modules", self.estimate), \
-                tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        with (
+            step(f"building {self.name} from Go modules", self.estimate),
+            tempfile.TemporaryDirectory(dir=target.parent) as scratch,
+        ):
             built = Path(scratch) / "bin"
             built.mkdir()
-            run(["go", "build", "-mod=readonly", "-trimpath", "-ldflags", self.ldflags, "-o", f"{built}/", self.packages],
-                cwd=self.folder, env={"CGO_ENABLED": "0", "GOFLAGS": os.environ.get("GOFLAGS", "")})
+            run(
+                [
+                    "go",
+                    "build",
+                    "-mod=readonly",
+                    "-trimpath",
+                    "-ldflags",
+                    self.ldflags,
+                    "-o",
+                    f"{built}/",
+                    self.packages,
+                ],
+                cwd=self.folder,
+                env={"CGO_ENABLED": "0", "GOFLAGS": os.environ.get("GOFLAGS", "")},
+            )
             # The same in one step: a killed build leaves nothing that looks finished.
             built.rename(target)
         for old in target.parent.glob(f"{self.name}-*"):
@@ -62,11 +79,14 @@ class Module:
 
 
 _BASE = "k8s.io/component-base/version"
-_MAJOR, _MINOR, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
+_MAJOR, _MINOR = KUBERNETES_VERSION.removeprefix("v").split(".")[:2]
 
 KUBERNETES = Module(
-    "kubernetes", "tool", "5 minutes",
-    f"-s -w -X {_BASE}.gitVersion={KUBERNETES_VERSION} -X {_BASE}.gitMajor={_MAJOR} -X {_BASE}.gitMinor={_MINOR}")
+    "kubernetes",
+    "tool",
+    "5 minutes",
+    f"-s -w -X {_BASE}.gitVersion={KUBERNETES_VERSION} -X {_BASE}.gitMajor={_MAJOR} -X {_BASE}.gitMinor={_MINOR}",
+)
 ETCD = Module("etcd", "tool", "20 seconds")
 COREDNS = Module("coredns", "tool", "90 seconds")
 CNI_PLUGINS = Module("cniplugins", "tool", "15 seconds")

@@ -9,7 +9,7 @@ from .engine import Engine
 from .settings import CLUSTER, NETWORK
 from .shell import run
 
-MARK = CLUSTER   # the comment on our rule
+MARK = CLUSTER  # the comment on our rule
 
 # Least values of the machine's settings.
 SETTINGS = {

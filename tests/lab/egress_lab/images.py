@@ -12,7 +12,7 @@ from .settings import LAB_CACHE, REPOSITORY, ROUTER_CONTAINERFILE, ROUTER_IMAGE,
 from .shell import LabError, step
 
 LABEL = "egress-lab.inputs"
-LOADED = "/kind/egress-lab-images"   # on each worker, beside the containerd that has them
+LOADED = "/kind/egress-lab-images"  # on each worker, beside the containerd that has them
 
 
 def load(engine: Engine, name: str) -> None:
@@ -44,8 +44,18 @@ def build_router(engine: Engine) -> bool:
         return False
     baseimage.ensure(engine)
     with step(f"building {ROUTER_IMAGE}", "60 seconds the first time, then a few"):
-        engine.run("build", "-q", *baseimage.build_arguments(engine), "--label", f"{LABEL}={inputs}",
-                   "-f", str(ROUTER_CONTAINERFILE), "-t", ROUTER_IMAGE, str(REPOSITORY))
+        engine.run(
+            "build",
+            "-q",
+            *baseimage.build_arguments(engine),
+            "--label",
+            f"{LABEL}={inputs}",
+            "-f",
+            str(ROUTER_CONTAINERFILE),
+            "-t",
+            ROUTER_IMAGE,
+            str(REPOSITORY),
+        )
     return True
 
 
@@ -57,8 +67,14 @@ def _inputs() -> str:
         if words and words[0].upper() in ("COPY", "ADD") and not any(word.startswith("--from") for word in words):
             sources = [word for word in words[1:-1] if not word.startswith("--")]
             paths += [match for source in sources for match in REPOSITORY.glob(source.lstrip("./") or "*")]
-    files = sorted({file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))
-                    if file.is_file() and "__pycache__" not in file.parts})
+    files = sorted(
+        {
+            file
+            for path in paths
+            for file in ([path] if path.is_file() else path.rglob("*"))
+            if file.is_file() and "__pycache__" not in file.parts
+        }
+    )
     digest = hashlib.sha256()
     for file in files:
         digest.update(str(file.relative_to(REPOSITORY)).encode() + b"\0" + file.read_bytes())

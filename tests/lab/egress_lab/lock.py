@@ -14,7 +14,7 @@ from .shell import say
 @contextlib.contextmanager
 def exclusive() -> Iterator[None]:
     # Programs that we start must not inherit it: a container's monitor lives for ever.
-    with open(os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+") as handle:
+    with os.fdopen(os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

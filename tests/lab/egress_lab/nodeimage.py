@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import baseimage, gobuild
 from .engine import Engine, pull
-from .settings import (COREDNS_TAG, ETCD_TAG, HERE, KUBERNETES_VERSION, LAB_CACHE, NODE_IMAGE, PAUSE_TAG)
+from .settings import COREDNS_TAG, ETCD_TAG, HERE, KUBERNETES_VERSION, LAB_CACHE, NODE_IMAGE, PAUSE_TAG
 from .shell import step
 
 REGISTRY = "registry.k8s.io"
@@ -68,8 +68,17 @@ def _cluster_images(engine: Engine, context: Path, programs: dict[str, Path]) ->
 
     def build(name: str, tag: str, containerfile: str, *arguments: str) -> None:
         reference = f"{REGISTRY}/{name}:{tag}"
-        engine.run("build", "-q", *baseimage.build_arguments(engine), "-f", str(FOLDER / containerfile),
-                   *arguments, "-t", reference, str(binaries))
+        engine.run(
+            "build",
+            "-q",
+            *baseimage.build_arguments(engine),
+            "-f",
+            str(FOLDER / containerfile),
+            *arguments,
+            "-t",
+            reference,
+            str(binaries),
+        )
         references.append(reference)
 
     for program in CONTROL_PLANE:
@@ -87,14 +96,25 @@ def _cluster_images(engine: Engine, context: Path, programs: dict[str, Path]) ->
 def _build(engine: Engine, context: Path, programs: dict[str, Path], image: str) -> None:
     shutil.copytree(gobuild.KIND.source("sigs.k8s.io/kind") / "images" / "base" / "files", context / "kind")
     for path in (context / "kind").rglob("*"):
-        path.chmod(path.stat().st_mode | 0o200)   # Go's module cache is read-only
+        path.chmod(path.stat().st_mode | 0o200)  # Go's module cache is read-only
     (context / "bin").mkdir()
     for program in ("kubeadm", "kubelet", "kubectl"):
         _link(programs["kubernetes"] / program, context / "bin" / program)
     shutil.copy(FOLDER / "adapt", context / "adapt")
-    engine.run("build", "-q", *baseimage.build_arguments(engine), "-f", str(FOLDER / "Containerfile"),
-               "--build-arg", f"KUBERNETES_VERSION={KUBERNETES_VERSION}", "--build-arg", f"PAUSE_TAG={PAUSE_TAG}",
-               "-t", image, str(context))
+    engine.run(
+        "build",
+        "-q",
+        *baseimage.build_arguments(engine),
+        "-f",
+        str(FOLDER / "Containerfile"),
+        "--build-arg",
+        f"KUBERNETES_VERSION={KUBERNETES_VERSION}",
+        "--build-arg",
+        f"PAUSE_TAG={PAUSE_TAG}",
+        "-t",
+        image,
+        str(context),
+    )
 
 
 def _link(source: Path, target: Path) -> None:

@@ -17,7 +17,7 @@ from .settings import HERE, MULTUS, NODES
 from .shell import LabError, step
 
 FOLDER = HERE / "cni"
-STAMP = "/run/egress-lab"   # gone when the node restarts, as the routes are
+STAMP = "/run/egress-lab"  # gone when the node restarts, as the routes are
 
 
 def ensure(engine: Engine) -> None:
@@ -67,12 +67,24 @@ def _stamp(plugins: dict[str, Path]) -> str:
 
 def _apply_objects() -> None:
     manifests = ["network-attachment.yaml", "coredns.yaml", *(["multus.yaml"] if MULTUS else [])]
-    kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=egress-lab",
-            *(argument for name in manifests for argument in ("-f", str(HERE / "manifests" / name))))
+    kubectl(
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--field-manager=egress-lab",
+        *(argument for name in manifests for argument in ("-f", str(HERE / "manifests" / name))),
+    )
     # A Corefile reaches running pods minutes later; as part of the pod's template at once.
     digest = hashlib.sha256((HERE / "manifests" / "coredns.yaml").read_bytes()).hexdigest()[:16]
-    kubectl("-n", "kube-system", "patch", "deployment", "coredns", "-p", json.dumps(
-        {"spec": {"template": {"metadata": {"annotations": {"egress-lab/corefile": digest}}}}}))
+    kubectl(
+        "-n",
+        "kube-system",
+        "patch",
+        "deployment",
+        "coredns",
+        "-p",
+        json.dumps({"spec": {"template": {"metadata": {"annotations": {"egress-lab/corefile": digest}}}}}),
+    )
 
 
 def _pod_networks(seconds: float = 60) -> dict[str, tuple[str, str]]:
@@ -80,15 +92,20 @@ def _pod_networks(seconds: float = 60) -> dict[str, tuple[str, str]]:
     deadline = time.monotonic() + seconds
     while True:
         items = json.loads(kubectl("get", "nodes", "-o", "json").stdout)["items"]
-        found = {item["metadata"]["name"]: (
-            item["spec"].get("podCIDR", ""),
-            next((a["address"] for a in item["status"].get("addresses", []) if a["type"] == "InternalIP"), ""),
-        ) for item in items}
+        found = {
+            item["metadata"]["name"]: (
+                item["spec"].get("podCIDR", ""),
+                next((a["address"] for a in item["status"].get("addresses", []) if a["type"] == "InternalIP"), ""),
+            )
+            for item in items
+        }
         missing = [name for name in NODES if not all(found.get(name, ("", "")))]
         if not missing:
             return found
         if time.monotonic() > deadline:
-            raise LabError(f"No pod CIDR or address after {seconds:.0f} s for {', '.join(missing)}: the controller manager's log says why.")
+            raise LabError(
+                f"No pod CIDR or address after {seconds:.0f} s for {', '.join(missing)}: the controller manager's log says why."
+            )
         time.sleep(0.3)
 
 
@@ -96,19 +113,34 @@ def _kubeconfig(control_plane: str, seconds: float = 30) -> bytes:
     """For the plugin on the nodes: straight to the API server, so that it does not need kube-proxy."""
     deadline = time.monotonic() + seconds
     while True:
-        data = json.loads(kubectl("-n", "kube-system", "get", "secret", "network-attachment", "-o", "json").stdout).get("data", {})
+        data = json.loads(kubectl("-n", "kube-system", "get", "secret", "network-attachment", "-o", "json").stdout).get(
+            "data", {}
+        )
         if "token" in data:
             break
         if time.monotonic() > deadline:
-            raise LabError(f"The secret kube-system/network-attachment has no token after {seconds:.0f} s: the controller manager's log says why.")
+            raise LabError(
+                f"The secret kube-system/network-attachment has no token after {seconds:.0f} s: the controller manager's log says why."
+            )
         time.sleep(0.3)
-    return json.dumps({
-        "apiVersion": "v1", "kind": "Config", "current-context": "lab",
-        "clusters": [{"name": "lab", "cluster": {
-            "server": f"https://{control_plane}:6443", "certificate-authority-data": data["ca.crt"]}}],
-        "users": [{"name": "lab", "user": {"token": base64.b64decode(data["token"]).decode()}}],
-        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
-    }).encode()
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "lab",
+            "clusters": [
+                {
+                    "name": "lab",
+                    "cluster": {
+                        "server": f"https://{control_plane}:6443",
+                        "certificate-authority-data": data["ca.crt"],
+                    },
+                }
+            ],
+            "users": [{"name": "lab", "user": {"token": base64.b64decode(data["token"]).decode()}}],
+            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
+        }
+    ).encode()
 
 
 def _archive(plugins: dict[str, Path], kubeconfig: bytes, pod_cidr: str) -> bytes:
@@ -123,7 +155,11 @@ def _archive(plugins: dict[str, Path], kubeconfig: bytes, pod_cidr: str) -> byte
             tar.addfile(info, io.BytesIO(data))
 
         write("kubeconfig", kubeconfig, 0o600)
-        write("primary.conflist", (FOLDER / "primary.conflist").read_bytes().replace(b"@POD_CIDR@", pod_cidr.encode()), 0o644)
+        write(
+            "primary.conflist",
+            (FOLDER / "primary.conflist").read_bytes().replace(b"@POD_CIDR@", pod_cidr.encode()),
+            0o644,
+        )
         write("meta.conf", (FOLDER / "meta.conf").read_bytes().replace(b"@META@", _meta().encode()), 0o644)
         write("setup-node", (FOLDER / "setup-node").read_bytes(), 0o755)
     return buffer.getvalue()

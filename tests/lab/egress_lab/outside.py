@@ -27,12 +27,29 @@ def ensure(engine: Engine) -> None:
         return
     with step(f"starting the outside server: {' '.join(command)}"):
         remove(engine)
-        engine.run("run", "--detach", "--name", OUTSIDE, "--hostname", OUTSIDE, "--label", f"{LABEL}={serves}",
-                   "--network", "none", "--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW",
-                   "--entrypoint", command[0], image, *command[1:])
+        engine.run(
+            "run",
+            "--detach",
+            "--name",
+            OUTSIDE,
+            "--hostname",
+            OUTSIDE,
+            "--label",
+            f"{LABEL}={serves}",
+            "--network",
+            "none",
+            "--cap-add",
+            "NET_ADMIN",
+            "--cap-add",
+            "NET_RAW",
+            "--entrypoint",
+            command[0],
+            image,
+            *command[1:],
+        )
 
 
 def remove(engine: Engine) -> None:
     if engine.exists("container", OUTSIDE):
-        engine.run("kill", OUTSIDE, check=False)   # nothing there is worth a grace period
+        engine.run("kill", OUTSIDE, check=False)  # nothing there is worth a grace period
         engine.run("rm", "-f", OUTSIDE)

@@ -7,24 +7,38 @@ import shutil
 
 from .shell import LabError, run, step
 
-COMMON = {"ip": "iproute2", "nft": "nftables", "conntrack": "conntrack", "debootstrap": "debootstrap",
-          "iptables": "iptables"}
-PODMAN = {"podman": "podman", "runc": "runc", "/usr/lib/podman/netavark": "netavark",
-          "/usr/lib/podman/aardvark-dns": "aardvark-dns"}
+COMMON = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "conntrack": "conntrack",
+    "debootstrap": "debootstrap",
+    "iptables": "iptables",
+}
+PODMAN = {
+    "podman": "podman",
+    "runc": "runc",
+    "/usr/lib/podman/netavark": "netavark",
+    "/usr/lib/podman/aardvark-dns": "aardvark-dns",
+}
 
 
 def ensure(programs: dict[str, str]) -> None:
     """Install the package of every program that is not there."""
-    missing = sorted({package for program, package in programs.items()
-                      if not shutil.which(program, path=_search_path())})
+    missing = sorted(
+        {package for program, package in programs.items() if not shutil.which(program, path=_search_path())}
+    )
     if not missing:
         return
     if not shutil.which("apt-get"):
-        raise LabError(f"The lab needs {', '.join(missing)}, and there is no apt-get to install them with: install them by hand.")
+        raise LabError(
+            f"The lab needs {', '.join(missing)}, and there is no apt-get to install them with: install them by hand."
+        )
     with step(f"installing {' '.join(missing)}", "30 seconds"):
         run(["apt-get", "update", "-q"])
-        run(["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing],
-            env={"DEBIAN_FRONTEND": "noninteractive"})
+        run(
+            ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing],
+            env={"DEBIAN_FRONTEND": "noninteractive"},
+        )
 
 
 def _search_path() -> str:

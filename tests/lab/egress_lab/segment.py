@@ -9,13 +9,24 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from .settings import (CLUSTER, DESTINATIONS, EGRESS_INTERFACE, GATEWAYS, OUTSIDE, OUTSIDE_ADDRESSES, SEGMENT, WORKER_ADDRESSES)
+from .settings import (
+    CLUSTER,
+    DESTINATIONS,
+    EGRESS_INTERFACE,
+    GATEWAYS,
+    OUTSIDE,
+    OUTSIDE_ADDRESSES,
+    SEGMENT,
+    WORKER_ADDRESSES,
+)
 from .shell import LabError, run, step
 
 BRIDGE = "bridge"
 # Documentation MAC addresses (RFC 7042), made locally administered.
-MACS = {OUTSIDE: "02:00:5e:00:53:01",
-        **{worker: f"02:00:5e:00:53:{number:02x}" for number, worker in enumerate(WORKER_ADDRESSES, start=0x11)}}
+MACS = {
+    OUTSIDE: "02:00:5e:00:53:01",
+    **{worker: f"02:00:5e:00:53:{number:02x}" for number, worker in enumerate(WORKER_ADDRESSES, start=0x11)},
+}
 
 
 def ensure(running: dict[str, int]) -> None:
@@ -28,7 +39,9 @@ def ensure(running: dict[str, int]) -> None:
         _ip("-n", SEGMENT, "link", "set", BRIDGE, "up")
     for member, addresses in members.items():
         if member not in running:
-            raise LabError(f"The container {member} does not run, so it cannot join the egress segment: `tests/lab/lab up` makes it anew.")
+            raise LabError(
+                f"The container {member} does not run, so it cannot join the egress segment: `tests/lab/lab up` makes it anew."
+            )
         if not _plugged(member, running[member], addresses):
             with step(f"joining {member} to the egress segment as {EGRESS_INTERFACE}"):
                 _plug(member, running[member], addresses)
@@ -47,17 +60,36 @@ def port(member: str) -> str:
 
 def _plugged(member: str, pid: int, addresses: tuple[str, ...]) -> bool:
     there = _in(pid, "addr", "show", "dev", EGRESS_INTERFACE, check=False)
-    routes = _in(pid, "route", "show", "table", "all", check=False) + _in(pid, "-6", "route", "show", "table", "all", check=False)
-    return (MACS[member] in there and all(f" {address} " in there for address in addresses)
-            and all(destination in routes for destination in DESTINATIONS)
-            and f"master {BRIDGE}" in _ip("-n", SEGMENT, "link", "show", port(member), check=False))
+    routes = _in(pid, "route", "show", "table", "all", check=False) + _in(
+        pid, "-6", "route", "show", "table", "all", check=False
+    )
+    return (
+        MACS[member] in there
+        and all(f" {address} " in there for address in addresses)
+        and all(destination in routes for destination in DESTINATIONS)
+        and f"master {BRIDGE}" in _ip("-n", SEGMENT, "link", "show", port(member), check=False)
+    )
 
 
 def _plug(member: str, pid: int, addresses: tuple[str, ...]) -> None:
     _in(pid, "link", "del", EGRESS_INTERFACE, check=False)
     _ip("-n", SEGMENT, "link", "del", port(member), check=False)
-    _ip("-n", SEGMENT, "link", "add", port(member), "type", "veth",
-        "peer", "name", EGRESS_INTERFACE, "address", MACS[member], "netns", str(pid))
+    _ip(
+        "-n",
+        SEGMENT,
+        "link",
+        "add",
+        port(member),
+        "type",
+        "veth",
+        "peer",
+        "name",
+        EGRESS_INTERFACE,
+        "address",
+        MACS[member],
+        "netns",
+        str(pid),
+    )
     _ip("-n", SEGMENT, "link", "set", port(member), "master", BRIDGE, "up")
     run(["nsenter", "-t", str(pid), "-n", "sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=0"])
     _in(pid, "link", "set", "lo", "up")
@@ -65,7 +97,7 @@ def _plug(member: str, pid: int, addresses: tuple[str, ...]) -> None:
     for address in addresses:
         # Nobody else can have an IPv6 address here: it may be used at once.
         _in(pid, "addr", "add", address, "dev", EGRESS_INTERFACE, *(["nodad"] if ":" in address else []))
-    for destination, gateway in zip(DESTINATIONS, GATEWAYS):
+    for destination, gateway in zip(DESTINATIONS, GATEWAYS, strict=True):
         if member == OUTSIDE:
             _in(pid, "route", "replace", "local", destination, "dev", "lo")
         else:

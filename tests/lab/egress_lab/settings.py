@@ -8,8 +8,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 REPOSITORY = HERE.parent.parent
 
-CACHE = Path(os.environ.get("EGRESS_CACHE")
-             or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "egress.router")
+CACHE = Path(
+    os.environ.get("EGRESS_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "egress.router"
+)
 LAB_CACHE = CACHE / "lab"
 BIN = LAB_CACHE / "bin"
 
@@ -21,7 +22,7 @@ CONTROL_PLANE = f"{CLUSTER}-control-plane"
 WORKERS = (f"{CLUSTER}-worker", f"{CLUSTER}-worker2")
 NODES = (CONTROL_PLANE, *WORKERS)
 OUTSIDE = f"{CLUSTER}-outside"
-NETWORK = CLUSTER              # the engine's network that kind puts the nodes on
+NETWORK = CLUSTER  # the engine's network that kind puts the nodes on
 SEGMENT = f"{CLUSTER}-segment"  # the network namespace that holds the egress segment's bridge
 
 KUBERNETES_VERSION = "v1.34.4"
@@ -48,5 +49,4 @@ ROUTER_IMAGE = "localhost/egress-router:dev"
 ROUTER_CONTAINERFILE = REPOSITORY / "images" / "router" / "Containerfile"
 
 MULTUS = os.environ.get("EGRESS_LAB_MULTUS", "")
-OBSERVE_PORTS = os.environ.get(
-    "EGRESS_LAB_OBSERVE_PORTS", "tcp:5432 http:80 udp:53 tcp:9999").replace(",", " ").split()
+OBSERVE_PORTS = os.environ.get("EGRESS_LAB_OBSERVE_PORTS", "tcp:5432 http:80 udp:53 tcp:9999").replace(",", " ").split()

@@ -27,16 +27,27 @@ def step(what: str, estimate: str = "") -> Iterator[None]:
     say(f"lab: {what}: {time.monotonic() - begin:.1f} s")
 
 
-def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, stdin: str | bytes | None = None,
-        check: bool = True, timeout: float | None = None, cwd: str | os.PathLike[str] | None = None,
-        ) -> subprocess.CompletedProcess[str]:
+def run(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: str | bytes | None = None,
+    check: bool = True,
+    timeout: float | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+) -> subprocess.CompletedProcess[str]:
     """Run a program, captured; a failure carries the end of what it printed. `env` is added to ours."""
     data = stdin.encode() if isinstance(stdin, str) else stdin
     try:
         done = subprocess.run(
-            list(command), env={**os.environ, **(env or {})}, cwd=cwd, timeout=timeout, check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            **({"input": data} if data is not None else {"stdin": subprocess.DEVNULL}))
+            list(command),
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            timeout=timeout,
+            check=False,
+            capture_output=True,
+            **({"input": data} if data is not None else {"stdin": subprocess.DEVNULL}),
+        )
     except FileNotFoundError as error:
         raise LabError(f"The program {command[0]} is not installed.") from error
     except subprocess.TimeoutExpired as error:
@@ -44,7 +55,8 @@ def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, stdin: 
             raise LabError(f"`{' '.join(command)}` did not end within {timeout:.0f} s.") from error
         return subprocess.CompletedProcess(list(command), 124, "", "timed out")
     result = subprocess.CompletedProcess(
-        done.args, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+        done.args, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    )
     if check and result.returncode:
         tail = "\n".join((result.stdout + result.stderr).strip().splitlines()[-25:])
         raise LabError(f"`{' '.join(command)}` failed with exit status {result.returncode}:\n{tail}")

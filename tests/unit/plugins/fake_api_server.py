@@ -72,7 +72,8 @@ class FakeCluster:
         if path in ("/api", "/apis"):
             return {"kind": "APIVersions", "versions": [], "groups": []}
         words = path.split("/namespaces/", 1)[-1].split("/") if "/namespaces/" in path else ["", *path.split("/")[-1:]]
-        namespace, plural, name, below = (*words, "", "")[0], words[1], (*words, "")[2], "/".join(words[3:])
+        namespace, plural = words[:2]
+        name, below = "".join(words[2:3]), "/".join(words[3:])
         if below == "log":
             return self.logs[name]
         if below.startswith("proxy"):

@@ -27,8 +27,8 @@ def spec(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in router.items() if value is not None}
 
 
-def sentences(data: Any, defaults: Any = DEFAULTS) -> list[str]:
-    return [str(problem) for problem in load(data, defaults)[1]]
+def sentences(data: Any, defaults: Any = None) -> list[str]:
+    return [str(problem) for problem in load(data, DEFAULTS if defaults is None else defaults)[1]]
 
 
 def good(**changes: Any) -> Router:
