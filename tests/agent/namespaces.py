@@ -37,6 +37,8 @@ TUNING = {
     "net.ipv4.conf.net1.arp_announce": "2",
     "net.ipv6.conf.all.forwarding": "1",
     "net.ipv6.conf.net1.accept_ra": "0",
+    # As on a real node; the tests' other namespaces do without.
+    "net.ipv6.conf.net1.accept_dad": "1",
 }
 
 

@@ -232,5 +232,15 @@ class Stream:
         except OSError:
             return False
 
+    def reset(self) -> bool:
+        """Whether the pod answers the next line by cutting the connection; False if it goes on, or if nothing comes."""
+        try:
+            self._connection.sendall(b"still there\n")
+            return not self._reader.readline()
+        except TimeoutError:
+            return False
+        except ConnectionError:
+            return True
+
     def close(self) -> None:
         self._connection.close()

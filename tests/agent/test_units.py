@@ -208,6 +208,7 @@ def test_frames() -> None:
     # Two of these meet: each is a claim of the other's address.
     assert list(wire._claims(probe))[1] == (ip, mac)
     assert (ip, mac) in wire._claims(announcement)
+    assert wire._others(announcement, mac) == [] and wire._others(announcement, bytes(6)) == [(ip, mac)]
     ip6 = ipaddress.ip_address("2001:db8:51::50")
     for frame in (wire._question(mac, ip6), wire._announcement(mac, ip6)):
         assert list(wire._claims(frame)) == [(ip6, mac)]

@@ -64,9 +64,7 @@ def probe(interface: str, mac: str, addresses: Iterable[IP], stop: threading.Eve
                     by_family[ip.version].send(_question(own, ip))
             for key, _ in selector.select(0.05):
                 frame = key.fileobj.recv(2048)  # type: ignore[union-attr]
-                for ip, holder in _claims(frame):
-                    if ip in wanted and holder != own:
-                        found[ip] = holder.hex(":")
+                found |= {ip: holder.hex(":") for ip, holder in _others(frame, own) if ip in wanted}
     return found
 
 
@@ -137,6 +135,11 @@ def _neighbour(
     return (
         _group_mac(destination) + mac + struct.pack("!H", _IPV6) + header + source.packed + destination.packed + message
     )
+
+
+def _others(frame: bytes, own: bytes) -> list[tuple[IP, bytes]]:
+    """The claims of a frame that are not our own: those are an earlier pod's of this router."""
+    return [(ip, holder) for ip, holder in _claims(frame) if holder != own]
 
 
 def _claims(frame: bytes) -> Iterator[tuple[IP, bytes]]:
