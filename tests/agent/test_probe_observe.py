@@ -19,7 +19,7 @@ from router import EGRESS4, MAC, Router
 from waiting import until
 
 
-def probe(*options: str, namespace: str = "pods", capable: bool = True) -> list[dict[str, Any]]:
+def probe(*options: str, namespace: str = "pods") -> list[dict[str, Any]]:
     """The results of `egress-router probe` in a namespace."""
     command = ["ip", "netns", "exec", namespaces.PREFIX + namespace, "/usr/bin/python3", "-m", "egress_router", "probe"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60, check=True)
