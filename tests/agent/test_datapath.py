@@ -159,7 +159,7 @@ def test_icmp_errors_of_a_redirected_connection_come_back(router: Router) -> Non
 def test_counters(router: Router) -> None:
     router.set_rules("")
     router.set_rules(RULES)
-    for _ in range(3):
+    for _attempt in range(3):
         ask(router.ip4, 5432)
     ask(router.ip4, 53, "UDP")
     until(lambda: router.rule(5432, "TCP")["packets"] >= 18, "packets of three connections, both directions")

@@ -101,6 +101,6 @@ def test_nothing_is_repaired_that_nobody_changed(router: Router) -> None:
     router.set_rules(RULES)
     kinds = ("rules", "link", "mac", "address", "route", "rule")
     before = {kind: repairs(router, kind) for kind in kinds}
-    for _ in range(20):
+    for _attempt in range(20):
         ask(router.ip4, 5432)
     always(lambda: {kind: repairs(router, kind) for kind in kinds} == before, "nothing is repaired", 4.5)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 
@@ -29,7 +30,7 @@ def main() -> int:
     if arguments.command == "observe":
         return observe.run(arguments)
     try:
-        settings = config.load(arguments)
+        settings = config.load(arguments, os.environ)
     except config.ConfigError as error:
         parser.error(str(error))
     # Late: the Kubernetes client takes a second to import, and the probe and the observer do not need it.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--renew-seconds", type=float, default=5.0, help="how often the lease is renewed")
 
 
-def load(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Config:
+def load(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Config:
     """The checked configuration; raises ConfigError."""
     addresses = _addresses(arguments.address, arguments.gateway)
     mac = arguments.mac.lower()
@@ -149,7 +148,7 @@ def _ip(text: str, source: str) -> IP:
 
 
 def _port(text: str) -> tuple[int, str]:
-    number, _, protocol = text.partition("/")
+    number, _slash, protocol = text.partition("/")
     protocol = protocol.upper() or "TCP"
     valid = number.isascii() and number.isdigit() and 1 <= int(number) <= 65535
     if not valid or protocol not in PROTOCOLS:

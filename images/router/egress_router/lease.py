@@ -52,7 +52,7 @@ class Elector:
 
         Raises ApiError; `held` is as it was then, and it is the caller's matter how long that is believed.
         """
-        for _ in range(3):
+        for _attempt in range(3):
             sent = self._clock()
             if not (self.held and self._version):
                 self.held = self._look()
@@ -80,7 +80,7 @@ class Elector:
 
     def release(self, status: Status, timeout: Timeout) -> None:
         """Give the lease back with a last `status`, after close(). Raises ApiError."""
-        for _ in range(3):
+        for _attempt in range(3):
             lease = self._kube.lease(timeout)
             if (lease.get("spec") or {}).get("holderIdentity") != self._config.pod:
                 return

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _port(text: str) -> tuple[str, int]:
-    kind, _, number = text.partition(":")
+    kind, _colon, number = text.partition(":")
     if kind not in ("tcp", "udp", "http") or not (number.isascii() and number.isdigit() and 1 <= int(number) <= 65535):
         raise argparse.ArgumentTypeError(f"'{text}' is not tcp:PORT, udp:PORT or http:PORT")
     return kind, int(number)
@@ -137,7 +137,7 @@ async def _seen(writer: asyncio.StreamWriter, sniffer: Sniffer | None) -> bytes:
 def _answer_datagram(raw: socket.socket, sniffer: Sniffer | None) -> None:
     # A refused earlier answer shows up as an error here.
     with contextlib.suppress(OSError):
-        _, ancillary, _, source = raw.recvmsg(65536, 256)
+        _data, ancillary, _flags, source = raw.recvmsg(65536, 256)
         local = _local_address(ancillary[0][2])
         mac = sniffer.mac(socket.IPPROTO_UDP, source[0], source[1]) if sniffer is not None else None
         answer = _json(source, mac, (local, raw.getsockname()[1]), "UDP")

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = _Options(arguments.timeout, arguments.hold)
     with concurrent.futures.ThreadPoolExecutor(max(1, arguments.concurrency)) as pool:
         attempts = [
-            (target, [pool.submit(_attempt, target, options) for _ in range(arguments.count)])
+            (target, [pool.submit(_attempt, target, options) for _number in range(arguments.count)])
             for target in arguments.target
         ]
         results = [_summary(target, [future.result() for future in futures], options) for target, futures in attempts]
@@ -152,7 +152,7 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
 
 
 def _udp(target: Target, options: _Options, attempt: Attempt, start: float) -> None:
-    family, kind, protocol, _, address = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_DGRAM)[0]
+    family, kind, protocol, _name, address = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, kind, protocol) as connection:
         connection.settimeout(options.timeout)
         # Connected, so that a refusal (ICMP port unreachable) is reported.

@@ -77,7 +77,7 @@ class Sniffer:
 
     def _listen(self) -> None:
         while True:
-            packet, (_, _, direction, hardware, address) = self._raw.recvfrom(64)
+            packet, (_interface, _protocol, direction, hardware, address) = self._raw.recvfrom(64)
             if direction == _OUTGOING or hardware == _LOOPBACK or len(address) != 6:
                 continue
             source = _source(packet)

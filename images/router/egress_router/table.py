@@ -94,7 +94,8 @@ class Listing:
     def _whole(self, contents: Mapping[Place, Content]) -> bool:
         # Comments do not count.
         return all(
-            place in self.contents and self.contents[place][0] == wanted for place, (wanted, _) in contents.items()
+            place in self.contents and self.contents[place][0] == wanted
+            for place, (wanted, _comment) in contents.items()
         )
 
 
@@ -127,7 +128,7 @@ def delta(now: Mapping[Place, Content], wanted: Mapping[Place, Content], renew: 
     Elements that belong to a mark of `renew` are replaced even if they are equal, so that a rule that leads elsewhere
     counts from zero. Empty if there is nothing to do.
     """
-    renewed = {place for place, (value, _) in wanted.items() if value in renew and "marks" in place[0]}
+    renewed = {place for place, (value, _comment) in wanted.items() if value in renew and "marks" in place[0]}
     renewed |= {("live", mark) for mark in renew}
     changed = {place for place in wanted if place in now and (now[place] != wanted[place] or place in renewed)}
     gone = [place for place in now if place not in wanted or place in changed]

@@ -62,7 +62,7 @@ def probe(interface: str, mac: str, addresses: Iterable[IP], stop: threading.Eve
                 sent += 1
                 for ip in wanted:
                     by_family[ip.version].send(_question(own, ip))
-            for key, _ in selector.select(0.05):
+            for key, _events in selector.select(0.05):
                 frame = key.fileobj.recv(2048)  # type: ignore[union-attr]
                 found |= {ip: holder.hex(":") for ip, holder in _others(frame, own) if ip in wanted}
     return found
