@@ -9,6 +9,7 @@ from .shell import LabError, run, step
 
 COMMON = {
     "ip": "iproute2",
+    "sysctl": "procps",
     "nft": "nftables",
     "conntrack": "conntrack",
     "debootstrap": "debootstrap",
