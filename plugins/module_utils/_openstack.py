@@ -57,6 +57,7 @@ AUTH_SPEC: dict[str, Any] = {
 _SDK_NAMES = {"validate_certs": "verify", "ca_cert": "cacert", "client_cert": "cert", "client_key": "key"}
 # What may be shown of `auth`; everything else in it is a secret.
 _PUBLIC = re.compile(r"(.*_)?(url|name|id|username|endpoint)\Z")
+_SECRET = re.compile(r"password|passcode|secret|token")
 # Ids in one request: 100 times 47 characters fit into any server's limit for a URL (8 KiB and more).
 _BATCH = 100
 _URL = re.compile(r"https?://[^\s'\")]+")
@@ -70,8 +71,7 @@ class OpenStackModule(AnsibleModule):
 
     def __init__(self, argument_spec: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(argument_spec={**AUTH_SPEC, **argument_spec}, supports_check_mode=True, **kwargs)
-        for option in (self.params["auth"], self.params["cloud"]):
-            self.no_log_values.update(_secrets(option))
+        self.no_log_values.update(_secrets(self.params["auth"], self.params["cloud"]))
 
     def connect(self) -> Cloud:
         """The cloud that the options or the environment name."""
@@ -84,7 +84,7 @@ class OpenStackModule(AnsibleModule):
         with _translated("find the cloud"):
             connection = openstack.connect(**self._connection_options())
             # The catalogue is asked for now, so that what is wrong with the credentials is not blamed on a port.
-            connection.authorize()
+            connection.session.get_token()
             return Cloud(connection)
 
     @contextmanager
@@ -138,7 +138,9 @@ class Cloud:
         found = []
         for some in _batches(network_ids):
             with _translated("list the subnets"):
-                found += [Subnet(item.id, item.network_id, item.cidr) for item in self._network.subnets(network_id=some)]
+                found += [
+                    Subnet(item.id, item.network_id, item.cidr) for item in self._network.subnets(network_id=some)
+                ]
         return found
 
     def has_extension(self, alias: str) -> bool:
@@ -210,23 +212,15 @@ def _port(item: Any) -> Port:
     )
 
 
-def _secrets(value: Any) -> set[str]:
-    """The texts of an `auth` dictionary, or of a whole cloud's, that are to be hidden in results and messages."""
-    if not isinstance(value, Mapping):
-        return set()
+def _secrets(auth: Any, cloud: Any) -> set[str]:
+    """The texts of the options auth and cloud that are to be hidden in results and messages."""
     found: set[str] = set()
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            found |= _secrets(item)
-        elif isinstance(item, str) and item and _is_secret(str(key)):
-            found.add(item)
-    return found
-
-
-def _is_secret(key: str) -> bool:
-    if key in ("region_name", "auth_type", "identity_api_version", "interface", "profile", "cacert", "cert"):
-        return False
-    return not _PUBLIC.match(key)
+    if isinstance(cloud, Mapping):
+        found |= {str(value) for key, value in cloud.items() if _SECRET.search(str(key))}
+        found |= _secrets(cloud.get("auth"), None)
+    if isinstance(auth, Mapping):
+        found |= {str(value) for key, value in auth.items() if not _PUBLIC.match(str(key))}
+    return found - {"", "None"}
 
 
 @contextmanager
@@ -244,7 +238,10 @@ def _translated(what: str, owner: Callable[[], str] = str) -> Generator[None, No
             f"there are no credentials for OpenStack ({missing} missing): name a cloud of clouds.yaml with cloud or OS_CLOUD, "
             "or give auth or the OS_ variables"
         ) from error
-    except keystone.Unauthorized as error:
+    except (keystone.Unauthorized, keystone.NotFound) as error:
+        # Keystone answers 404 to a token that it does not know, and so does something that is not Keystone.
+        if isinstance(error, keystone.NotFound) and "token" not in str(error):
+            raise NotFound(f"cannot {what}: there is no Keystone at the auth_url: {_plain(error)}") from error
         raise Forbidden(
             f"OpenStack does not accept the credentials to {what}: {_plain(error)}: renew the token or password, and check "
             "user, project and their domains"
@@ -286,7 +283,7 @@ def _http_error(error: Any, what: str, owner: Callable[[], str]) -> EgressError:
     if status == 412:
         return Conflict(f"cannot {what}: somebody else changed it at the same moment")
     if status == 409 and "port security must be enabled" in said.lower():
-        return ApiError(f"cannot {what}: its port security was switched off just now, so it needs no pairs: run again")
+        return Conflict(f"cannot {what}: its port security was switched off just now")
     if status == 409:
         return Conflict(f"cannot {what}: {said}")
     if status == 400 and "exceed" in said.lower() and "maximum" in said.lower():
@@ -321,5 +318,7 @@ def _url(error: Exception) -> str:
 
 def _reason(error: Exception) -> str:
     """Why a connection failed: the innermost reason of requests, or its class."""
-    match = re.search(r"\[Errno -?\d+\] ([^'\")]+)", str(error)) or re.search(r"(timed out|certificate verify failed)", str(error))
+    match = re.search(r"\[Errno -?\d+\] ([^'\")]+)", str(error)) or re.search(
+        r"(timed out|certificate verify failed)", str(error)
+    )
     return match[1] if match else _plain(error)

@@ -95,9 +95,7 @@ def find_reservations(cloud: Cloud, requests: list[Request]) -> list[Reservation
         Reservation(pair, port.network_id, "", port)
         for port in cloud.ports_with(pair.ip for pair in pairs)
         for pair in pairs
-        if port.device_owner == RESERVATION_OWNER
-        and pair.ip in _addresses(port)
-        and pair.mac == normal_mac(port.mac)
+        if port.device_owner == RESERVATION_OWNER and pair.ip in _addresses(port) and pair.mac == normal_mac(port.mac)
     ]
 
 

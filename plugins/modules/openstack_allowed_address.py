@@ -211,7 +211,12 @@ def main() -> None:
     with module.errors():
         requests = pairs.read_requests(params)
         outcomes, reservations = _reservation.ensure(
-            module.connect(), requests, params["state"] == "present", params["reserve"], check, params["allow_unguarded"]
+            module.connect(),
+            requests,
+            params["state"] == "present",
+            params["reserve"],
+            check,
+            params["allow_unguarded"],
         )
         plans = [outcome.plan for outcome in [*outcomes, *reservations] if outcome.changed]
         result = {

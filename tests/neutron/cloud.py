@@ -60,7 +60,18 @@ class Cloud:
         return found
 
     def run(self, check: bool = False, module: str = "openstack_allowed_address", **options: Any) -> dict[str, Any]:
-        """Runs the module in this process and returns what it printed."""
+        """Runs the module in this process, which has to work, and returns what it printed."""
+        result = self._run(check, module, options)
+        assert not result.get("failed"), result
+        return result
+
+    def fails(self, check: bool = False, module: str = "openstack_allowed_address", **options: Any) -> str:
+        """Runs the module, which has to fail, and returns its words."""
+        result = self._run(check, module, options)
+        assert result.get("failed"), result
+        return str(result["msg"])
+
+    def _run(self, check: bool, module: str, options: dict[str, Any]) -> dict[str, Any]:
         assert self.capsys is not None
         found = importlib.import_module(f"ansible_collections.egress.router.plugins.modules.{module}")
         given = {"cloud": "admin", "_ansible_check_mode": check, "_ansible_diff": True, **options}
@@ -70,12 +81,6 @@ class Cloud:
         result: dict[str, Any] = json.loads(self.capsys.readouterr().out)
         assert bool(left.value.code) == bool(result.get("failed")), result
         return result
-
-    def fails(self, **options: Any) -> str:
-        """Runs the module, which has to fail, and returns its words."""
-        result = self.run(**options)
-        assert result.get("failed"), result
-        return str(result["msg"])
 
 
 def make_networks(instance: Instance) -> None:

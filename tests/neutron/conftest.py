@@ -11,11 +11,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from ansible.utils.collection_loader import _collection_finder  # noqa: E402
-from cloud import Cloud, make_networks  # noqa: E402
-from egress_neutron import stack  # noqa: E402
-from egress_neutron.settings import INSTANCES, Instance  # noqa: E402
-from proxy import Proxy, proxy  # noqa: E402
+from ansible.utils.collection_loader import _collection_finder
+from cloud import Cloud, make_networks
+from egress_neutron import stack
+from egress_neutron.settings import INSTANCES, Instance
+from proxy import Proxy, proxy
 
 # As Ansible does when modules really run.
 _collection_finder._AnsibleCollectionFinder(paths=os.environ["ANSIBLE_COLLECTIONS_PATH"].split(os.pathsep))._install()

@@ -89,7 +89,12 @@ def test_removal_takes_exactly_the_pair(cloud: Cloud) -> None:
 
 def test_nodes_by_server_port_and_provider_id(cloud: Cloud) -> None:
     ports = [cloud.server() for _number in range(4)]
-    nodes = [ports[0].device_id, ports[1].id, f"openstack:///{ports[2].device_id}", f"openstack://RegionOne/{ports[3].device_id}"]
+    nodes = [
+        ports[0].device_id,
+        ports[1].id,
+        f"openstack:///{ports[2].device_id}",
+        f"openstack://RegionOne/{ports[3].device_id}",
+    ]
     result = cloud.run(addresses=[ADDRESS], nodes=nodes)
     assert {port["port_id"] for port in result["ports"]} == {port.id for port in ports}
     assert [cloud.pairs(port) for port in ports] == [[ADDRESS]] * 4
@@ -144,9 +149,7 @@ def test_a_server_that_is_gone_has_nothing_to_remove(cloud: Cloud) -> None:
 
 def test_info(cloud: Cloud) -> None:
     port = cloud.server(allowed_address_pairs=[ADDRESS])
-    result = cloud.run(
-        module="openstack_allowed_address_info", addresses=[ADDRESS, OTHER], nodes=[provider_id(port)]
-    )
+    result = cloud.run(module="openstack_allowed_address_info", addresses=[ADDRESS, OTHER], nodes=[provider_id(port)])
     assert result["changed"] is False
     assert len(result["ports"]) == 1
     assert result["ports"][0]["allowed_address_pairs"] == [ADDRESS]

@@ -14,7 +14,7 @@ from .allowed_address import PairError
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 # cloud-provider-openstack writes openstack:///UUID, and openstack://REGION/UUID when it deals with several regions.
-_PROVIDER_ID = re.compile(r"(?P<cloud>[^:/]*)://(?P<region>[^/]*)/(?P<server>.*)\Z")
+_PROVIDER_ID = re.compile(r"(?P<cloud>[^:/]+)://(?:(?P<region>[^/]*)/)?(?P<server>.*)\Z")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ def read_node(text: str) -> NodeId:
     """A node from a server id, a port id or a providerID."""
     written = text.strip()
     if not written:
-        raise PairError("a node has neither a server id nor a providerID: is the cloud controller of OpenStack running?")
+        raise PairError(
+            "a node has neither a server id nor a providerID: is the cloud controller of OpenStack running?"
+        )
     match = _PROVIDER_ID.match(written)
     if match and match["cloud"] != "openstack":
         raise PairError(
@@ -49,4 +51,4 @@ def read_node(text: str) -> NodeId:
     found = match["server"] if match else written
     if not _UUID.match(found.lower()):
         raise PairError(f"node '{written}' is not a server id, a port id or openstack:///SERVER-ID")
-    return NodeId(written, found.lower(), server=bool(match), region=match["region"] if match else "")
+    return NodeId(written, found.lower(), server=bool(match), region=(match["region"] or "") if match else "")

@@ -80,7 +80,9 @@ def select_port(ip: str, node: NodeId, ports: Iterable[Port], subnets: Iterable[
             return found[0]
         if found:
             listed = ", ".join(str(port) for port in found)
-            raise PairError(f"{node} has {len(found)} ports on the segment of {ip}: {listed}; give the id of one of them")
+            raise PairError(
+                f"{node} has {len(found)} ports on the segment of {ip}: {listed}; give the id of one of them"
+            )
     listed = ", ".join(str(port) for port in candidates)
     raise PairError(
         f"no subnet of {node}'s ports holds {ip}; its visible ports are {listed}, those of another project are invisible: "

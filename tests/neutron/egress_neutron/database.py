@@ -71,7 +71,15 @@ def install() -> None:
     if shutil.which("mariadb-install-db") and _server().exists():
         return
     process.say("neutron: installing mariadb-server-core")
-    command = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", "mariadb-server-core", "mariadb-client-core"]
+    command = [
+        "apt-get",
+        "install",
+        "-qq",
+        "-y",
+        "--no-install-recommends",
+        "mariadb-server-core",
+        "mariadb-client-core",
+    ]
     process.run(["apt-get", "update", "-qq"])
     process.run(command, {"DEBIAN_FRONTEND": "noninteractive"})
 

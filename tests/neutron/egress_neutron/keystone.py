@@ -32,18 +32,24 @@ password_hash_rounds = 4
 
 def fill(instance: Instance) -> None:
     """Tables, keys and the admin. Only once: the databases are kept as a template."""
-    manage = [str(instance.release.venv / "bin/keystone-manage"), "--config-file", str(instance.state / "keystone.conf")]
+    manage = [
+        str(instance.release.venv / "bin/keystone-manage"),
+        "--config-file",
+        str(instance.state / "keystone.conf"),
+    ]
     owner = ["--keystone-user", "root", "--keystone-group", "root"]
     process.run([*manage, "db_sync"])
     process.run([*manage, "fernet_setup", *owner])
     process.run([*manage, "credential_setup", *owner])
-    process.run([
-        *manage,
-        "bootstrap",
-        f"--bootstrap-password={PASSWORD}",
-        f"--bootstrap-region-id={REGION}",
-        *(f"--bootstrap-{kind}-url={instance.identity_url}" for kind in ("public", "admin", "internal")),
-    ])
+    process.run(
+        [
+            *manage,
+            "bootstrap",
+            f"--bootstrap-password={PASSWORD}",
+            f"--bootstrap-region-id={REGION}",
+            *(f"--bootstrap-{kind}-url={instance.identity_url}" for kind in ("public", "admin", "internal")),
+        ]
+    )
 
 
 def start(instance: Instance) -> None:

@@ -39,7 +39,7 @@ def stop_all(state: Path) -> None:
     """Stops every server of a directory, those of a killed run too, the youngest first."""
     files = sorted(state.glob("*.pid"), key=lambda path: path.stat().st_mtime, reverse=True)
     for file in files:
-        pid, born = (file.read_text().split() + ["", ""])[:2]
+        pid, born = [*file.read_text().split(), "", ""][:2]
         # A process id may have been given to somebody else since: only the one born then is ours.
         if pid and born and _born(int(pid)) == born:
             _stop(int(pid), born)

@@ -6,18 +6,16 @@ Run by Neutron's own Python. Where the configuration is says the environment: OS
 from __future__ import annotations
 
 import sys
-from socketserver import ThreadingMixIn
-from wsgiref.simple_server import WSGIServer, make_server
+from wsgiref.simple_server import make_server
 
-from neutron.wsgi.api import application
-from sqlalchemy.orm import configure_mappers
+# Neutron reads the command line while it is imported.
+port = int(sys.argv.pop())
 
-
-class Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
+from neutron.wsgi.api import application  # noqa: E402
+from sqlalchemy.orm import configure_mappers  # noqa: E402
 
 # Otherwise the first GET of a port answers 500: "Port has no attribute port_forwardings".
 configure_mappers()
-with make_server("127.0.0.1", int(sys.argv[1]), application, server_class=Server) as server:
+# One request after another: SQLite takes one writer.
+with make_server("127.0.0.1", port, application) as server:
     server.serve_forever()
