@@ -206,8 +206,6 @@ def _swap(cloud: Cloud, outcome: Outcome, present: bool, guarded: bool) -> None:
             outcome.after = _after(port, outcome.wanted, present)
             if outcome.after == list(port.pairs):
                 return
-            if not written:
-                outcome.port = port
             began = time.monotonic()
             try:
                 now = cloud.set_pairs(port, outcome.after, guarded)
@@ -219,6 +217,9 @@ def _swap(cloud: Cloud, outcome: Outcome, present: bool, guarded: bool) -> None:
                 continue
             written = True
             port = now if present else _settled(cloud, now, 2 * (time.monotonic() - began))
+            outcome.after = list(port.pairs)
+            if _after(port, outcome.wanted, present) == outcome.after:
+                return
         raise Conflict(
             f"port {port} was changed by others at each of {ATTEMPTS} attempts: find out who writes it all the time"
         )

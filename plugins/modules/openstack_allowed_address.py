@@ -51,7 +51,8 @@ options:
   state:
     description:
       - V(present) adds the pairs that are missing.
-      - V(absent) takes exactly these pairs out of whichever ports of the nodes have them.
+      - V(absent) takes exactly these pairs out of whichever visible ports of the nodes have them. A server without any
+        counts as gone.
     type: str
     choices:
       - present

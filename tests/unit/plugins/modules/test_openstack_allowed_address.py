@@ -104,6 +104,19 @@ def test_a_rival_who_never_stops(cloud: FakeCloud, run: Run) -> None:
     assert len(tries) == 10
 
 
+def test_the_last_attempt_counts(cloud: FakeCloud, run: Run) -> None:
+    tries = []
+
+    def write(port: Port) -> None:
+        tries.append(port.id)
+        if len(tries) < 10:
+            cloud.change(port.id)
+
+    cloud.before_write = write
+    assert run(nodes=SERVERS[:1])["changed"]
+    assert list(cloud.all["p0"].pairs) == [ADDRESS]
+
+
 def test_a_removal_that_is_undone_is_repeated(cloud: FakeCloud, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.change("p0", pairs=(ADDRESS,))
     late = [True]
