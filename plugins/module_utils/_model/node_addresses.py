@@ -94,8 +94,8 @@ def _problems_of(router: Router, node: Mapping[str, Any], server: str) -> list[P
         read_node(server)
     except PairError as error:
         name = node["metadata"]["name"]
-        advice = "take it out of node_selector, or name its server in openstack_ports_servers"
-        return [Problem(router.id, "node_selector", f"node {name} may run it, but {error}; {advice}")]
+        advice = "(node_selector leaves a node out, openstack_ports_servers names its server)"
+        return [Problem(router.id, "node_selector", f"node {name} may run it, but {error} {advice}")]
     return []
 
 
