@@ -48,6 +48,8 @@ class Instance:
     release: Release = OLD
     database: str = "sqlite"
     limit: int = 10
+    # Without agents nobody needs a message queue.
+    transport_url: str = "fake:/"
 
     @property
     def state(self) -> Path:
@@ -73,5 +75,7 @@ INSTANCES = {
         # For molecule and for hands, so that neither disturbs the tests.
         Instance("molecule", 15030),
         Instance("molecule-mariadb", 15040, database="mariadb"),
+        # With an agent that makes port security true: see traffic.py.
+        Instance("traffic", 15050, database="mariadb", transport_url="rabbit://guest:guest@127.0.0.1:5672/"),
     )
 }
