@@ -28,6 +28,16 @@ attributes:
       - egress.router.egress
 """
 
+    ACTION_GROUP_OPENSTACK = r"""
+options: {}
+attributes:
+  action_group:
+    description: Use C(group/egress.router.openstack) in C(module_defaults) to set the connection once for all modules.
+    support: full
+    membership:
+      - egress.router.openstack
+"""
+
     # For modules that only read.
     INFO_MODULE = r"""
 options: {}

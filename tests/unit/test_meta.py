@@ -59,6 +59,11 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def is_openstack(module: str) -> bool:
+    """Whether a module takes the connection of openstack.cloud; the others take that of kubernetes.core."""
+    return module.startswith("openstack_")
+
+
 def statement_lines(source: str) -> int:
     """Lines on which a statement begins, without docstrings and the documentation strings of a module."""
     lines = set()
@@ -78,16 +83,20 @@ def test_the_tree_has_what_is_checked_here() -> None:
     assert (PLUGINS / "module_utils/_model").is_dir()
 
 
-def test_action_group_lists_every_module() -> None:
-    group = load(ROOT / "meta/runtime.yml")["action_groups"]["egress"]
-    listed = [entry for entry in group if isinstance(entry, str)]
-    assert listed == MODULES, "list the modules, sorted, in action_groups.egress of meta/runtime.yml"
-    assert {"metadata": {"extend_group": ["kubernetes.core.k8s"]}} in group
+def test_action_groups_list_every_module() -> None:
+    groups = load(ROOT / "meta/runtime.yml")["action_groups"]
+    for name, neighbour in (("egress", "kubernetes.core.k8s"), ("openstack", "openstack.cloud.openstack")):
+        listed = [entry for entry in groups[name] if isinstance(entry, str)]
+        assert listed == [module for module in MODULES if (name == "openstack") == is_openstack(module)], (
+            f"list the modules, sorted, in action_groups.{name} of meta/runtime.yml"
+        )
+        assert {"metadata": {"extend_group": [neighbour]}} in groups[name]
 
 
-def test_every_module_has_the_action_plugin_of_kubernetes_core() -> None:
+def test_every_module_on_kubernetes_has_the_action_plugin_of_kubernetes_core() -> None:
     sources = {path.stem: path.read_text() for path in (PLUGINS / "action").glob("*.py")}
-    assert sorted(sources) == MODULES, "copy plugins/action/router_info.py for every module"
+    expected = [module for module in MODULES if not is_openstack(module)]
+    assert sorted(sources) == expected, "copy plugins/action/router_info.py for every module that talks to Kubernetes"
     assert len(set(sources.values())) == 1, "the files of plugins/action are copies of each other"
 
 
@@ -113,12 +122,17 @@ def test_licence_header(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PYTHON_OF_PLUGINS, ids=relative)
-def test_one_file_talks_to_kubernetes(path: Path) -> None:
-    if path == PLUGINS / "module_utils/_kubernetes.py" or path.parent == PLUGINS / "action":
+@pytest.mark.parametrize(
+    ("world", "seam"),
+    [("kubernetes", "_kubernetes.py"), ("openstack|keystoneauth1", "_openstack.py")],
+    ids=["kubernetes", "openstack"],
+)
+def test_one_file_talks_to_each_world(path: Path, world: str, seam: str) -> None:
+    if path == PLUGINS / "module_utils" / seam or path.parent == PLUGINS / "action":
         return
-    foreign = re.compile(r"(ansible_collections\.)?kubernetes(\.|$)")
+    foreign = re.compile(rf"(ansible_collections\.)?({world})(\.|$)")
     used = [name for name in imports(ast.parse(path.read_text())) if foreign.match(name)]
-    assert not used, f"{relative(path)} imports {used}: only plugins/module_utils/_kubernetes.py may"
+    assert not used, f"{relative(path)} imports {used}: only plugins/module_utils/{seam} may"
 
 
 def test_the_model_needs_nothing_but_python(tmp_path: Path) -> None:

@@ -22,6 +22,12 @@ from .rules import Rule
 # A port that no rule has: connections to it must be refused. The first free one from here on.
 _FREE_PORT_FROM = 61000
 
+_SILENCE = (
+    "nothing came back through it, while connections past it work: the network between its node and its gateway may drop "
+    "what has the router's IP and MAC address. If the nodes are OpenStack servers, that is Neutron's port security until "
+    "the role egress.router.openstack_ports has run (it takes seconds to act)."
+)
+
 
 @dataclass(frozen=True)
 class Check:
@@ -94,16 +100,19 @@ def judge(
     results: Iterable[Mapping[str, Any]],
     scope: Scope,
 ) -> dict[str, Any]:
-    """The report: `ok`, `routers` (each with its checks), `summary`, `problems` (sentences), `table` (lines)."""
+    """The report: `ok`, `routers` (each with its checks), `summary`, `problems` and `hints` (sentences), `table` (lines)."""
     known = _by_router(states)
     answers = {str(result["target"]): result for result in results}
-    reports = []
+    reports, hints = [], []
     for router in routers:
         if router.present:
             state = known.get(router.id, {})
+            listed = checks(router, state, scope)
             findings = [_serving(router, state)]
-            findings += [_judge(check, answers.get(check.target), scope) for check in checks(router, state, scope)]
+            findings += [_judge(check, answers.get(check.target), scope) for check in listed]
             reports.append(_report(router, state, findings))
+            if state.get("serving") and _silent(listed, answers):
+                hints.append(f"router {router.id}: {_SILENCE}")
     ok = all(report["ok"] for report in reports)
     return {
         "ok": ok,
@@ -111,6 +120,7 @@ def judge(
         "summary": _summary(reports),
         "table": table(reports),
         "problems": _problems(reports),
+        "hints": hints,
     }
 
 
@@ -261,6 +271,18 @@ def _judge_direct(check: Check, answer: Mapping[str, Any], _scope: Scope, findin
         finding.ok = check.source_ip not in seen
         if not finding.ok:
             finding.detail = "the client has the router's address without the router: it proves nothing"
+
+
+def _silent(listed: Iterable[Check], answers: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether no connection through the router got any answer, not even a refusal, while one past it did."""
+    probed = [(check.kind, answers[check.target]) for check in listed if check.target in answers]
+    through = [answer for kind, answer in probed if kind in ("rule", "fallback")]
+    past = [answer for kind, answer in probed if kind == "direct"]
+    return (
+        bool(through)
+        and not any(answer["connected"] or answer["refused"] for answer in through)
+        and any(answer["connected"] for answer in past)
+    )
 
 
 def _failure(answer: Mapping[str, Any]) -> str:

@@ -219,4 +219,34 @@ def test_absent_routers_are_not_probed() -> None:
     routers, _problems = load([{"name": "old", "namespace": "payments", "state": "absent"}])
     assert targets(routers, [], SCOPE) == []
     assert judge(routers, [], [], SCOPE) == {"ok": True, "routers": [], "summary": "0 routers: 0 passed, 0 failed",
-                                             "table": [], "problems": []}  # fmt: skip
+                                             "table": [], "problems": [], "hints": []}  # fmt: skip
+
+
+def silent(**direct: Any) -> dict[str, Any]:
+    """Nothing comes back through the router."""
+    found = {target: answer(target, connected=0, timed_out=1) for target in (DB, WEB, DNS)}
+    return {**good(), **found, DIRECT: {**good()[DIRECT], **direct}}
+
+
+def test_silence_is_explained() -> None:
+    found = report(silent())
+    assert not found["ok"]
+    assert len(found["hints"]) == 1
+    assert found["hints"][0].startswith("router payments/billing-db: nothing came back through it")
+    assert "port security" in found["hints"][0] and "egress.router.openstack_ports" in found["hints"][0]
+
+
+@pytest.mark.parametrize(
+    ("answers", "changes"),
+    [
+        (good(), {}),
+        ({**silent(), DB: good()[DB]}, {}),
+        ({**silent(), DB: answer(DB, connected=0, refused=1)}, {}),
+        (silent(connected=0, timed_out=1, observed=[]), {}),
+        (silent(), {"serving": False}),
+        ({}, {}),
+    ],
+    ids=["all well", "one answers", "one refuses", "nothing past it either", "it does not serve", "not probed"],
+)
+def test_what_is_no_silence(answers: dict[str, Any], changes: dict[str, Any]) -> None:
+    assert report(answers, **changes)["hints"] == []

@@ -1,0 +1,54 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""The servers and ports that users name: by id, or by the providerID that Kubernetes has for a node."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .allowed_address import PairError
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+# cloud-provider-openstack writes openstack:///UUID, and openstack://REGION/UUID when it deals with several regions.
+_PROVIDER_ID = re.compile(r"(?P<cloud>[^:/]+)://(?:(?P<region>[^/]*)/)?(?P<server>.*)\Z")
+
+
+@dataclass(frozen=True)
+class NodeId:
+    """A node. `server` tells whether `id` is surely a server's; otherwise it may be a port's too."""
+
+    text: str
+    id: str
+    server: bool = False
+    region: str = ""
+
+    def __str__(self) -> str:
+        return f"server {self.id}" if self.server else self.id
+
+
+def is_openstack(provider_id: str) -> bool:
+    """Whether a node's providerID is OpenStack's."""
+    return provider_id.startswith("openstack://")
+
+
+def read_node(text: str) -> NodeId:
+    """A node from a server id, a port id or a providerID."""
+    written = text.strip()
+    if not written:
+        raise PairError(
+            "a node has neither a server id nor a providerID: is the cloud controller of OpenStack running?"
+        )
+    match = _PROVIDER_ID.match(written)
+    if match and match["cloud"] != "openstack":
+        raise PairError(
+            f"node '{written}' belongs to the cloud '{match['cloud']}', not to OpenStack: leave it out, or give the id of "
+            "its OpenStack server"
+        )
+    found = match["server"] if match else written
+    if not _UUID.match(found.lower()):
+        raise PairError(f"node '{written}' is not a server id, a port id or openstack:///SERVER-ID")
+    return NodeId(written, found.lower(), server=bool(match), region=(match["region"] or "") if match else "")

@@ -1,0 +1,94 @@
+"""A running cloud as the tests use it: ports of pretended servers, and the module on them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import uuid
+from pathlib import Path
+from typing import Any
+
+import openstack
+import pytest
+import yaml
+from ansible.module_utils.testing import patch_module_args
+from egress_neutron.keystone import clouds_file
+from egress_neutron.settings import Instance
+
+PLAYBOOKS = Path(__file__).parent / "playbooks"
+ADDRESS = {"ip_address": "198.51.100.50", "mac_address": "02:e6:c6:33:64:32"}
+ADDRESS6 = {"ip_address": "2001:db8:0:50::50", "mac_address": "02:e6:c6:33:64:32"}
+# Somebody else's, spelled in ways that nobody may tidy up.
+FOREIGN = [
+    {"ip_address": "198.51.100.7/32", "mac_address": "FA:16:3E:00:00:07"},
+    {"ip_address": "198.51.100.5", "mac_address": "fa-16-3e-00-00-05"},
+    {"ip_address": "2001:DB8:0:50:0::9", "mac_address": "fa:16:3e:00:00:09"},
+    {"ip_address": "203.0.113.9/24", "mac_address": "fa:16:3e:00:00:0A"},
+]
+
+
+class Cloud:
+    """One instance with the networks of playbooks/networks.yml."""
+
+    def __init__(self, instance: Instance, capsys: pytest.CaptureFixture[str] | None = None) -> None:
+        self.instance = instance
+        self.file = clouds_file(instance)
+        os.environ["OS_CLIENT_CONFIG_FILE"] = str(self.file)
+        self.admin = openstack.connect(cloud="admin")
+        self.network = self.admin.network.find_network("egress")
+        self.capsys = capsys
+
+    def server(self, network: str = "egress", address: str | None = None, **fields: Any) -> Any:
+        """A port of a new server, whose id is its device_id."""
+        if address:
+            fields["fixed_ips"] = [{"ip_address": address}]
+        fields = {"device_id": str(uuid.uuid4()), "device_owner": "compute:nova", "name": "node", **fields}
+        return self.admin.network.create_port(network_id=self.admin.network.find_network(network).id, **fields)
+
+    def pairs(self, port: Any) -> list[dict[str, str]]:
+        """The pairs that Neutron has now, as it has them."""
+        return list(self.admin.network.get_port(port.id).allowed_address_pairs)
+
+    def revision(self, port: Any) -> int:
+        return int(self.admin.network.get_port(port.id).revision_number)
+
+    def settings(self, name: str = "admin") -> dict[str, Any]:
+        """A cloud of clouds.yaml as the dictionary that the option cloud takes."""
+        found: dict[str, Any] = yaml.safe_load(self.file.read_text())["clouds"][name]
+        return found
+
+    def run(self, check: bool = False, module: str = "openstack_allowed_address", **options: Any) -> dict[str, Any]:
+        """Runs the module in this process, which has to work, and returns what it printed."""
+        result = self._run(check, module, options)
+        assert not result.get("failed"), result
+        return result
+
+    def fails(self, check: bool = False, module: str = "openstack_allowed_address", **options: Any) -> str:
+        """Runs the module, which has to fail, and returns its words."""
+        result = self._run(check, module, options)
+        assert result.get("failed"), result
+        return str(result["msg"])
+
+    def _run(self, check: bool, module: str, options: dict[str, Any]) -> dict[str, Any]:
+        assert self.capsys is not None
+        found = importlib.import_module(f"ansible_collections.egress.router.plugins.modules.{module}")
+        given = {"cloud": "admin", "_ansible_check_mode": check, "_ansible_diff": True, **options}
+        given = {key: value for key, value in given.items() if value is not None}
+        with patch_module_args(given), pytest.raises(SystemExit) as left:
+            found.main()
+        result: dict[str, Any] = json.loads(self.capsys.readouterr().out)
+        assert bool(left.value.code) == bool(result.get("failed")), result
+        return result
+
+
+def make_networks(instance: Instance) -> None:
+    """With openstack.cloud, which runs with the project's openstacksdk, whatever this process has."""
+    command = ["ansible-playbook", str(PLAYBOOKS / "networks.yml")]
+    if not instance.release.noauth:
+        command += ["--extra-vars=network_owner=owner"]
+    environment = {**os.environ, "OS_CLIENT_CONFIG_FILE": str(clouds_file(instance))}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,1 @@
+"""Real Keystone and Neutron on loopback, for tests."""

@@ -1,0 +1,44 @@
+"""neutron up|down|env [NAME] [--database sqlite|mariadb]; neutron plug|unplug traffic"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from egress_lab.shell import LabError
+
+from . import hypervisor, keystone, stack, traffic
+from .lock import exclusive
+from .process import NeutronError
+from .settings import CACHE, INSTANCES
+
+_COMMANDS = "env prints what a shell is to evaluate; (un)plug: the lab's workers get their eth1 from the network egress"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="tests/neutron/neutron", description="Keystone and Neutron on loopback.")
+    parser.add_argument("command", choices=["up", "down", "env", "plug", "unplug"], help=_COMMANDS)
+    parser.add_argument("name", nargs="?", default="molecule", choices=list(INSTANCES), help="default: molecule")
+    parser.add_argument("--database", choices=["sqlite", "mariadb"], default="sqlite", help="of the default instance")
+    arguments = parser.parse_args()
+    name = arguments.name
+    if name == "molecule" and arguments.database == "mariadb":
+        name = "molecule-mariadb"
+    instance = INSTANCES[name]
+    if arguments.command == "env":
+        print(f"export OS_CLIENT_CONFIG_FILE='{keystone.clouds_file(instance)}'")
+        return
+    with exclusive(CACHE / f"use-{instance.name}.lock"):
+        if arguments.command == "plug":
+            hypervisor.plug_all(instance, "egress")
+        elif arguments.command == "unplug":
+            hypervisor.unplug_all()
+        else:
+            tier = traffic if name == "traffic" else stack
+            (tier.up if arguments.command == "up" else tier.down)(instance)
+
+
+try:
+    main()
+except (NeutronError, LabError) as error:
+    sys.exit(f"error: {error}")

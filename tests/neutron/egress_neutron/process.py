@@ -1,0 +1,97 @@
+"""Servers as processes: started in the background, found again by process id, stopped by it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+
+class NeutronError(Exception):
+    """The servers cannot be had; the text says why."""
+
+
+def say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def start(state: Path, name: str, command: list[str], environment: dict[str, str]) -> None:
+    """Starts a server; its output goes to STATE/NAME.log, its process id to STATE/NAME.pid."""
+    with (state / f"{name}.log").open("ab") as log:
+        server = subprocess.Popen(
+            command,
+            cwd=state,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    (state / f"{name}.pid").write_text(f"{server.pid} {_born(server.pid)}")
+
+
+def stop_all(state: Path) -> None:
+    """Stops every server of a directory, those of a killed run too, the youngest first."""
+    files = sorted(state.glob("*.pid"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for file in files:
+        pid, born = [*file.read_text().split(), "", ""][:2]
+        # A process id may have been given to somebody else since: only the one born then is ours.
+        if pid and born and _born(int(pid)) == born:
+            _stop(int(pid), born)
+        file.unlink()
+
+
+def alive(state: Path, name: str) -> bool:
+    pid, born = (state / f"{name}.pid").read_text().split()
+    return _born(int(pid)) == born
+
+
+def run(command: list[str], environment: dict[str, str] | None = None) -> None:
+    """Runs a command to its end; NeutronError with the end of its output if it fails."""
+    done = subprocess.run(
+        command, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise NeutronError(f"{' '.join(command)} failed: {(done.stdout + done.stderr)[-3000:]}")
+
+
+def wait_for(what: str, state: Path, name: str, condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Waits until `condition` holds; NeutronError with the end of the server's log if it ends or time does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if not alive(state, name) or time.monotonic() > deadline:
+            log = (state / f"{name}.log").read_text(errors="replace")[-3000:]
+            raise NeutronError(f"{what} did not begin to answer within {seconds:.0f} s:\n{log}")
+        time.sleep(0.05)
+
+
+def _stop(pid: int, born: str) -> None:
+    # The whole session: servers have workers.
+    for number, seconds in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
+        with suppress(ProcessLookupError):
+            os.killpg(pid, number)
+        deadline = time.monotonic() + seconds
+        while _born(pid) == born:
+            if time.monotonic() > deadline:
+                break
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.02)
+        else:
+            return
+    raise NeutronError(f"process {pid} does not end")
+
+
+def _born(pid: int) -> str:
+    """When a process was started, in the kernel's ticks (proc(5), stat, field 22); empty if it is not there."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] == "Z" else fields[19]

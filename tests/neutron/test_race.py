@@ -1,0 +1,66 @@
+"""Many writers at once, on MariaDB: SQLite itself would fail."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import openstack
+from cloud import FOREIGN, Cloud
+
+from ansible_collections.egress.router.plugins.module_utils import _allowed_address, _reservation
+from ansible_collections.egress.router.plugins.module_utils._openstack import Cloud as Seam
+
+
+def addresses(count: int) -> list[dict[str, str]]:
+    return [
+        {"ip_address": f"198.51.100.{100 + number}", "mac_address": f"02:e6:c6:33:64:{100 + number:02x}"}
+        for number in range(count)
+    ]
+
+
+def at_once(wanted: list[dict[str, str]], server: str, present: bool) -> list[bool]:
+    """One writer for each pair, each with a connection of its own, all at the same moment. Whether they changed it."""
+    clouds = [Seam(openstack.connect(cloud="admin")) for _pair in wanted]
+    begin = threading.Barrier(len(wanted))
+
+    def write(cloud: Seam, pair: dict[str, str]) -> bool:
+        requests = _allowed_address.read_requests({"addresses": [{**pair, "nodes": [server]}], "nodes": None})
+        begin.wait(timeout=60)
+        outcomes, _none = _reservation.ensure(cloud, requests, present, False, False, False)
+        assert not _allowed_address.summary(outcomes)
+        return outcomes[0].changed
+
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        return list(pool.map(write, clouds, wanted))
+
+
+def test_no_writers_pair_is_lost(race: Cloud) -> None:
+    port = race.server(allowed_address_pairs=FOREIGN)
+    stored, wanted, before = race.pairs(port), addresses(8), race.revision(port)
+    began = time.monotonic()
+    assert at_once(wanted, port.device_id, present=True) == [True] * 8
+    seconds = time.monotonic() - began
+    kept = [pair for pair in wanted if pair in race.pairs(port)]
+    print(f"\n{len(kept)} of 8 writers' pairs are there after {race.revision(port) - before} writes, {seconds:.1f} s")
+    assert len(kept) == 8
+    assert [pair for pair in race.pairs(port) if pair in stored] == stored
+
+
+def test_what_is_taken_out_stays_out(race: Cloud) -> None:
+    wanted = addresses(4)
+    port = race.server(allowed_address_pairs=[*FOREIGN, *wanted])
+    stored = [pair for pair in race.pairs(port) if pair not in wanted]
+    assert at_once(wanted, port.device_id, present=False) == [True] * 4
+    assert race.pairs(port) == stored
+
+
+def test_without_comparing_pairs_are_lost(race: Cloud) -> None:
+    """The check of the first test: two who read, then both write."""
+    port = race.server(allowed_address_pairs=FOREIGN)
+    one, two = addresses(2)
+    read = race.pairs(port)
+    race.admin.network.update_port(port.id, allowed_address_pairs=[*read, one])
+    race.admin.network.update_port(port.id, allowed_address_pairs=[*read, two])
+    assert one not in race.pairs(port)

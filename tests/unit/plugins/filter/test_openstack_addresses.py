@@ -1,0 +1,114 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From routers and nodes to the addresses of the module's call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.egress.router.plugins.filter.openstack_addresses import openstack_addresses
+
+IDS = {name: f"11111111-2222-4333-8444-00000000000{number}" for number, name in enumerate(("cp", "w1", "w2"))}
+DEFAULTS = {"image": "registry.example.com/egress-router:0.1.0", "namespace": "payments"}
+CONTROL_PLANE = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
+
+
+def node(name: str, provider_id: str | None = None, taints: Any = None, **labels: str) -> dict[str, Any]:
+    spec = {"providerID": f"openstack:///{IDS[name]}" if provider_id is None else provider_id, "taints": taints}
+    return {"metadata": {"name": name, "labels": labels}, "spec": spec}
+
+
+def nodes_of(found: list[dict[str, Any]]) -> dict[str, list[str]]:
+    names = {f"openstack:///{id_}": name for name, id_ in IDS.items()}
+    return {item["ip_address"]: [names.get(server, server) for server in item["nodes"]] for item in found}
+
+
+def router(number: int, **fields: Any) -> dict[str, Any]:
+    return {"name": f"r{number}", "addresses": [{"ip": f"198.51.100.{number}/24"}], **fields}
+
+
+NODES = [node("cp", taints=[CONTROL_PLANE]), node("w1", egress="yes"), node("w2", taints=[
+    {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"},
+    {"key": "spot", "effect": "PreferNoSchedule"}])]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({}, ["w1", "w2"]),
+        ({"node_selector": {"egress": "yes"}}, ["w1"]),
+        ({"node_selector": {"egress": "no"}}, None),
+        ({"tolerations": [{"operator": "Exists"}]}, ["cp", "w1", "w2"]),
+        ({"tolerations": [{"key": CONTROL_PLANE["key"], "operator": "Exists"}]}, ["cp", "w1", "w2"]),
+        ({"tolerations": [{"key": CONTROL_PLANE["key"], "effect": "NoSchedule"}]}, ["cp", "w1", "w2"]),
+        ({"tolerations": [{"key": CONTROL_PLANE["key"], "operator": "Exists", "effect": "NoExecute"}]}, ["w1", "w2"]),
+        ({"tolerations": [{"key": CONTROL_PLANE["key"], "value": "x"}]}, ["w1", "w2"]),
+        ({"tolerations": [{"key": "other", "operator": "Exists"}]}, ["w1", "w2"]),
+    ],
+)
+def test_nodes_that_may_run_a_router(fields: dict[str, Any], names: list[str] | None) -> None:
+    found = openstack_addresses([router(50, **fields)], NODES, DEFAULTS)
+    assert found["problems"] == []
+    assert nodes_of(found["present"]) == ({"198.51.100.50": names} if names else {})
+    assert found["absent"] == []
+
+
+def test_both_families_share_the_mac_address() -> None:
+    both = router(50, addresses=[{"ip": "198.51.100.50/24"}, {"ip": "2001:db8::50/64"}])
+    found = openstack_addresses([both], NODES, DEFAULTS)["present"]
+    assert [item["mac_address"] for item in found] == ["02:e6:c6:33:64:32"] * 2
+    assert nodes_of(found) == {"198.51.100.50": ["w1", "w2"], "2001:db8::50": ["w1", "w2"]}
+
+
+def test_absent_routers_are_shut_out_everywhere() -> None:
+    found = openstack_addresses([router(50, state="absent"), router(51)], NODES, DEFAULTS)
+    assert nodes_of(found["absent"]) == {"198.51.100.50": ["cp", "w1", "w2"]}
+    assert list(nodes_of(found["present"])) == ["198.51.100.51"]
+    assert openstack_addresses([{"name": "r50", "state": "absent"}], NODES, DEFAULTS)["absent"] == []
+
+
+def test_what_another_router_needs_stays() -> None:
+    moved = [router(50, state="absent"), {**router(50, node_selector={"egress": "yes"}), "name": "successor"}]
+    found = openstack_addresses(moved, NODES, DEFAULTS)
+    assert nodes_of(found["present"]) == {"198.51.100.50": ["w1"]}
+    assert nodes_of(found["absent"]) == {"198.51.100.50": ["cp", "w2"]}
+
+
+def test_all_absent() -> None:
+    found = openstack_addresses([router(50), router(51, state="absent")], NODES, DEFAULTS, all_absent=True)
+    assert found["present"] == []
+    assert sorted(nodes_of(found["absent"])) == ["198.51.100.50", "198.51.100.51"]
+
+
+def test_nodes_that_are_no_servers() -> None:
+    nodes = [node("w1"), node("w2", provider_id=""), node("cp", provider_id="aws:///eu-central-1a/i-0abc")]
+    problems = openstack_addresses([router(50)], nodes, DEFAULTS)["problems"]
+    assert len(problems) == 2
+    assert "router payments/r50, node_selector: node w2 may run it, but a node has neither" in problems[0]
+    assert "node cp may run it, but node 'aws:///eu-central-1a/i-0abc' belongs to the cloud 'aws'" in problems[1]
+    assert "openstack_ports_servers" in problems[1]
+    # They do not matter when a router is only removed.
+    found = openstack_addresses([router(50)], nodes, DEFAULTS, all_absent=True)
+    assert found["problems"] == []
+    assert nodes_of(found["absent"]) == {"198.51.100.50": ["w1"]}
+
+
+def test_servers_by_node_name() -> None:
+    nodes = [node("w1", provider_id="kind://docker/lab/w1")]
+    assert not openstack_addresses([router(50)], nodes, DEFAULTS)["on_openstack"]
+    found = openstack_addresses([router(50)], nodes, DEFAULTS, servers={"w1": IDS["w1"]})
+    assert found["on_openstack"]
+    assert found["problems"] == []
+    assert nodes_of(found["present"]) == {"198.51.100.50": [IDS["w1"]]}
+
+
+def test_problems_of_the_list_come_first() -> None:
+    assert "image" in openstack_addresses([router(50)], NODES, {"namespace": "payments"})["problems"][0]
+
+
+def test_a_cluster_elsewhere() -> None:
+    assert not openstack_addresses([], [node("w1", provider_id="")], DEFAULTS)["on_openstack"]
+    assert openstack_addresses([], NODES, DEFAULTS)["on_openstack"]
