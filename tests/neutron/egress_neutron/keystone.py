@@ -85,7 +85,12 @@ def clouds_yaml(instance: Instance) -> None:
     for name in ("admin", *PROJECTS):
         auth = f"auth_url: {instance.identity_url}, username: {name}, password: {PASSWORD}, project_name: {name}"
         domains = "user_domain_id: default, project_domain_id: default"
-        lines += [f"  {name}:", f"    region_name: {REGION}", "    api_timeout: 120", f"    auth: {{{auth}, {domains}}}"]
+        lines += [
+            f"  {name}:",
+            f"    region_name: {REGION}",
+            "    api_timeout: 120",
+            f"    auth: {{{auth}, {domains}}}",
+        ]
     _write(instance, lines)
 
 
