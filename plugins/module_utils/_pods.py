@@ -12,6 +12,8 @@ from typing import Any
 
 # How long a reason that may pass by itself is given before it counts: a registry's hiccup, a node that is coming up.
 GRACE_SECONDS = 15.0
+# So many failures of a volume are no accident: the kubelet waits 0.5, 1, 2 ... seconds between them.
+STUCK_MOUNTS = 4
 
 # Reasons of a waiting container that do not pass without somebody's help.
 _STUCK = (
@@ -39,11 +41,13 @@ def pod_problem(pod: dict[str, Any], events: Iterable[dict[str, Any]] = ()) -> s
         problem = _container_problem(name, container)
         if problem:
             return problem
-    for event in events:
-        if event.get("reason") in ("FailedCreatePodSandBox", "FailedMount"):
-            return (
-                f"pod {name} cannot be set up on node {(pod.get('spec') or {}).get('nodeName')}: {event.get('message')}"
-            )
+    said = {event.get("reason"): event for event in events}
+    sandbox, mount = said.get("FailedCreatePodSandBox"), said.get("FailedMount")
+    # Volumes come before the sandbox, so the sandbox's event is the newer one. A mount that failed once or twice was only
+    # early: the kubelet repeats it, and its event stays for an hour.
+    event = sandbox or (mount if mount and (mount.get("count") or 1) >= STUCK_MOUNTS else None)
+    if event:
+        return f"pod {name} cannot be set up on node {(pod.get('spec') or {}).get('nodeName')}: {event.get('message')}"
     return ""
 
 
