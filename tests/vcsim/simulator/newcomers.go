@@ -1,0 +1,41 @@
+package main
+
+import (
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// newcomers completes objects that the plain simulator makes, whoever asks for them.
+type newcomers struct{ extension *extension }
+
+func (n *newcomers) Reference() types.ManagedObjectReference {
+	return types.ManagedObjectReference{Type: "EgressExtension", Value: "egress-newcomers"}
+}
+
+func (n *newcomers) PutObject(ctx *simulator.Context, item mo.Reference) {
+	switch object := item.(type) {
+	case *simulator.HostSystem:
+		share(ctx, object)
+	case *simulator.VirtualMachine:
+		n.complete(object)
+	}
+}
+
+// UpdateObject: NICs get their ports whenever a VM's devices change.
+func (n *newcomers) UpdateObject(ctx *simulator.Context, item mo.Reference, changes []types.PropertyChange) {
+	if vm, ok := item.(*mo.VirtualMachine); ok && vm.Config != nil {
+		n.extension.connect(ctx, vm.Config.Hardware.Device)
+	}
+}
+
+func (n *newcomers) RemoveObject(*simulator.Context, types.ManagedObjectReference) {}
+
+// complete sets the enumerations that every VM has. The plain simulator sends them empty, which is no value of theirs:
+// pyVmomi then has no VM.runtime and no VM.summary.
+func (n *newcomers) complete(vm *simulator.VirtualMachine) {
+	for _, runtime := range []*types.VirtualMachineRuntimeInfo{&vm.Runtime, &vm.Summary.Runtime} {
+		runtime.FaultToleranceState = types.VirtualMachineFaultToleranceStateNotConfigured
+		runtime.RecordReplayState = types.VirtualMachineRecordReplayStateInactive
+	}
+}
