@@ -35,7 +35,7 @@ from ._model.vsphere_vm import Vm
 
 IMPORT_ERROR = None
 try:
-    from pyVim.connect import Disconnect, SmartConnect
+    from pyVim.connect import SmartConnect
     from pyVmomi import vim, vmodl
 except ImportError:
     IMPORT_ERROR = traceback.format_exc()
@@ -77,15 +77,14 @@ class VsphereModule(FailingModule, AnsibleModule):
         if tuple(int(part) for part in version.split(".")[:3]) < MINIMUM_VERSION:
             wanted = ".".join(map(str, MINIMUM_VERSION))
             self.fail(f"pyVmomi {version} is too old: install {wanted} or newer where the module runs")
-        instance = _log_in(self.params)
+        with _translated("find the inventory"):
+            content = _log_in(self.params).RetrieveContent()
         try:
-            with _translated("find the inventory"):
-                vcenter = Vcenter(instance)
-            yield vcenter
+            yield Vcenter(content)
         finally:
             # The session may have ended before.
             with suppress(Exception):
-                Disconnect(instance)
+                content.sessionManager.Logout()
 
 
 @dataclass(frozen=True)
@@ -102,8 +101,8 @@ class Host:
 class Vcenter:
     """One vCenter or ESXi host, asked as one identity."""
 
-    def __init__(self, instance: Any) -> None:
-        self._content = instance.RetrieveContent()
+    def __init__(self, content: Any) -> None:
+        self._content = content
         self._names: dict[str, str] = {}
         # Distributed port groups by key, as far as they were met.
         self._groups: dict[str, Any] = {}
