@@ -6,15 +6,14 @@ import (
 	"sync"
 
 	"github.com/vmware/govmomi/simulator"
-	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
 var (
-	serviceInstance = vim25.ServiceInstance
-	rootFolder      = types.ManagedObjectReference{Type: "Folder", Value: "group-d1"}
-	authorization   = types.ManagedObjectReference{Type: "AuthorizationManager", Value: "AuthorizationManager"}
+	rootFolder        = types.ManagedObjectReference{Type: "Folder", Value: "group-d1"}
+	propertyCollector = types.ManagedObjectReference{Type: "PropertyCollector", Value: "propertyCollector"}
+	authorization     = types.ManagedObjectReference{Type: "AuthorizationManager", Value: "AuthorizationManager"}
 )
 
 // extension has the methods that replace or complete the simulator's. A request names the object it is for in its This.
@@ -27,6 +26,7 @@ type extension struct {
 	lock      sync.Mutex
 	ports     map[string]int      // the next port's key, by switch
 	overrides map[string]*ownPort // by switch and port
+	uplinks   map[string]uplink   // by switch and port
 	away      map[types.ManagedObjectReference]*types.HostConfigInfo
 }
 
@@ -41,7 +41,7 @@ func extend(registry *simulator.Registry, user string) *extension {
 	e := &extension{
 		self:  types.ManagedObjectReference{Type: "EgressExtension", Value: "egress-extension"},
 		user:  user,
-		ports: map[string]int{}, overrides: map[string]*ownPort{},
+		ports: map[string]int{}, overrides: map[string]*ownPort{}, uplinks: map[string]uplink{},
 		away:    map[types.ManagedObjectReference]*types.HostConfigInfo{},
 		control: newControl(),
 	}
@@ -55,6 +55,7 @@ func extend(registry *simulator.Registry, user string) *extension {
 var extended = map[string]bool{
 	"HostNetworkSystem": true, "DistributedVirtualPortgroup": true, switchType: true,
 	"DistributedVirtualSwitchManager": true, "Folder": true, "HostSystem": true,
+	"PropertyCollector": true,
 }
 
 // handle sees every request before the simulator does. The simulator looks a method up on the object that

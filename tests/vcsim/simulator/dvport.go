@@ -27,6 +27,40 @@ func (e *extension) grow(dvs *simulator.DistributedVirtualSwitch, group *simulat
 	group.Config.NumPorts = int32(len(keys))
 }
 
+// uplink is a port for a physical NIC: each host has one for each name of the switch's uplinks.
+type uplink struct {
+	name string
+	host types.ManagedObjectReference
+}
+
+func uplinkGroup(ctx *simulator.Context, dvs *simulator.DistributedVirtualSwitch) *simulator.DistributedVirtualPortgroup {
+	return ctx.Map.Get(dvs.Config.GetDVSConfigInfo().UplinkPortgroup[0]).(*simulator.DistributedVirtualPortgroup)
+}
+
+func (e *extension) addUplinks(ctx *simulator.Context, dvs *simulator.DistributedVirtualSwitch, host types.ManagedObjectReference) {
+	group := uplinkGroup(ctx, dvs)
+	names := dvs.Config.GetDVSConfigInfo().UplinkPortPolicy.(*types.DVSNameArrayUplinkPortPolicy).UplinkPortName
+	ctx.WithLock(group, func() {
+		present := len(group.PortKeys)
+		e.grow(dvs, group, int32(present+len(names)))
+		e.lock.Lock()
+		defer e.lock.Unlock()
+		for i, key := range group.PortKeys[present:] {
+			e.uplinks[dvs.Uuid+key] = uplink{names[i], host}
+		}
+	})
+}
+
+func (e *extension) removeUplinks(ctx *simulator.Context, dvs *simulator.DistributedVirtualSwitch, host types.ManagedObjectReference) {
+	group := uplinkGroup(ctx, dvs)
+	ctx.WithLock(group, func() {
+		e.lock.Lock()
+		defer e.lock.Unlock()
+		group.PortKeys = slices.DeleteFunc(slices.Clone(group.PortKeys), func(key string) bool { return e.uplinks[dvs.Uuid+key].host == host })
+		group.Config.NumPorts = int32(len(group.PortKeys))
+	})
+}
+
 // ReconfigureDVPortTask sets what single ports have otherwise than their group, where the group's policy allows it.
 func (e *extension) ReconfigureDVPortTask(ctx *simulator.Context, req *types.ReconfigureDVPort_Task) soap.HasFault {
 	dvs := ctx.Map.Get(req.This).(*simulator.DistributedVirtualSwitch)
@@ -107,7 +141,9 @@ func (e *extension) FetchDVPorts(ctx *simulator.Context, req *types.FetchDVPorts
 		ctx.WithLock(group, func() {
 			for _, key := range group.PortKeys {
 				port := e.port(dvs, group, key)
-				port.Connectee = connected[key]
+				if vm := connected[key]; vm != nil {
+					port.Connectee, port.ProxyHost = vm, ctx.Map.Get(*vm.ConnectedEntity).(*simulator.VirtualMachine).Runtime.Host
+				}
 				if qualified(port, group, req.Criteria) {
 					ports = append(ports, port)
 				}
@@ -126,10 +162,14 @@ func (e *extension) port(dvs *simulator.DistributedVirtualSwitch, group *simulat
 		setting = clone(own.setting)
 	}
 	inherit(setting, *group.Config.DefaultPortConfig.(*types.VMwareDVSPortSetting))
-	return types.DistributedVirtualPort{
+	port := types.DistributedVirtualPort{
 		Key: key, DvsUuid: dvs.Uuid, PortgroupKey: group.Key, LastStatusChange: time.Now(),
 		Config: types.DVPortConfigInfo{Setting: setting, ConfigVersion: version(own)},
 	}
+	if physical, ok := e.uplinks[dvs.Uuid+key]; ok {
+		port.Config.Name, port.ProxyHost = physical.name, &physical.host
+	}
+	return port
 }
 
 // qualified: DistributedVirtualSwitchPortCriteria; "if inside is unset" portgroupKey "is ignored".
@@ -141,6 +181,9 @@ func qualified(port types.DistributedVirtualPort, group *simulator.DistributedVi
 		return false
 	}
 	if criteria.UplinkPort != nil && *criteria.UplinkPort != *group.Config.Uplink {
+		return false
+	}
+	if len(criteria.Host) > 0 && (port.ProxyHost == nil || !slices.Contains(criteria.Host, *port.ProxyHost)) {
 		return false
 	}
 	if criteria.Inside != nil && len(criteria.PortgroupKey) > 0 && *criteria.Inside != slices.Contains(criteria.PortgroupKey, port.PortgroupKey) {

@@ -19,6 +19,8 @@ import (
 // MAC learning came with distributed switches of version 6.6.0 (DVSFeatureCapability.macLearningSupported).
 const macLearningSince = "6.6.0"
 
+const newestSwitch = "8.0.3"
+
 func (e *extension) CreateDVSTask(ctx *simulator.Context, req *types.CreateDVS_Task) soap.HasFault {
 	folder := ctx.Map.Get(req.This).(*simulator.Folder)
 	task := simulator.CreateTask(folder, "createDVS", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
@@ -29,7 +31,7 @@ func (e *extension) CreateDVSTask(ctx *simulator.Context, req *types.CreateDVS_T
 		if obj := ctx.Map.FindByName(spec.Name, folder.ChildEntity); obj != nil {
 			return nil, &types.DuplicateName{Name: spec.Name, Object: obj.Reference()}
 		}
-		dvs := e.newSwitch(ctx, req.Spec, spec)
+		dvs := newSwitch(req.Spec, spec)
 		put(ctx, folder, dvs)
 		e.addUplinkGroup(ctx, dvs)
 		for _, member := range spec.Host {
@@ -42,17 +44,14 @@ func (e *extension) CreateDVSTask(ctx *simulator.Context, req *types.CreateDVS_T
 	return &methods.CreateDVS_TaskBody{Res: &types.CreateDVS_TaskResponse{Returnval: task.Run(ctx)}}
 }
 
-func (e *extension) newSwitch(ctx *simulator.Context, create types.DVSCreateSpec, spec *types.VMwareDVSConfigSpec) *simulator.DistributedVirtualSwitch {
+func newSwitch(create types.DVSCreateSpec, spec *types.VMwareDVSConfigSpec) *simulator.DistributedVirtualSwitch {
 	dvs := &simulator.DistributedVirtualSwitch{}
 	dvs.Name = spec.Name
 	// vCenter writes a switch's UUID in this form.
 	bytes := uuid.New()
 	dvs.Uuid = fmt.Sprintf("% x-% x", bytes[:8], bytes[8:])
 
-	about := ctx.Map.Get(serviceInstance).(*simulator.ServiceInstance).Content.About
-	product := types.DistributedVirtualSwitchProductSpec{
-		Name: "DVS", Vendor: "VMware, Inc.", Version: "8.0.3", Build: about.Build, ForwardingClass: "etherswitch",
-	}
+	product := product(newestSwitch)
 	if create.ProductInfo != nil {
 		overlay(&product, *create.ProductInfo)
 	}
@@ -83,6 +82,9 @@ func (e *extension) newSwitch(ctx *simulator.Context, create types.DVSCreateSpec
 	}
 	dvs.Config = config
 	applySwitchSpec(config, spec)
+	if names, ok := config.UplinkPortPolicy.(*types.DVSNameArrayUplinkPortPolicy); ok && defaults.UplinkTeamingPolicy.UplinkPortOrder.ActiveUplinkPort == nil {
+		defaults.UplinkTeamingPolicy.UplinkPortOrder.ActiveUplinkPort = slices.Clone(names.UplinkPortName)
+	}
 	dvs.Summary = types.DVSSummary{Name: dvs.Name, Uuid: dvs.Uuid, ProductInfo: &product, Description: config.Description}
 	dvs.Capability = types.DVSCapability{
 		DvsOperationSupported: types.NewBool(true), DvPortGroupOperationSupported: types.NewBool(true), DvPortOperationSupported: types.NewBool(true),
@@ -119,12 +121,11 @@ func applySwitchSpec(config *types.VMwareDVSConfigInfo, spec *types.VMwareDVSCon
 	overlay(&config.UplinkPortgroup, spec.UplinkPortgroup)
 }
 
-// addUplinkGroup makes the port group of the physical NICs, which has one port for each uplink's name.
+// addUplinkGroup makes the port group of the physical NICs. Its ports come with the hosts.
 func (e *extension) addUplinkGroup(ctx *simulator.Context, dvs *simulator.DistributedVirtualSwitch) {
-	names := dvs.Config.GetDVSConfigInfo().UplinkPortPolicy.(*types.DVSNameArrayUplinkPortPolicy).UplinkPortName
 	spec := types.DVPortgroupConfigSpec{
 		Name: fmt.Sprintf("%s-DVUplinks-%s", dvs.Name, strings.TrimPrefix(dvs.Self.Value, "dvs-")),
-		Type: string(types.DistributedVirtualPortgroupPortgroupTypeEarlyBinding), NumPorts: int32(len(names)),
+		Type: string(types.DistributedVirtualPortgroupPortgroupTypeEarlyBinding),
 		DefaultPortConfig: &types.VMwareDVSPortSetting{
 			Vlan: &types.VmwareDistributedVirtualSwitchTrunkVlanSpec{VlanId: []types.NumericRange{{Start: 0, End: 4094}}},
 		},
@@ -205,6 +206,7 @@ func (e *extension) member(ctx *simulator.Context, dvs *simulator.DistributedVir
 			Config: types.DistributedVirtualSwitchHostMemberConfigInfo{Host: &host.Self, MaxProxySwitchPorts: 256, Backing: backing},
 			Status: "up",
 		})
+		e.addUplinks(ctx, dvs, host.Self)
 		dvs.Summary.HostMember = append(slices.Clone(dvs.Summary.HostMember), host.Self)
 		for _, reference := range dvs.Portgroup {
 			e.reach(ctx, ctx.Map.Get(reference).(*simulator.DistributedVirtualPortgroup), host)
@@ -221,6 +223,7 @@ func (e *extension) member(ctx *simulator.Context, dvs *simulator.DistributedVir
 		if place < 0 {
 			return &types.NotFound{}
 		}
+		e.removeUplinks(ctx, dvs, host.Self)
 		config.Host = slices.Delete(slices.Clone(config.Host), place, place+1)
 		simulator.RemoveReference(&dvs.Summary.HostMember, host.Self)
 		for _, reference := range dvs.Portgroup {
@@ -258,6 +261,21 @@ func (e *extension) QueryDvsByUuid(ctx *simulator.Context, req *types.QueryDvsBy
 		return &methods.QueryDvsByUuidBody{Res: &types.QueryDvsByUuidResponse{Returnval: &dvs.Self}}
 	}
 	return &methods.QueryDvsByUuidBody{Fault_: simulator.Fault("no such switch", &types.NotFound{})}
+}
+
+// QueryAvailableDvsSpec lists the versions that switches may have, the newest last.
+func (e *extension) QueryAvailableDvsSpec(*simulator.Context, *types.QueryAvailableDvsSpec) soap.HasFault {
+	var specs []types.DistributedVirtualSwitchProductSpec
+	for _, version := range []string{"6.5.0", "6.6.0", "7.0.0", "7.0.2", "7.0.3", "8.0.0", newestSwitch} {
+		specs = append(specs, product(version))
+	}
+	return &methods.QueryAvailableDvsSpecBody{Res: &types.QueryAvailableDvsSpecResponse{Returnval: specs}}
+}
+
+func product(version string) types.DistributedVirtualSwitchProductSpec {
+	return types.DistributedVirtualSwitchProductSpec{
+		Name: "DVS", Vendor: "VMware, Inc.", Version: version, ForwardingClass: "etherswitch",
+	}
 }
 
 func switchByUUID(ctx *simulator.Context, id string) *simulator.DistributedVirtualSwitch {

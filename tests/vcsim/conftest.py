@@ -1,0 +1,37 @@
+"""A new vCenter for each test: the simulator, or a real one that is cleared up afterwards."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "neutron"), str(HERE.parent / "lab")]
+
+from ansible.utils.collection_loader import _collection_finder
+
+# As Ansible does when modules really run.
+_collection_finder._AnsibleCollectionFinder(paths=os.environ["ANSIBLE_COLLECTIONS_PATH"].split(os.pathsep))._install()
+
+from egress_vcsim import server
+from world import World, simulator, site
+
+
+@pytest.fixture
+def world(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    where = site()
+    environment = dict(os.environ) if where.real else server.environment(simulator())
+    # Nothing is to be found in the environment that a test does not give.
+    for variable in [name for name in os.environ if name.startswith("VMWARE_")]:
+        monkeypatch.delenv(variable)
+    made = World(environment, where, capsys)
+    try:
+        yield made
+    finally:
+        if where.real:
+            made.remove()
+        made.close()
