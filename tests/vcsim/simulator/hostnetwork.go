@@ -26,6 +26,14 @@ func share(ctx *simulator.Context, host *simulator.HostSystem) {
 	for i := range info.Vswitch {
 		info.Vswitch[i].Spec.Mtu = info.Vswitch[i].Mtu
 	}
+	// Two more physical NICs than the template's two, free for the switches of tests.
+	for i := len(info.Pnic); i < 4; i++ {
+		nic := clone(info.Pnic[1])
+		nic.Device = fmt.Sprintf("vmnic%d", i)
+		nic.Key, nic.Pci = "key-vim.host.PhysicalNic-"+nic.Device, fmt.Sprintf("0000:%02x:00.0", 0x1b+8*i)
+		nic.Mac, nic.FcoeConfiguration = fmt.Sprintf("00:0c:29:81:d8:%02x", 0xb4+i), nil
+		info.Pnic = append(info.Pnic, nic)
+	}
 	compute(info)
 	system.NetworkInfo = info
 	host.Config.Network = info
