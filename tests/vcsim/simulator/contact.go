@@ -25,7 +25,7 @@ func (e *extension) contact(host *mo.HostSystem) types.BaseMethodFault {
 
 func (e *extension) DisconnectHostTask(ctx *simulator.Context, req *types.DisconnectHost_Task) soap.HasFault {
 	host := ctx.Map.Get(req.This).(*simulator.HostSystem)
-	task := simulator.CreateTask(host, "disconnect", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
+	task := simulator.CreateTask(host, "disconnectHostTask", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
 		e.setState(ctx, host, types.HostSystemConnectionStateDisconnected)
 		return nil, nil
 	})
@@ -34,7 +34,7 @@ func (e *extension) DisconnectHostTask(ctx *simulator.Context, req *types.Discon
 
 func (e *extension) ReconnectHostTask(ctx *simulator.Context, req *types.ReconnectHost_Task) soap.HasFault {
 	host := ctx.Map.Get(req.This).(*simulator.HostSystem)
-	task := simulator.CreateTask(host, "reconnect", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
+	task := simulator.CreateTask(host, "reconnectHostTask", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
 		e.setState(ctx, host, types.HostSystemConnectionStateConnected)
 		return nil, nil
 	})

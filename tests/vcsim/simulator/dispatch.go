@@ -18,7 +18,8 @@ var (
 
 // extension has the methods that replace or complete the simulator's. A request names the object it is for in its This.
 type extension struct {
-	self types.ManagedObjectReference
+	mo.ExtensibleManagedObject // the simulator takes whatever it has for a managed object
+
 	user string // the administrator
 
 	control *control
@@ -34,17 +35,15 @@ type extension struct {
 func (e *extension) Lock()   {}
 func (e *extension) Unlock() {}
 
-func (e *extension) Reference() types.ManagedObjectReference { return e.self }
-
 // extend puts the extension in front of the simulator's objects.
 func extend(registry *simulator.Registry, user string) *extension {
 	e := &extension{
-		self:  types.ManagedObjectReference{Type: "EgressExtension", Value: "egress-extension"},
 		user:  user,
 		ports: map[string]int{}, overrides: map[string]*ownPort{}, uplinks: map[string]uplink{},
 		away:    map[types.ManagedObjectReference]*types.HostConfigInfo{},
 		control: newControl(),
 	}
+	e.Self = types.ManagedObjectReference{Type: "EgressExtension", Value: "egress-extension"}
 	registry.Put(e)
 	registry.AddHandler(&newcomers{extension: e})
 	registry.Handler = e.handle
@@ -81,6 +80,6 @@ func (e *extension) handle(ctx *simulator.Context, method *simulator.Method) (mo
 	if !reflect.ValueOf(e).MethodByName(strings.ToUpper(name[:1]) + name[1:]).IsValid() {
 		return nil, nil
 	}
-	method.This = e.self
+	method.This = e.Self
 	return e, nil
 }

@@ -64,7 +64,7 @@ func (e *extension) removeUplinks(ctx *simulator.Context, dvs *simulator.Distrib
 // ReconfigureDVPortTask sets what single ports have otherwise than their group, where the group's policy allows it.
 func (e *extension) ReconfigureDVPortTask(ctx *simulator.Context, req *types.ReconfigureDVPort_Task) soap.HasFault {
 	dvs := ctx.Map.Get(req.This).(*simulator.DistributedVirtualSwitch)
-	task := simulator.CreateTask(dvs, "reconfigurePort", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
+	task := simulator.CreateTask(dvs, "reconfigureDVPortTask", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
 		for _, spec := range req.Port {
 			if fault := e.override(ctx, dvs, spec); fault != nil {
 				return nil, fault

@@ -12,7 +12,7 @@ import (
 
 func (e *extension) AddDVPortgroupTask(ctx *simulator.Context, req *types.AddDVPortgroup_Task) soap.HasFault {
 	dvs := ctx.Map.Get(req.This).(*simulator.DistributedVirtualSwitch)
-	task := simulator.CreateTask(dvs, "addDVPortgroups", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
+	task := simulator.CreateTask(dvs, "addDVPortgroupTask", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
 		for _, spec := range req.Spec {
 			if _, fault := e.newGroup(ctx, dvs, spec); fault != nil {
 				return nil, fault
@@ -25,7 +25,7 @@ func (e *extension) AddDVPortgroupTask(ctx *simulator.Context, req *types.AddDVP
 
 func (e *extension) CreateDVPortgroupTask(ctx *simulator.Context, req *types.CreateDVPortgroup_Task) soap.HasFault {
 	dvs := ctx.Map.Get(req.This).(*simulator.DistributedVirtualSwitch)
-	task := simulator.CreateTask(dvs, "addDVPortgroup", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
+	task := simulator.CreateTask(dvs, "createDVPortgroupTask", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
 		group, fault := e.newGroup(ctx, dvs, req.Spec)
 		if fault != nil {
 			return nil, fault
@@ -86,7 +86,7 @@ func (e *extension) ReconfigureDVPortgroupTask(ctx *simulator.Context, req *type
 	group := ctx.Map.Get(req.This).(*simulator.DistributedVirtualPortgroup)
 	dvs := ctx.Map.Get(*group.Config.DistributedVirtualSwitch).(*simulator.DistributedVirtualSwitch)
 	// On the switch's lock, and the group's within it: the other order would block with a change of the switch.
-	task := simulator.CreateTask(dvs, "reconfigureDvPortgroup", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
+	task := simulator.CreateTask(dvs, "reconfigureDVPortgroupTask", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
 		var fault types.BaseMethodFault
 		if fault = e.control.fault("ReconfigureDVPortgroup_Task", group.Name, true); fault != nil {
 			return nil, fault

@@ -23,7 +23,7 @@ const newestSwitch = "8.0.3"
 
 func (e *extension) CreateDVSTask(ctx *simulator.Context, req *types.CreateDVS_Task) soap.HasFault {
 	folder := ctx.Map.Get(req.This).(*simulator.Folder)
-	task := simulator.CreateTask(folder, "createDVS", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
+	task := simulator.CreateTask(folder, "createDVSTask", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
 		spec, ok := req.Spec.ConfigSpec.(*types.VMwareDVSConfigSpec)
 		if !ok {
 			return nil, &types.InvalidArgument{InvalidProperty: "spec.configSpec"}
@@ -140,7 +140,7 @@ func (e *extension) addUplinkGroup(ctx *simulator.Context, dvs *simulator.Distri
 
 func (e *extension) ReconfigureDvsTask(ctx *simulator.Context, req *types.ReconfigureDvs_Task) soap.HasFault {
 	dvs := ctx.Map.Get(req.This).(*simulator.DistributedVirtualSwitch)
-	task := simulator.CreateTask(dvs, "reconfigureDvs", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
+	task := simulator.CreateTask(dvs, "reconfigureDvsTask", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
 		spec, ok := req.Spec.(*types.VMwareDVSConfigSpec)
 		if !ok {
 			// Clients may send the base type when they set nothing that is VMware's own.
@@ -246,7 +246,7 @@ func (e *extension) reach(ctx *simulator.Context, group *simulator.DistributedVi
 
 func (e *extension) UpdateDVSHealthCheckConfigTask(ctx *simulator.Context, req *types.UpdateDVSHealthCheckConfig_Task) soap.HasFault {
 	dvs := ctx.Map.Get(req.This).(*simulator.DistributedVirtualSwitch)
-	task := simulator.CreateTask(dvs, "updateHealthCheckConfig", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
+	task := simulator.CreateTask(dvs, "updateDVSHealthCheckConfigTask", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
 		config := clone(dvs.Config.(*types.VMwareDVSConfigInfo))
 		config.HealthCheckConfig = req.HealthCheckConfig
 		dvs.Config = config

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
@@ -19,7 +21,21 @@ func (n *newcomers) PutObject(ctx *simulator.Context, item mo.Reference) {
 		share(ctx, object)
 	case *simulator.VirtualMachine:
 		n.complete(object)
+	case *simulator.Task:
+		object.Info.Name = methodName(object.Info.Name)
 	}
+}
+
+// methodName is what TaskInfo.name is to be: "The name of the operation", which is the method's. The plain simulator has
+// others, of which pyVmomi knows nothing while it waits for a task.
+func methodName(name string) string {
+	switch name = strings.TrimSuffix(name, "_Task"); name {
+	case "PowerOn", "PowerOff", "Suspend", "Reset":
+		name += "VM"
+	case "ReconfigVm", "CloneVm", "RelocateVm", "CreateVm":
+		name = strings.TrimSuffix(name, "Vm") + "VM"
+	}
+	return name + "_Task"
 }
 
 // UpdateObject: NICs get their ports whenever a VM's devices change.
