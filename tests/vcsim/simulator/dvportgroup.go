@@ -84,18 +84,20 @@ func (e *extension) newGroup(ctx *simulator.Context, dvs *simulator.DistributedV
 // ReconfigureDVPortgroupTask changes what the specification sets.
 func (e *extension) ReconfigureDVPortgroupTask(ctx *simulator.Context, req *types.ReconfigureDVPortgroup_Task) soap.HasFault {
 	group := ctx.Map.Get(req.This).(*simulator.DistributedVirtualPortgroup)
-	dvs := ctx.Map.Get(*group.Config.DistributedVirtualSwitch).(*simulator.DistributedVirtualSwitch)
+	var config types.DVPortgroupConfigInfo
+	ctx.WithLock(group, func() { config = group.Config })
+	dvs := ctx.Map.Get(*config.DistributedVirtualSwitch).(*simulator.DistributedVirtualSwitch)
 	// On the switch's lock, and the group's within it: the other order would block with a change of the switch.
 	task := simulator.CreateTask(dvs, "reconfigureDVPortgroupTask", func(*simulator.Task) (types.AnyType, types.BaseMethodFault) {
 		var fault types.BaseMethodFault
-		if fault = e.control.fault("ReconfigureDVPortgroup_Task", group.Name, true); fault != nil {
+		if fault = e.control.fault("ReconfigureDVPortgroup_Task", config.Name, true); fault != nil {
 			return nil, fault
 		}
 		ctx.WithLock(group, func() { fault = e.reconfigure(dvs, group, req.Spec) })
 		return nil, fault
 	})
 	task.Info.DescriptionId = "dvs.DistributedVirtualPortgroup.reconfigure"
-	task.Info.EntityName = group.Name
+	task.Info.EntityName = config.Name
 	return &methods.ReconfigureDVPortgroup_TaskBody{Res: &types.ReconfigureDVPortgroup_TaskResponse{Returnval: task.Run(ctx)}}
 }
 
