@@ -1,100 +1,60 @@
-"""What the simulator promises of vSphere's networking API, asked with pyVmomi alone. A real vCenter has to promise it too."""
+"""What the simulator promises of vSphere's networking API, with pyVmomi alone. A real vCenter has to promise it too."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from egress_vcsim import vcenter as running_vcenter
-from egress_vcsim.control import Control
 from egress_vcsim.server import READ_ONLY
-from egress_vcsim.vcenter import REAL, Nic, Vcenter, result
 from pyVmomi import vim, vmodl
+from world import DV_GROUP, DVS, GROUP, SWITCH, World, cards, finished
 
 Dvs = vim.dvs.VmwareDistributedVirtualSwitch
 GroupSpec = vim.dvs.DistributedVirtualPortgroup.ConfigSpec
 Security = vim.host.NetworkPolicy.SecurityPolicy
-SWITCH, GROUP, DVS, DV_GROUP = "egress-vswitch-sim", "egress-sim", "egress-dvs-sim", "egress-dv-sim"
-MAC = "00:50:56:00:53:01"
 
 
-@pytest.fixture
-def vcenter() -> Iterator[Vcenter]:
-    with running_vcenter.running("simulator") as made:
-        yield made
-        if REAL:
-            remove(made)
+def simulated(world: World) -> None:
+    """Skips a test of what a real vCenter is not to be asked."""
+    world.calls()
 
 
-@pytest.fixture
-def control(vcenter: Vcenter) -> Control:
-    if vcenter.control is None:
-        pytest.skip("only the simulated vCenter can do this")
-    return vcenter.control
+def first(world: World) -> str:
+    return next(iter(world.hosts))
 
 
-def remove(vcenter: Vcenter) -> None:
-    vcenter.close()
-    vcenter.service = vcenter.connect()
-    for host in vcenter.hosts:
-        system = host.configManager.networkSystem
-        if any(switch.name == SWITCH for switch in system.networkInfo.vswitch):
-            if any(group.spec.name == GROUP for group in system.networkInfo.portgroup):
-                system.RemovePortGroup(GROUP)
-            system.RemoveVirtualSwitch(SWITCH)
-    for switch in vcenter._all(vim.DistributedVirtualSwitch):
-        if switch.name == DVS:
-            result(switch.Destroy_Task())
+def standard(world: World) -> Any:
+    """The network system of a host with the standard switch."""
+    world.standard(hosts=[first(world)])
+    return system(world)
 
 
-def standard(vcenter: Vcenter, host: int = 0, uplinks: tuple[str, ...] = ()) -> Any:
-    """A switch whose port group accepts MAC changes and leaves the rest to the switch."""
-    system = vcenter.network_system(host)
-    bridge = vim.host.VirtualSwitch.BondBridge(nicDevice=list(uplinks)) if uplinks else None
-    system.AddVirtualSwitch(SWITCH, vim.host.VirtualSwitch.Specification(numPorts=256, mtu=9000, bridge=bridge))
-    policy = vim.host.NetworkPolicy(security=Security(macChanges=True))
-    spec = vim.host.PortGroup.Specification(name=GROUP, vlanId=126, vswitchName=SWITCH, policy=policy)
-    system.AddPortGroup(spec)
-    return system
+def distributed(world: World, **options: Any) -> Any:
+    """The distributed port group."""
+    world.distributed(**options)
+    return world.dv_group()
 
 
-def effective(vcenter: Vcenter) -> tuple[bool, bool, bool]:
+def system(world: World, number: int = 0) -> Any:
+    return list(world.hosts.values())[number].configManager.networkSystem
+
+
+def switch(world: World) -> Any:
+    return next(one for one in world.host_network(first(world)).vswitch if one.name == SWITCH)
+
+
+def effective(world: World) -> tuple[bool, bool, bool]:
     """Promiscuous mode, forged transmits, MAC changes."""
-    security = vcenter.standard_group(0, GROUP).computedPolicy.security
+    security = world.group(first(world)).computedPolicy.security
     return (security.allowPromiscuous, security.forgedTransmits, security.macChanges)
-
-
-def distributed(vcenter: Vcenter, version: str | None = None) -> Any:
-    """A switch with all hosts; its port group has VLAN 126, a teaming policy and 4 ports."""
-    create = vim.DistributedVirtualSwitch.CreateSpec(configSpec=Dvs.ConfigSpec(name=DVS, maxMtu=9000))
-    if version:
-        create.productInfo = vim.dvs.ProductSpec(version=version)
-    switch = result(vcenter.datacenter.networkFolder.CreateDVS_Task(create))
-    members = [
-        vim.dvs.HostMember.ConfigSpec(operation="add", host=host, backing=vim.dvs.HostMember.PnicBacking())
-        for host in vcenter.hosts
-    ]
-    result(switch.ReconfigureDvs_Task(Dvs.ConfigSpec(configVersion=switch.config.configVersion, host=members)))
-    setting = Dvs.VmwarePortConfigPolicy(
-        vlan=Dvs.VlanIdSpec(vlanId=126, inherited=False),
-        uplinkTeamingPolicy=Dvs.UplinkPortTeamingPolicy(
-            inherited=False, policy=vim.StringPolicy(inherited=False, value="failover_explicit")
-        ),
-    )
-    result(
-        switch.AddDVPortgroup_Task(
-            [GroupSpec(name=DV_GROUP, type="earlyBinding", numPorts=4, autoExpand=False, defaultPortConfig=setting)]
-        )
-    )
-    return vcenter.distributed_group(DV_GROUP)
 
 
 def reconfigure(group: Any, version: str | None, **setting: Any) -> None:
     """Sets part of a distributed port group's default setting."""
-    setting = Dvs.VmwarePortConfigPolicy(**setting)
-    result(group.ReconfigureDVPortgroup_Task(GroupSpec(configVersion=version, defaultPortConfig=setting)))
+    config = Dvs.VmwarePortConfigPolicy(**setting)
+    finished(group.ReconfigureDVPortgroup_Task(GroupSpec(configVersion=version, defaultPortConfig=config)))
 
 
 def flags(value: bool, inherited: bool = False) -> Any:
@@ -120,78 +80,82 @@ def but_for_the_flags(group: Any) -> str:
 # Standard switches
 
 
-def test_port_group_inherits_what_it_does_not_set(vcenter: Vcenter) -> None:
-    system = standard(vcenter)
-    spec = vcenter.standard_switch(0, SWITCH).spec
+def test_port_group_inherits_what_it_does_not_set(world: World) -> None:
+    network = standard(world)
+    spec = switch(world).spec
     spec.policy.security = Security(allowPromiscuous=True, forgedTransmits=False, macChanges=False)
-    system.UpdateVirtualSwitch(SWITCH, spec)
-    assert effective(vcenter) == (True, False, True)
-    group = vcenter.standard_group(0, GROUP).spec
+    network.UpdateVirtualSwitch(SWITCH, spec)
+    group = world.group(first(world)).spec
+    group.policy.security = Security(macChanges=True)
+    network.UpdatePortGroup(GROUP, group)
+    assert effective(world) == (True, False, True)
     group.policy.security = None
-    system.UpdatePortGroup(GROUP, group)
-    assert effective(vcenter) == (True, False, False)
+    network.UpdatePortGroup(GROUP, group)
+    assert effective(world) == (True, False, False)
+    assert world.group(first(world)).spec.vlanId == 126
 
 
-def test_switch_policy_that_is_not_set_is_unchanged(vcenter: Vcenter) -> None:
-    system = standard(vcenter)
-    before = vcenter.standard_switch(0, SWITCH).spec
+def test_switch_policy_that_is_not_set_is_unchanged(world: World) -> None:
+    network = standard(world)
+    before = switch(world).spec
     assert before.policy.nicTeaming is not None
-    spec = vim.host.VirtualSwitch.Specification(numPorts=before.numPorts, mtu=before.mtu)
-    system.UpdateVirtualSwitch(SWITCH, spec)
-    assert str(vcenter.standard_switch(0, SWITCH).spec) == str(before)
+    spec = vim.host.VirtualSwitch.Specification(numPorts=before.numPorts, mtu=before.mtu, bridge=before.bridge)
+    network.UpdateVirtualSwitch(SWITCH, spec)
+    assert str(switch(world).spec) == str(before)
 
 
-def test_switch_without_bridge_loses_its_uplinks(vcenter: Vcenter, control: Control) -> None:
-    system = standard(vcenter, uplinks=("vmnic2", "vmnic3"))
-    assert vcenter.standard_switch(0, SWITCH).spec.policy.nicTeaming.nicOrder.activeNic == ["vmnic2", "vmnic3"]
-    spec = vcenter.standard_switch(0, SWITCH).spec
+def test_switch_without_bridge_loses_its_uplinks(world: World) -> None:
+    network = standard(world)
+    spec = switch(world).spec
+    assert len(switch(world).pnic) == 2
     spec.bridge = spec.policy = None
-    system.UpdateVirtualSwitch(SWITCH, spec)
-    after = vcenter.standard_switch(0, SWITCH)
+    network.UpdateVirtualSwitch(SWITCH, spec)
+    after = switch(world)
     assert (after.pnic, after.spec.policy.nicTeaming.nicOrder.activeNic, after.mtu) == ([], [], 9000)
 
 
-def test_uplink_belongs_to_one_switch(vcenter: Vcenter, control: Control) -> None:
+def test_uplink_belongs_to_one_switch(world: World) -> None:
+    network = standard(world)
     with pytest.raises(vim.fault.ResourceInUse):
-        standard(vcenter, uplinks=("vmnic0",))
+        network.AddVirtualSwitch("egress-other", switch(world).spec)
 
 
-def test_same_specification_changes_nothing(vcenter: Vcenter) -> None:
-    system = standard(vcenter)
-    before = str(system.networkInfo)
-    system.UpdateVirtualSwitch(SWITCH, vcenter.standard_switch(0, SWITCH).spec)
-    system.UpdatePortGroup(GROUP, vcenter.standard_group(0, GROUP).spec)
-    assert str(system.networkInfo) == before
+def test_same_specification_changes_nothing(world: World) -> None:
+    network = standard(world)
+    before = str(network.networkInfo)
+    network.UpdateVirtualSwitch(SWITCH, switch(world).spec)
+    network.UpdatePortGroup(GROUP, world.group(first(world)).spec)
+    assert str(network.networkInfo) == before
     # The host's configuration shows the same as its network system.
-    assert str(vcenter.hosts[0].config.network) == before
+    assert str(world.hosts[first(world)].config.network) == before
 
 
-def test_groups_of_one_name_are_one_network(vcenter: Vcenter) -> None:
-    standard(vcenter, host=0)
-    standard(vcenter, host=1)
-    network = [network for network in vcenter.datacenter.network if network.name == GROUP]
-    assert [sorted(host.name for host in one.host) for one in network] == [[host.name for host in vcenter.hosts[:2]]]
-    assert network[0] not in vcenter.hosts[2].network
+def test_groups_of_one_name_are_one_network(world: World) -> None:
+    one, two, without = world.hosts
+    world.standard(hosts=[one, two])
+    network = [network for network in world.hosts[one].network if network.name == GROUP]
+    assert [sorted(host.name for host in each.host) for each in network] == [[one, two]]
+    assert network[0] not in world.hosts[without].network
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda system: system.UpdateVirtualSwitch("absent", vim.host.VirtualSwitch.Specification(numPorts=8)),
-        lambda system: system.RemoveVirtualSwitch("absent"),
-        lambda system: system.RemovePortGroup("absent"),
+        lambda network: network.UpdateVirtualSwitch("absent", vim.host.VirtualSwitch.Specification(numPorts=8)),
+        lambda network: network.RemoveVirtualSwitch("absent"),
+        lambda network: network.RemovePortGroup("absent"),
     ],
 )
-def test_what_is_not_there_is_not_found(vcenter: Vcenter, call: Callable[[Any], None]) -> None:
+def test_what_is_not_there_is_not_found(world: World, call: Callable[[Any], None]) -> None:
     with pytest.raises(vim.fault.NotFound):
-        call(vcenter.network_system(0))
+        call(system(world))
 
 
 # Distributed switches
 
 
-def test_group_keeps_what_a_change_does_not_set(vcenter: Vcenter) -> None:
-    group = distributed(vcenter)
+def test_group_keeps_what_a_change_does_not_set(world: World) -> None:
+    group = distributed(world)
     before = but_for_the_flags(group)
     reconfigure(group, group.config.configVersion, macManagementPolicy=flags(True))
     assert policy_of(group) == (False, True, True, True)
@@ -199,8 +163,8 @@ def test_group_keeps_what_a_change_does_not_set(vcenter: Vcenter) -> None:
     assert "vlanId = 126" in before and "'failover_explicit'" in before
 
 
-def test_old_and_new_policy_agree(vcenter: Vcenter) -> None:
-    group = distributed(vcenter)
+def test_old_and_new_policy_agree(world: World) -> None:
+    group = distributed(world)
     reconfigure(group, group.config.configVersion, macManagementPolicy=flags(True))
     assert group.config.defaultPortConfig.securityPolicy.forgedTransmits.value is True
     off = vim.BoolPolicy(inherited=False, value=False)
@@ -209,8 +173,8 @@ def test_old_and_new_policy_agree(vcenter: Vcenter) -> None:
     assert policy_of(group) == (False, False, False, False)
 
 
-def test_version_is_required_and_compared(vcenter: Vcenter) -> None:
-    group = distributed(vcenter)
+def test_version_is_required_and_compared(world: World) -> None:
+    group = distributed(world)
     version = group.config.configVersion
     reconfigure(group, version, macManagementPolicy=flags(True))
     assert group.config.configVersion != version
@@ -221,192 +185,197 @@ def test_version_is_required_and_compared(vcenter: Vcenter) -> None:
     assert policy_of(group) == (False, True, True, True)
 
 
-def test_inherited_flags_follow_the_switch(vcenter: Vcenter) -> None:
-    group = distributed(vcenter)
-    switch = vcenter.distributed_switch(DVS)
-    assert policy_of(group) == (True, False, False, False)
+def test_inherited_flags_follow_the_switch(world: World) -> None:
+    group = distributed(world)
+    dvs = world.find(vim.DistributedVirtualSwitch, DVS)
     reconfigure(group, group.config.configVersion, macManagementPolicy=flags(True))
+    # What is sent with "inherited" is ignored.
     reconfigure(group, group.config.configVersion, macManagementPolicy=flags(True, inherited=True))
     assert policy_of(group) == (True, False, False, False)
-    spec = Dvs.ConfigSpec(configVersion=switch.config.configVersion)
+    spec = Dvs.ConfigSpec(configVersion=dvs.config.configVersion)
     spec.defaultPortConfig = Dvs.VmwarePortConfigPolicy(macManagementPolicy=flags(True))
-    result(switch.ReconfigureDvs_Task(spec))
+    finished(dvs.ReconfigureDvs_Task(spec))
     assert policy_of(group) == (True, True, True, True)
-    assert but_for_the_flags(group).count("vlanId = 126") == 1
+    assert group.config.defaultPortConfig.vlan.vlanId == 126
     with pytest.raises(vim.fault.ConcurrentAccess):
-        result(switch.ReconfigureDvs_Task(spec))
+        finished(dvs.ReconfigureDvs_Task(spec))
 
 
 @pytest.mark.parametrize(("version", "learns"), [("6.5.0", False), ("6.6.0", True)])
-def test_mac_learning_came_with_6_6(vcenter: Vcenter, control: Control, version: str, learns: bool) -> None:
-    group = distributed(vcenter, version)
-    switch = vcenter.distributed_switch(DVS)
-    assert switch.capability.featuresSupported.macLearningSupported is learns
+def test_mac_learning_came_with_6_6(world: World, version: str, learns: bool) -> None:
+    group = distributed(world, version=version)
+    dvs = world.find(vim.DistributedVirtualSwitch, DVS)
+    assert dvs.capability.featuresSupported.macLearningSupported is learns
     policy = flags(False)
     policy.macLearningPolicy = Dvs.MacLearningPolicy(inherited=False, enabled=True)
     if learns:
         reconfigure(group, group.config.configVersion, macManagementPolicy=policy)
-        learned = group.config.defaultPortConfig.macManagementPolicy.macLearningPolicy
+        learned = world.dv_policy().macLearningPolicy
         assert (learned.enabled, learned.limit) == (True, 4096)
     else:
-        assert group.config.defaultPortConfig.macManagementPolicy.macLearningPolicy is None
+        assert world.dv_policy().macLearningPolicy is None
         with pytest.raises(vmodl.fault.NotSupported):
             reconfigure(group, group.config.configVersion, macManagementPolicy=policy)
 
 
-def test_port_has_flags_of_its_own_where_the_group_lets_it(vcenter: Vcenter) -> None:
-    group = distributed(vcenter)
-    machine = vcenter.vm("egress-sim-override", [Nic(MAC, group)])
-    key = card_of(machine).backing.port.portKey
-    everything = {"allowPromiscuous": True, "macChanges": True, "forgedTransmits": True}
-    with pytest.raises(vim.fault.DvsFault):
-        vcenter.override(group, key, **everything)
-    policy = group.config.policy
-    policy.securityPolicyOverrideAllowed = policy.macManagementOverrideAllowed = True
-    result(group.ReconfigureDVPortgroup_Task(GroupSpec(configVersion=group.config.configVersion, policy=policy)))
-    vcenter.override(group, key, **everything)
-
+@pytest.mark.parametrize("allowed", [False, True])
+def test_port_has_flags_of_its_own_where_the_group_lets_it(world: World, allowed: bool) -> None:
+    group = distributed(world, override=allowed)
+    vm = world.node(DV_GROUP)
+    key = cards(vm)[0].backing.port.portKey
+    setting = Dvs.VmwarePortConfigPolicy(macManagementPolicy=flags(True))
+    spec = vim.dvs.DistributedVirtualPort.ConfigSpec(operation="edit", key=key, setting=setting)
+    dvs = group.config.distributedVirtualSwitch
+    if not allowed:
+        with pytest.raises(vim.fault.DvsFault):
+            finished(dvs.ReconfigureDVPort_Task([spec]))
+        return
+    finished(dvs.ReconfigureDVPort_Task([spec]))
     criteria = vim.dvs.PortCriteria(portgroupKey=[group.key], inside=True)
-    ports = {port.key: port for port in group.config.distributedVirtualSwitch.FetchDVPorts(criteria)}
+    ports = {port.key: port for port in dvs.FetchDVPorts(criteria)}
     policies = {name: described(port.config.setting.macManagementPolicy) for name, port in ports.items()}
-    assert len(policies) == 4
+    assert len(policies) == 16
     assert policies.pop(key) == (False, True, True, True)
-    assert set(policies.values()) == {(True, False, False, False)}
-    assert ports[key].connectee.connectedEntity == machine
+    assert {values[1:] for values in policies.values()} == {(False, False, False)}
+    assert ports[key].connectee.connectedEntity == vm
 
 
 # Virtual machines, users, hosts
 
 
-def card_of(machine: Any) -> Any:
-    devices = machine.config.hardware.device
-    return next(device for device in devices if isinstance(device, vim.vm.device.VirtualEthernetCard))
+def test_pyvmomi_reads_all_of_a_vm(world: World) -> None:
+    standard(world)
+    vm = world.node(GROUP)
+    assert vm.runtime.powerState == vm.summary.runtime.powerState == "poweredOn"
+    assert vm.snapshot is None
+    assert cards(vm)[0].connectable.connected is True
+    task = vm.PowerOffVM_Task()
+    finished(task)
+    assert task.info.name.info.name == "PowerOff"
+    assert cards(vm)[0].connectable.connected is False
 
 
-def test_pyvmomi_reads_all_of_a_vm(vcenter: Vcenter) -> None:
-    standard(vcenter)
-    machine = vcenter.vm("egress-sim", [Nic(MAC, GROUP)])
-    assert machine.runtime.powerState == machine.summary.runtime.powerState == "poweredOn"
-    assert machine.snapshot is None
-    assert (card_of(machine).macAddress, card_of(machine).connectable.connected) == (MAC, True)
-    result(machine.PowerOffVM_Task())
-    assert card_of(machine).connectable.connected is False
-
-
-def test_nic_that_is_not_connected(vcenter: Vcenter) -> None:
-    standard(vcenter)
-    assert card_of(vcenter.vm("egress-sim", [Nic(MAC, GROUP, connected=False)])).connectable.connected is False
-
-
-def test_nic_on_nsx_stays_there(vcenter: Vcenter, control: Control) -> None:
-    backing = card_of(vcenter.vm("egress-sim", [Nic(MAC, None)])).backing
+def test_nic_on_nsx_stays_there(world: World) -> None:
+    simulated(world)
+    backing = cards(world.node("nsx-segment"))[0].backing
     assert isinstance(backing, vim.vm.device.VirtualEthernetCard.OpaqueNetworkBackingInfo)
 
 
-def test_two_vms_of_one_name(vcenter: Vcenter) -> None:
-    standard(vcenter)
-    machines = [vcenter.vm("egress-sim-twin", [], folder=folder) for folder in ("egress-sim-1", "egress-sim-2")]
-    assert machines[0].config.uuid != machines[1].config.uuid
-    assert machines[0].config.instanceUuid != machines[1].config.instanceUuid
-    found = vcenter.service.content.searchIndex.FindByUuid(None, machines[1].config.uuid, True, False)
-    assert found == machines[1]
+def test_vms_are_found_by_uuid(world: World) -> None:
+    standard(world)
+    one, two = world.node(GROUP), world.node(GROUP)
+    assert one.config.uuid != two.config.uuid != two.config.instanceUuid
+    index = world.content.searchIndex
+    assert index.FindByUuid(None, two.config.uuid, True, False) == two
+    assert index.FindByUuid(None, two.config.instanceUuid, True, True) == two
 
 
-def test_guest_says_its_addresses(vcenter: Vcenter, control: Control) -> None:
-    standard(vcenter)
-    machine = vcenter.vm("egress-sim", [Nic(MAC, GROUP, addresses=["198.51.100.11/24", "2001:db8::11/64"])])
-    report = machine.guest.net[0]
-    assert (report.macAddress, report.deviceConfigId) == (MAC, card_of(machine).key)
+def test_guest_says_its_addresses(world: World) -> None:
+    standard(world)
+    vm = world.node(GROUP, guest=[["198.51.100.11/24", "2001:db8::11/64"]])
+    report = vm.guest.net[0]
+    assert (report.macAddress, report.deviceConfigId) == (cards(vm)[0].macAddress, cards(vm)[0].key)
     addresses = [(one.ipAddress, one.prefixLength) for one in report.ipConfig.ipAddress]
     assert addresses == [("198.51.100.11", 24), ("2001:db8::11", 64)]
 
 
-def test_reader_may_not_write(vcenter: Vcenter, control: Control) -> None:
-    with vcenter.rival(READ_ONLY) as service:
-        system = vim.host.NetworkSystem(vcenter.network_system(0)._moId, service._stub)
-        assert system.networkInfo.vswitch
-        with pytest.raises(vim.fault.NoPermission) as refused:
-            system.RefreshNetworkSystem()
+def test_reader_may_not_write(world: World) -> None:
+    simulated(world)
+    network = vim.host.NetworkSystem(system(world)._moId, world.log_in(READ_ONLY)._stub)
+    assert network.networkInfo.vswitch
+    with pytest.raises(vim.fault.NoPermission) as refused:
+        network.RefreshNetworkSystem()
     assert refused.value.privilegeId == "Host.Config.Network"
-    assert refused.value.object._moId == vcenter.hosts[0]._moId
+    assert refused.value.object._moId == world.hosts[first(world)]._moId
 
 
-def test_privileges_by_entity(vcenter: Vcenter, control: Control) -> None:
-    group = distributed(vcenter)
-    user = vcenter.user_with("DVPortgroup.Modify", on=vcenter.datacenter)
-    with vcenter.rival(user) as service:
-        same = vim.dvs.DistributedVirtualPortgroup(group._moId, service._stub)
-        with pytest.raises(vim.fault.NoPermission) as refused:
-            reconfigure(same, same.config.configVersion, macManagementPolicy=flags(True))
-        assert refused.value.privilegeId == "DVPortgroup.PolicyOp"
-        result(same.ReconfigureDVPortgroup_Task(GroupSpec(configVersion=same.config.configVersion, description="new")))
+def test_privileges_by_entity(world: World) -> None:
+    simulated(world)
+    group = distributed(world)
+    manager = world.content.authorizationManager
+    manager.AddAuthorizationRole("modify", ["DVPortgroup.Modify"])
+    role = next(role.roleId for role in manager.roleList if role.name == "modify")
+    user = "modify@vsphere.local"
+    permission = vim.AuthorizationManager.Permission(principal=user, group=False, roleId=role, propagate=True)
+    manager.SetEntityPermissions(world.find(vim.Datacenter, world.site.datacenter), [permission])
+
+    same = vim.dvs.DistributedVirtualPortgroup(group._moId, world.log_in(user)._stub)
+    with pytest.raises(vim.fault.NoPermission) as refused:
+        reconfigure(same, same.config.configVersion, macManagementPolicy=flags(True))
+    assert refused.value.privilegeId == "DVPortgroup.PolicyOp"
+    finished(same.ReconfigureDVPortgroup_Task(GroupSpec(configVersion=same.config.configVersion, description="new")))
     assert group.config.description == "new"
 
 
-def test_wrong_password(vcenter: Vcenter) -> None:
-    vcenter.environment["VMWARE_PASSWORD"] = "wrong"
+def test_wrong_password(world: World) -> None:
+    world.options["password"] = "wrong"
     with pytest.raises(vim.fault.InvalidLogin):
-        vcenter.connect()
+        world.log_in()
 
 
 @pytest.mark.parametrize(
     ("state", "fault"),
     [("disconnected", vmodl.fault.HostNotConnected), ("notResponding", vmodl.fault.HostCommunication)],
 )
-def test_host_out_of_contact(vcenter: Vcenter, control: Control, state: str, fault: type[Exception]) -> None:
-    host, system = vcenter.hosts[0], vcenter.network_system(0)
-    control.host(host.name, state)
-    assert (host.runtime.connectionState, host.config, system.networkInfo) == (state, None, None)
+def test_host_out_of_contact(world: World, state: str, fault: type[Exception]) -> None:
+    world.host_state(first(world), state)
+    host = world.hosts[first(world)]
+    assert (host.runtime.connectionState, host.config, system(world).networkInfo) == (state, None, None)
     with pytest.raises(fault):
-        system.RefreshNetworkSystem()
-    control.host(host.name, "connected")
-    assert system.networkInfo.vswitch
+        system(world).RefreshNetworkSystem()
+    world.host_state(first(world), "connected")
+    assert system(world).networkInfo.vswitch
 
 
 # What tests can make happen
 
 
-def test_calls_are_counted(vcenter: Vcenter, control: Control) -> None:
-    control.forget_calls()
-    vcenter.network_system(0).RefreshNetworkSystem()
-    assert control.calls()["RefreshNetworkSystem"] == 1
-    control.forget_calls()
-    assert "RefreshNetworkSystem" not in control.calls()
+def test_calls_are_counted(world: World) -> None:
+    world.calls()
+    system(world).RefreshNetworkSystem()
+    assert world.calls()["RefreshNetworkSystem"] == 1
+    assert "RefreshNetworkSystem" not in world.calls()
 
 
-def test_planned_faults(vcenter: Vcenter, control: Control) -> None:
-    group = distributed(vcenter)
-    control.fail("RefreshNetworkSystem", "HostCommunication", on=vcenter.hosts[0].name)
-    vcenter.network_system(1).RefreshNetworkSystem()
+def test_planned_faults(world: World) -> None:
+    world.fault("RefreshNetworkSystem", "HostCommunication", target=first(world))
+    system(world, 1).RefreshNetworkSystem()
     with pytest.raises(vmodl.fault.HostCommunication):
-        vcenter.network_system(0).RefreshNetworkSystem()
-    vcenter.network_system(0).RefreshNetworkSystem()
-    control.fail("ReconfigureDVPortgroup_Task", "DvsFault", in_task=True)
+        system(world).RefreshNetworkSystem()
+    system(world).RefreshNetworkSystem()
+    with pytest.raises(AssertionError, match='"Nonsense" is no fault'):
+        world.fault("RefreshNetworkSystem", "Nonsense")
+
+
+def test_planned_fault_in_a_task(world: World) -> None:
+    simulated(world)
+    group = distributed(world)
+    world.fault("ReconfigureDVPortgroup_Task", "DvsFault", in_task=True)
     task = group.ReconfigureDVPortgroup_Task(GroupSpec(configVersion=group.config.configVersion))
     with pytest.raises(vim.fault.DvsFault):
-        result(task)
-    with pytest.raises(AssertionError, match='"Nonsense" is no fault'):
-        control.fail("RefreshNetworkSystem", "Nonsense")
+        finished(task)
 
 
-def test_held_call_waits_for_a_rival(vcenter: Vcenter, control: Control) -> None:
-    group = distributed(vcenter)
+def test_held_call_waits_for_a_rival(world: World) -> None:
+    simulated(world)
+    group = distributed(world)
     version = group.config.configVersion
     refused: list[Exception] = []
 
     def late() -> None:
-        with vcenter.rival() as service:
-            same = vim.dvs.DistributedVirtualPortgroup(group._moId, service._stub)
-            try:
-                reconfigure(same, version, macManagementPolicy=flags(True))
-            except vim.fault.ConcurrentAccess as error:
-                refused.append(error)
+        same = vim.dvs.DistributedVirtualPortgroup(group._moId, world.log_in()._stub)
+        try:
+            reconfigure(same, version, macManagementPolicy=flags(True))
+        except vim.fault.ConcurrentAccess as error:
+            refused.append(error)
 
+    hold = "holds?method=ReconfigureDVPortgroup_Task"
+    world.control("POST", hold)
     thread = threading.Thread(target=late)
-    with control.held("ReconfigureDVPortgroup_Task") as call:
-        thread.start()
-        call.wait()
-        reconfigure(group, version, macManagementPolicy=flags(False))
+    thread.start()
+    world.control("GET", hold)
+    reconfigure(group, version, macManagementPolicy=flags(False))
+    world.control("DELETE", hold)
     thread.join(30)
     assert len(refused) == 1
     assert policy_of(group) == (False, False, False, False)
