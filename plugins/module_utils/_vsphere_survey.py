@@ -267,7 +267,8 @@ def _connect(found: Survey, chain: Chain, places: list[Place], hosts: list[Host]
             if group.own.given()
         ]
         groups = [one for one in places for group in groups if one.id == (group.kind, group.host, group.switch, "")]
-    chain.places = groups
+    # Where the node is now comes first.
+    chain.places = sorted(groups, key=lambda place: place.host != chain.host)
 
 
 def _targeted(found: Survey, target: Target, places: list[Place], hosts: list[Host]) -> list[Place]:

@@ -18,12 +18,23 @@ from ansible.utils.collection_loader import _collection_finder
 _collection_finder._AnsibleCollectionFinder(paths=os.environ["ANSIBLE_COLLECTIONS_PATH"].split(os.pathsep))._install()
 
 from egress_vcsim import server
-from world import World, simulator, site
+from world import INSTANCE, World, simulator, site
+
+
+@pytest.fixture(scope="session")
+def simulated() -> Iterator[None]:
+    """For one process of the machine at a time, and stopped at the end."""
+    with server.running(INSTANCE):
+        yield
 
 
 @pytest.fixture
-def world(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(
+    request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
     where = site()
+    if not where.real:
+        request.getfixturevalue("simulated")
     environment = dict(os.environ) if where.real else server.environment(simulator())
     # Nothing is to be found in the environment that a test does not give.
     for variable in [name for name in os.environ if name.startswith("VMWARE_")]:

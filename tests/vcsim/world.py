@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +20,19 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 from egress_vcsim import server
 from pyVim.connect import Disconnect, SmartConnect
-from pyVim.task import WaitForTask
-from pyVmomi import VmomiSupport, vim
+from pyVmomi import vim
+from pyVmomi.VmomiJSONEncoder import VmomiJSONEncoder
 
-PLAYBOOKS = Path(__file__).parent / "playbooks"
 OURS = "ansible_collections.egress.router.plugins.modules"
 NEIGHBOURS = "ansible_collections.community.vmware.plugins.modules"
 OPEN = {"promiscuous_mode": "accept", "forged_transmits": "accept", "mac_changes": "accept"}
 # Ours among other things of a real vCenter.
 SWITCH, GROUP, DVS, DV_GROUP, NODE = "egress-vswitch", "egress", "egress-dvs", "egress-dv", "egress-node"
+
+
+# The simulator's: see simulator/inventory.go.
+NSX = {"name": "nsx-segment", "id": "5f7b8c1e-0c5b-4a2e-9d8e-3a1f0e2d4c6b", "type": "nsx.network"}
+INSTANCE = server.Instance("tests")
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ def site() -> Site:
 
 
 class World:
-    """One vCenter with the network of the tests. `switches`: not on a real one, where others' are."""
+    """One vCenter, with sessions of ours and of others."""
 
     def __init__(self, environment: Mapping[str, str], where: Site, capsys: pytest.CaptureFixture[str]) -> None:
         self.environment, self.site, self.capsys = environment, where, capsys
@@ -87,7 +94,7 @@ class World:
         assert len(found) == 1, f"{len(found)} objects are called {name}"
         return found[0]
 
-    def standard(self, hosts: list[str] | None = None, **options: Any) -> None:
+    def standard(self, hosts: list[str] | None = None) -> None:
         """A switch with two uplinks and a port group on each host, with all that must not change."""
         first, second = self.site.uplinks
         for host in hosts or self.hosts:
@@ -114,11 +121,10 @@ class World:
                     "peak_bandwidth": 200000,
                     "burst_size": 102400,
                 },
-                **options,
             )
 
-    def distributed(self, version: str | None = None, **options: Any) -> None:
-        """A switch and a port group with all that must not change."""
+    def distributed(self, version: str | None = None, override: bool = False, uplinks: bool = False) -> None:
+        """A switch and a port group with all that must not change. `override`: ports may have policies of their own."""
         self.neighbour(
             "vmware_dvswitch",
             datacenter=self.site.datacenter,
@@ -130,7 +136,8 @@ class World:
             **({"version": version} if version else {}),
         )
         for host in self.hosts:
-            self.neighbour("vmware_dvs_host", esxi_hostname=host, switch_name=DVS, state="present")
+            vmnics = {"vmnics": list(self.site.uplinks)} if uplinks else {}
+            self.neighbour("vmware_dvs_host", esxi_hostname=host, switch_name=DVS, state="present", **vmnics)
         shaping = {"inherited": False, "enabled": True, "average_bandwidth": 100, "peak_bandwidth": 200, "burst_size": 300}
         self.neighbour(
             "vmware_dvs_portgroup",
@@ -146,10 +153,21 @@ class World:
                 "notify_switches": False,
                 "rolling_order": True,
             },
-            **{"port_policy": {"shaping_override": True, "vlan_override": True}, **options},
+            port_policy={"shaping_override": True, "vlan_override": True},
         )
+        if override:
+            # The neighbour sets one of the two alone, which vSphere refuses.
+            group = self.dv_group()
+            policy = group.config.policy
+            policy.macManagementOverrideAllowed = policy.securityPolicyOverrideAllowed = True
+            spec = vim.dvs.DistributedVirtualPortgroup.ConfigSpec(
+                configVersion=group.config.configVersion, policy=policy
+            )
+            finished(group.ReconfigureDVPortgroup_Task(spec))
 
-    def node(self, *networks: str, name: str = "", host: str = "", on: bool = True, guest: Any = ()) -> Any:
+    def node(
+        self, *networks: str, name: str = "", host: str = "", on: bool = True, guest: Any = (), folder: Any = None
+    ) -> Any:
         """A VM with a network adapter on each of the networks; `guest`: the addresses on each, as VMware Tools say."""
         datacenter = self.find(vim.Datacenter, self.site.datacenter)
         chosen = self.hosts[host or next(iter(self.hosts))]
@@ -161,12 +179,11 @@ class World:
             files=vim.vm.FileInfo(vmPathName=f"[{self.site.datastore}]"),
             deviceChange=[self._adapter(network, number) for number, network in enumerate(networks)],
         )
-        task = datacenter.vmFolder.CreateVM_Task(spec, self.cluster.resourcePool, chosen)
-        WaitForTask(task)
-        made = task.info.result
+        task = (folder or datacenter.vmFolder).CreateVM_Task(spec, self.cluster.resourcePool, chosen)
+        made = finished(task)
         self.nodes.append(made)
         if on:
-            WaitForTask(made.PowerOnVM_Task())
+            finished(made.PowerOnVM_Task())
         if guest:
             macs = [card.macAddress for card in cards(made)]
             nics = [
@@ -177,22 +194,26 @@ class World:
         return made
 
     def _adapter(self, network: str, number: int) -> Any:
-        found = self.network(network)
-        if isinstance(found, vim.dvs.DistributedVirtualPortgroup):
+        found = None if network == NSX["name"] else self.network(network)
+        if found is None:
+            backing = vim.vm.device.VirtualEthernetCard.OpaqueNetworkBackingInfo(
+                opaqueNetworkId=NSX["id"], opaqueNetworkType=NSX["type"]
+            )
+        elif isinstance(found, vim.dvs.DistributedVirtualPortgroup):
             port = vim.dvs.PortConnection(
                 portgroupKey=found.key, switchUuid=found.config.distributedVirtualSwitch.uuid
             )
             backing = vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=port)
-        elif isinstance(found, vim.OpaqueNetwork):
-            backing = vim.vm.device.VirtualEthernetCard.OpaqueNetworkBackingInfo(
-                opaqueNetworkId=found.summary.opaqueNetworkId, opaqueNetworkType=found.summary.opaqueNetworkType
-            )
         else:
             backing = vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName=network)
         connectable = vim.vm.device.VirtualDevice.ConnectInfo(
             startConnected=True, connected=True, allowGuestControl=True
         )
-        card = vim.vm.device.VirtualVmxnet3(key=-100 - number, backing=backing, connectable=connectable)
+        # vCenter names adapters so by itself.
+        info = vim.Description(label=f"Network adapter {number + 1}", summary="")
+        card = vim.vm.device.VirtualVmxnet3(
+            key=-100 - number, backing=backing, connectable=connectable, deviceInfo=info
+        )
         return vim.vm.device.VirtualDeviceSpec(operation="add", device=card)
 
     def network(self, name: str) -> Any:
@@ -266,11 +287,16 @@ class World:
         result: dict[str, Any] = json.loads(self.capsys.readouterr().out)
         return result
 
+    def show(self, text: str) -> None:
+        """Into the log, whether tests pass or not."""
+        with self.capsys.disabled():
+            print(f"\n{text}")
+
     # What only the simulator can do.
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         if self.site.real:
-            pytest.skip(f"only the simulator can do this: {method} {path}")
+            pytest.skip(f"only the simulator can do this, so it is not proven on a real vCenter: {method} {path}")
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.environment['VCSIM_CONTROL']}/{path}", data, method=method)
         try:
@@ -290,6 +316,15 @@ class World:
         body = {"method": method, "object": target, "fault": fault, "times": times, "in_task": in_task}
         self.control("POST", "faults", body)
 
+    @contextmanager
+    def before(self, method: str) -> Iterator[Callable[[], None]]:
+        """The next call of `method` waits until the block ends. The block may wait until the call has come."""
+        self.control("POST", f"holds?method={method}")
+        try:
+            yield lambda: self.control("GET", f"holds?method={method}")
+        finally:
+            self.control("DELETE", f"holds?method={method}")
+
     def host_state(self, host: str, state: str) -> None:
         self.control("POST", "hosts", {"host": host, "state": state})
 
@@ -299,8 +334,8 @@ class World:
         """Takes away what the tests have made."""
         for made in self.nodes:
             if made.runtime.powerState == "poweredOn":
-                WaitForTask(made.PowerOffVM_Task())
-            WaitForTask(made.Destroy_Task())
+                finished(made.PowerOffVM_Task())
+            finished(made.Destroy_Task())
         for host in self.hosts.values():
             system = host.configManager.networkSystem
             info = system.networkInfo
@@ -315,12 +350,25 @@ class World:
         ours = [one for one in view.view if one.name in (DVS, DV_GROUP)]
         view.DestroyView()
         for one in sorted(ours, key=lambda found: isinstance(found, vim.DistributedVirtualSwitch)):
-            WaitForTask(one.Destroy_Task())
+            finished(one.Destroy_Task())
 
 
 def cards(vm: Any) -> list[Any]:
     """The network adapters of a VM."""
     return [device for device in vm.config.hardware.device if isinstance(device, vim.vm.device.VirtualEthernetCard)]
+
+
+def finished(task: Any) -> Any:
+    """A task's result, or its fault. pyVim's own WaitForTask stumbles over method names that pyVmomi does not know."""
+    deadline = time.monotonic() + 60
+    while True:
+        info = task.info
+        if info.state == "success":
+            return info.result
+        if info.state == "error":
+            raise info.error
+        assert time.monotonic() < deadline, f"{task._moId} has not ended after 60 s"
+        time.sleep(0.02)
 
 
 def provider_id(vm: Any) -> str:
@@ -330,11 +378,16 @@ def provider_id(vm: Any) -> str:
 
 def simulator() -> server.Instance:
     """With an inventory that is new: 0.1 s."""
-    return server.up(server.Instance("tests"))
+    return server.up(INSTANCE)
+
+
+def warnings(result: dict[str, Any]) -> str:
+    """All of a result's warnings as one text."""
+    return re.sub(r"\s+", " ", " ".join(map(str, result.get("warnings", []))))
 
 
 def _plain(data: Any) -> Any:
-    return json.loads(json.dumps(data, cls=VmomiSupport.VmomiJSONEncoder, sort_keys=True))
+    return json.loads(json.dumps(data, cls=VmomiJSONEncoder, sort_keys=True))
 
 
 def _without_security(data: Any) -> Any:
