@@ -40,12 +40,13 @@ def permit(world: World, user: str, privileges: list[str], entities: list[Any]) 
 
 def test_wrong_password(world: World) -> None:
     result = world.result(nodes=["any"], password="a-wrong-one-0815", **OPEN)
-    assert "does not accept user administrator@vsphere.local with this password" in result["msg"]
+    assert f"does not accept user {world.options['username']} with this password" in result["msg"]
     assert "a-wrong-one-0815" not in str(result)
     assert world.options["password"] not in str(world.result(nodes=["any"], **OPEN))
 
 
 def test_a_certificate_that_nobody_vouches_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.simulated("its certificate is not self-signed")
     message = world.fails(nodes=["any"], validate_certs=True, **OPEN)
     port = world.options["port"]
     assert message.startswith(f"the certificate of 127.0.0.1:{port} is refused (self-signed certificate)")
@@ -100,12 +101,16 @@ def test_a_session_that_ends(world: World) -> None:
 
 
 def test_a_user_who_may_only_look(world: World) -> None:
+    world.simulated("its other users have passwords of their own")
     world.standard()
     world.distributed()
     node = provider_id(world.node(GROUP, DV_GROUP))
     message = world.fails(nodes=[node], nics=NICS, username=server.READ_ONLY, **OPEN)
     host = next(iter(world.hosts))
-    assert f"may not change port group 'egress' on host {host}: the user lacks the privilege Host.Config.Network" in message
+    assert (
+        f"may not change port group 'egress' on host {host}: the user lacks the privilege Host.Config.Network"
+        in message
+    )
     assert f"on host {host}" in message
     assert "changed: nothing" in message
     message = world.fails(nodes=[node], nics=DV_NICS, username=server.READ_ONLY, **OPEN)
@@ -117,6 +122,7 @@ def test_a_user_who_may_only_look(world: World) -> None:
 
 
 def test_rights_on_one_host_only(world: World) -> None:
+    world.simulated("its other users have passwords of their own")
     world.standard()
     node = provider_id(world.node(GROUP))
     first, *others = world.hosts
@@ -133,10 +139,17 @@ def test_rights_on_one_host_only(world: World) -> None:
 
 def test_enough_rights(world: World) -> None:
     """Those that the documentation names, and no others."""
+    world.simulated("its other users have passwords of their own")
     world.standard()
     world.distributed()
     node = provider_id(world.node(GROUP, DV_GROUP))
-    privileges = ["Host.Config.Network", "DVPortgroup.Modify", "DVPortgroup.PolicyOp", "DVSwitch.Modify", "DVSwitch.PolicyOp"]
+    privileges = [
+        "Host.Config.Network",
+        "DVPortgroup.Modify",
+        "DVPortgroup.PolicyOp",
+        "DVSwitch.Modify",
+        "DVSwitch.PolicyOp",
+    ]
     permit(world, "egress@vsphere.local", privileges, [world.content.rootFolder])
     for scope in ("switch", "port_group"):
         nics = [*NICS, *DV_NICS]
@@ -215,7 +228,7 @@ def test_which_of_two_adapters(world: World) -> None:
 
 
 def test_a_network_of_nsx(world: World) -> None:
-    world.calls()  # Only the simulator has such a network.
+    world.simulated("there need not be an NSX")
     world.standard()
     node = world.node(NSX["name"])
     message = world.fails(nodes=[node.name], **OPEN)
@@ -251,12 +264,16 @@ def test_ports_with_a_policy_of_their_own(world: World) -> None:
     port = cards(node)[0].backing.port.portKey
     switch = world.dv_group().config.distributedVirtualSwitch
     kind = vim.dvs.VmwareDistributedVirtualSwitch
-    setting = kind.VmwarePortConfigPolicy(macManagementPolicy=kind.MacManagementPolicy(inherited=False, macChanges=False))
+    setting = kind.VmwarePortConfigPolicy(
+        macManagementPolicy=kind.MacManagementPolicy(inherited=False, macChanges=False)
+    )
     spec = vim.dvs.DistributedVirtualPort.ConfigSpec(operation="edit", key=port, setting=setting)
     finished(switch.ReconfigureDVPort_Task([spec]))
     done = world.run(nodes=[node.name], **OPEN)
     assert done["changed"]
-    assert f"ports {port} of distributed port group 'egress-dv' of distributed switch 'egress-dvs' have" in warnings(done)
+    assert f"ports {port} of distributed port group 'egress-dv' of distributed switch 'egress-dvs' have" in warnings(
+        done
+    )
     assert f"ports {port} of" in warnings(world.info(nodes=[node.name]))
 
 
@@ -300,7 +317,10 @@ def test_a_task_that_fails(world: World) -> None:
     node = world.node(DV_GROUP)
     world.fault("ReconfigureDVPortgroup_Task", "DvsFault", in_task=True)
     message = world.fails(nodes=[node.name], **OPEN)
-    assert f"cannot change distributed port group '{DV_GROUP}' of distributed switch '{DVS}': vSphere says DvsFault" in message
+    assert (
+        f"cannot change distributed port group '{DV_GROUP}' of distributed switch '{DVS}': vSphere says DvsFault"
+        in message
+    )
     assert message.endswith(f"not changed: distributed port group '{DV_GROUP}' of distributed switch '{DVS}'")
 
 
@@ -310,6 +330,7 @@ def test_a_task_that_fails(world: World) -> None:
 @contextmanager
 def rival(world: World, method: str, act: Callable[[], None]) -> Iterator[None]:
     """Acts when our module has read everything and is about to call `method`."""
+    world.simulated("it lets no call wait")
     errors: list[BaseException] = []
 
     def wait_and_act() -> None:

@@ -7,7 +7,9 @@ from world import DV_GROUP, GROUP, OPEN, World, provider_id
 
 def table(rows: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def test_show_three_nodes(world: World) -> None:
@@ -22,7 +24,9 @@ def test_show_three_nodes(world: World) -> None:
     world.run(nodes=nodes, nics=[{"network": DV_GROUP}], **{**OPEN, "promiscuous_mode": None, "mac_changes": None})
 
     nics = world.info(nodes=nodes)["nics"]
-    rows = [["node", "runs on", "adapter", "addresses", "port group", "switch", "host", *OPEN, "mac_learning", "missing"]]
+    rows = [
+        ["node", "runs on", "adapter", "addresses", "port group", "switch", "host", *OPEN, "mac_learning", "missing"]
+    ]
     for nic in nics:
         for policy in nic["policies"]:
             flags = [f"{value} ({policy['sources'][name]})" for name, value in policy["effective"].items()]
@@ -32,7 +36,9 @@ def test_show_three_nodes(world: World) -> None:
             rows.append([nic["vm"], nic["host"], nic["nic"], ",".join(nic["addresses"]), *place, *flags, lacking])
     world.show(table(rows))
 
-    assert [(nic["node"], nic["network"]) for nic in nics] == [(node, net) for node in nodes for net in (GROUP, DV_GROUP)]
+    assert [(nic["node"], nic["network"]) for nic in nics] == [
+        (node, net) for node in nodes for net in (GROUP, DV_GROUP)
+    ]
     assert [nic["host"] for nic in nics[::2]] == hosts
     assert nics[0]["addresses"] == ["198.51.100.11/24"]
     # The host on which a node runs comes first.
@@ -40,7 +46,11 @@ def test_show_three_nodes(world: World) -> None:
     first = nics[0]["policies"][0]
     assert first["effective"] == OPEN
     assert first["missing"] == []
-    assert first["sources"] == {"promiscuous_mode": "port_group", "forged_transmits": "switch", "mac_changes": "port_group"}
+    assert first["sources"] == {
+        "promiscuous_mode": "port_group",
+        "forged_transmits": "switch",
+        "mac_changes": "port_group",
+    }
     assert nics[2]["policies"][0]["missing"] == ["promiscuous_mode"]
     distributed = nics[1]["policies"][0]
     assert distributed["effective"]["forged_transmits"] == "accept"

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 from egress_vcsim import server
 from pyVim.connect import Disconnect, SmartConnect
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 from pyVmomi.VmomiJSONEncoder import VmomiJSONEncoder
 
 OURS = "ansible_collections.egress.router.plugins.modules"
@@ -87,8 +87,8 @@ class World:
     def close(self) -> None:
         Disconnect(self.instance)
 
-    def find(self, kind: Any, name: str) -> Any:
-        view = self.content.viewManager.CreateContainerView(self.content.rootFolder, [kind], True)
+    def find(self, kind: Any, name: str, below: Any = None) -> Any:
+        view = self.content.viewManager.CreateContainerView(below or self.content.rootFolder, [kind], True)
         found = [one for one in view.view if one.name == name]
         view.DestroyView()
         assert len(found) == 1, f"{len(found)} objects are called {name}"
@@ -105,7 +105,11 @@ class World:
                 nics=[first, second],
                 mtu=9000,
                 number_of_ports=256,
-                teaming={"load_balancing": "failover_explicit", "active_adapters": [first], "standby_adapters": [second]},
+                teaming={
+                    "load_balancing": "failover_explicit",
+                    "active_adapters": [first],
+                    "standby_adapters": [second],
+                },
             )
             self.neighbour(
                 "vmware_portgroup",
@@ -114,7 +118,11 @@ class World:
                 portgroup=GROUP,
                 vlan_id=126,
                 security={"mac_changes": True},
-                teaming={"load_balancing": "failover_explicit", "active_adapters": [second], "standby_adapters": [first]},
+                teaming={
+                    "load_balancing": "failover_explicit",
+                    "active_adapters": [second],
+                    "standby_adapters": [first],
+                },
                 traffic_shaping={
                     "enabled": True,
                     "average_bandwidth": 100000,
@@ -138,7 +146,13 @@ class World:
         for host in self.hosts:
             vmnics = {"vmnics": list(self.site.uplinks)} if uplinks else {}
             self.neighbour("vmware_dvs_host", esxi_hostname=host, switch_name=DVS, state="present", **vmnics)
-        shaping = {"inherited": False, "enabled": True, "average_bandwidth": 100, "peak_bandwidth": 200, "burst_size": 300}
+        shaping = {
+            "inherited": False,
+            "enabled": True,
+            "average_bandwidth": 100,
+            "peak_bandwidth": 200,
+            "burst_size": 300,
+        }
         self.neighbour(
             "vmware_dvs_portgroup",
             switch_name=DVS,
@@ -200,9 +214,7 @@ class World:
                 opaqueNetworkId=NSX["id"], opaqueNetworkType=NSX["type"]
             )
         elif isinstance(found, vim.dvs.DistributedVirtualPortgroup):
-            port = vim.dvs.PortConnection(
-                portgroupKey=found.key, switchUuid=found.config.distributedVirtualSwitch.uuid
-            )
+            port = vim.dvs.PortConnection(portgroupKey=found.key, switchUuid=found.config.distributedVirtualSwitch.uuid)
             backing = vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=port)
         else:
             backing = vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName=network)
@@ -217,8 +229,8 @@ class World:
         return vim.vm.device.VirtualDeviceSpec(operation="add", device=card)
 
     def network(self, name: str) -> Any:
-        """A network that the cluster can reach, of any kind."""
-        return next(one for host in self.hosts.values() for one in host.network if one.name == name)
+        """A network of the datacenter, of any kind."""
+        return self.find(vim.Network, name, self.find(vim.Datacenter, self.site.datacenter))
 
     # What is there, for comparing.
 
@@ -294,9 +306,13 @@ class World:
 
     # What only the simulator can do.
 
-    def control(self, method: str, path: str, body: Any = None) -> Any:
+    def simulated(self, why: str) -> None:
+        """Ends the test on a real vCenter, and says so."""
         if self.site.real:
-            pytest.skip(f"only the simulator can do this, so it is not proven on a real vCenter: {method} {path}")
+            pytest.skip(f"not proven on a real vCenter: {why}")
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        self.simulated(f"only the simulator can do this: {method} {path}")
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.environment['VCSIM_CONTROL']}/{path}", data, method=method)
         try:
@@ -344,12 +360,17 @@ class World:
                     system.RemovePortGroup(group.spec.name)
             if any(one.name == SWITCH for one in info.vswitch):
                 system.RemoveVirtualSwitch(SWITCH)
-        view = self.content.viewManager.CreateContainerView(
-            self.content.rootFolder, [vim.dvs.DistributedVirtualPortgroup, vim.DistributedVirtualSwitch], True
+        groups, switches = (
+            self.content.viewManager.CreateContainerView(self.content.rootFolder, [kind], True).view
+            for kind in (vim.dvs.DistributedVirtualPortgroup, vim.DistributedVirtualSwitch)
         )
-        ours = [one for one in view.view if one.name in (DVS, DV_GROUP)]
-        view.DestroyView()
-        for one in sorted(ours, key=lambda found: isinstance(found, vim.DistributedVirtualSwitch)):
+        ours = [one for one in switches if one.name == DVS]
+        below = [one for one in groups if one.config.distributedVirtualSwitch in ours]
+        for one in below:
+            # That of the uplinks goes with its switch on a real vCenter, and not alone.
+            with suppress(vmodl.MethodFault):
+                finished(one.Destroy_Task())
+        for one in ours:
             finished(one.Destroy_Task())
 
 
