@@ -42,6 +42,18 @@ func methodName(name string) string {
 func (n *newcomers) UpdateObject(ctx *simulator.Context, item mo.Reference, changes []types.PropertyChange) {
 	if vm, ok := item.(*mo.VirtualMachine); ok && vm.Config != nil {
 		n.extension.connect(ctx, vm.Config.Hardware.Device)
+		name(ctx, vm.Network)
+	}
+}
+
+// name gives VirtualMachine.network the opaque network, for which the plain simulator has a reference to nothing there.
+func name(ctx *simulator.Context, networks []types.ManagedObjectReference) {
+	for i, reference := range networks {
+		for _, network := range ctx.Map.All("OpaqueNetwork") {
+			if reference.Type == "" {
+				networks[i] = network.Reference()
+			}
+		}
 	}
 }
 
