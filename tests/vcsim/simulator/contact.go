@@ -13,7 +13,7 @@ import (
 
 // contact is the fault of a call that vCenter has to pass on to a host: HostNotConnected, "a method needs to communicate
 // with a host that has been disconnected in VirtualCenter"; HostCommunication, "an error happened while communicating".
-func (e *extension) contact(host *mo.HostSystem) types.BaseMethodFault {
+func contact(host *mo.HostSystem) types.BaseMethodFault {
 	switch host.Runtime.ConnectionState {
 	case types.HostSystemConnectionStateDisconnected:
 		return &types.HostNotConnected{}

@@ -69,7 +69,7 @@ func (e *extension) handle(ctx *simulator.Context, method *simulator.Method) (mo
 		if fault := e.permitted(ctx, method); fault != nil {
 			return nil, fault
 		}
-		entity, name := e.subject(ctx, method.This), ""
+		entity, name := subject(ctx, method.This), ""
 		ctx.WithLock(entity, func() { name = entity.Entity().Name })
 		if fault := e.control.fault(method.Name, name, false); fault != nil {
 			return nil, fault

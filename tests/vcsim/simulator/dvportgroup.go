@@ -76,7 +76,7 @@ func (e *extension) newGroup(ctx *simulator.Context, dvs *simulator.DistributedV
 	ctx.Map.AppendReference(ctx, dvs, &dvs.Portgroup, group.Self)
 	dvs.Summary.PortgroupName = append(slices.Clone(dvs.Summary.PortgroupName), group.Name)
 	for _, reference := range dvs.Summary.HostMember {
-		e.reach(ctx, group, ctx.Map.Get(reference).(*simulator.HostSystem))
+		reach(ctx, group, ctx.Map.Get(reference).(*simulator.HostSystem))
 	}
 	return group, nil
 }

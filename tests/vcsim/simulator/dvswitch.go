@@ -209,7 +209,7 @@ func (e *extension) member(ctx *simulator.Context, dvs *simulator.DistributedVir
 		e.addUplinks(ctx, dvs, host.Self)
 		dvs.Summary.HostMember = append(slices.Clone(dvs.Summary.HostMember), host.Self)
 		for _, reference := range dvs.Portgroup {
-			e.reach(ctx, ctx.Map.Get(reference).(*simulator.DistributedVirtualPortgroup), host)
+			reach(ctx, ctx.Map.Get(reference).(*simulator.DistributedVirtualPortgroup), host)
 		}
 	case types.ConfigSpecOperationEdit:
 		if place < 0 {
@@ -236,7 +236,7 @@ func (e *extension) member(ctx *simulator.Context, dvs *simulator.DistributedVir
 }
 
 // reach makes a port group one of a host's networks.
-func (e *extension) reach(ctx *simulator.Context, group *simulator.DistributedVirtualPortgroup, host *simulator.HostSystem) {
+func reach(ctx *simulator.Context, group *simulator.DistributedVirtualPortgroup, host *simulator.HostSystem) {
 	ctx.Map.AddReference(ctx, group, &group.Host, host.Self)
 	ctx.Map.AddReference(ctx, host, &host.Network, group.Self)
 	if resource := computeResource(ctx, &host.HostSystem); resource != nil {

@@ -3,11 +3,9 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
-	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -45,11 +43,11 @@ func networkSystem(ctx *simulator.Context, reference types.ManagedObjectReferenc
 
 // change applies a change to a host's network configuration: a fault, and nothing is changed. Clients that are being
 // answered keep the object they read.
-func (e *extension) change(ctx *simulator.Context, this types.ManagedObjectReference, apply func(*simulator.HostNetworkSystem, *types.HostNetworkInfo) types.BaseMethodFault) *soap.Fault {
+func change(ctx *simulator.Context, this types.ManagedObjectReference, apply func(*simulator.HostNetworkSystem, *types.HostNetworkInfo) types.BaseMethodFault) *soap.Fault {
 	system := networkSystem(ctx, this)
 	var fault types.BaseMethodFault
 	ctx.WithLock(system, func() {
-		if fault = e.contact(system.Host); fault != nil {
+		if fault = contact(system.Host); fault != nil {
 			return
 		}
 		info := clone(system.NetworkInfo)
@@ -201,7 +199,7 @@ func order(spec *types.HostVirtualSwitchSpec, before []string) {
 }
 
 func (e *extension) AddVirtualSwitch(ctx *simulator.Context, req *types.AddVirtualSwitch) soap.HasFault {
-	fault := e.change(ctx, req.This, func(_ *simulator.HostNetworkSystem, info *types.HostNetworkInfo) types.BaseMethodFault {
+	fault := change(ctx, req.This, func(_ *simulator.HostNetworkSystem, info *types.HostNetworkInfo) types.BaseMethodFault {
 		if findSwitch(info, req.VswitchName) != nil {
 			return &types.AlreadyExists{Name: req.VswitchName}
 		}
@@ -224,7 +222,7 @@ func (e *extension) AddVirtualSwitch(ctx *simulator.Context, req *types.AddVirtu
 // UpdateVirtualSwitch replaces numPorts and the bridge, which may be absent: then the switch has no uplinks any more.
 // What else is unset stays as it is.
 func (e *extension) UpdateVirtualSwitch(ctx *simulator.Context, req *types.UpdateVirtualSwitch) soap.HasFault {
-	fault := e.change(ctx, req.This, func(_ *simulator.HostNetworkSystem, info *types.HostNetworkInfo) types.BaseMethodFault {
+	fault := change(ctx, req.This, func(_ *simulator.HostNetworkSystem, info *types.HostNetworkInfo) types.BaseMethodFault {
 		vswitch := findSwitch(info, req.VswitchName)
 		if vswitch == nil {
 			return &types.NotFound{}
@@ -242,7 +240,7 @@ func (e *extension) UpdateVirtualSwitch(ctx *simulator.Context, req *types.Updat
 }
 
 func (e *extension) RemoveVirtualSwitch(ctx *simulator.Context, req *types.RemoveVirtualSwitch) soap.HasFault {
-	fault := e.change(ctx, req.This, func(_ *simulator.HostNetworkSystem, info *types.HostNetworkInfo) types.BaseMethodFault {
+	fault := change(ctx, req.This, func(_ *simulator.HostNetworkSystem, info *types.HostNetworkInfo) types.BaseMethodFault {
 		vswitch := findSwitch(info, req.VswitchName)
 		if vswitch == nil {
 			return &types.NotFound{}
@@ -257,7 +255,7 @@ func (e *extension) RemoveVirtualSwitch(ctx *simulator.Context, req *types.Remov
 }
 
 func (e *extension) AddPortGroup(ctx *simulator.Context, req *types.AddPortGroup) soap.HasFault {
-	fault := e.change(ctx, req.This, func(system *simulator.HostNetworkSystem, info *types.HostNetworkInfo) types.BaseMethodFault {
+	fault := change(ctx, req.This, func(system *simulator.HostNetworkSystem, info *types.HostNetworkInfo) types.BaseMethodFault {
 		spec := clone(req.Portgrp)
 		if spec.Name == "" {
 			return &types.InvalidArgument{InvalidProperty: "name"}
@@ -278,7 +276,7 @@ func (e *extension) AddPortGroup(ctx *simulator.Context, req *types.AddPortGroup
 // UpdatePortGroup replaces the whole specification: a policy setting that is not set is inherited from then on
 // (HostNetworkPolicy: "These policy settings are inherited if the settings on the port group are not set").
 func (e *extension) UpdatePortGroup(ctx *simulator.Context, req *types.UpdatePortGroup) soap.HasFault {
-	fault := e.change(ctx, req.This, func(system *simulator.HostNetworkSystem, info *types.HostNetworkInfo) types.BaseMethodFault {
+	fault := change(ctx, req.This, func(system *simulator.HostNetworkSystem, info *types.HostNetworkInfo) types.BaseMethodFault {
 		group := findGroup(info, req.PgName)
 		if group == nil || findSwitch(info, req.Portgrp.VswitchName) == nil {
 			return &types.NotFound{}
@@ -298,7 +296,7 @@ func (e *extension) UpdatePortGroup(ctx *simulator.Context, req *types.UpdatePor
 }
 
 func (e *extension) RemovePortGroup(ctx *simulator.Context, req *types.RemovePortGroup) soap.HasFault {
-	fault := e.change(ctx, req.This, func(system *simulator.HostNetworkSystem, info *types.HostNetworkInfo) types.BaseMethodFault {
+	fault := change(ctx, req.This, func(system *simulator.HostNetworkSystem, info *types.HostNetworkInfo) types.BaseMethodFault {
 		if findGroup(info, req.PgName) == nil {
 			return &types.NotFound{}
 		}
@@ -315,105 +313,8 @@ func (e *extension) RemovePortGroup(ctx *simulator.Context, req *types.RemovePor
 // RefreshNetworkSystem: "Refresh the network information and settings to pick up any changes that have occurred".
 // The simulated host's settings have no other place from which they could change.
 func (e *extension) RefreshNetworkSystem(ctx *simulator.Context, req *types.RefreshNetworkSystem) soap.HasFault {
-	fault := e.change(ctx, req.This, func(*simulator.HostNetworkSystem, *types.HostNetworkInfo) types.BaseMethodFault { return nil })
+	fault := change(ctx, req.This, func(*simulator.HostNetworkSystem, *types.HostNetworkInfo) types.BaseMethodFault { return nil })
 	return &methods.RefreshNetworkSystemBody{Fault_: fault, Res: &types.RefreshNetworkSystemResponse{}}
 }
 
 func groupKey(name string) string { return "key-vim.host.PortGroup-" + name }
-
-// unused says whether a VM of the host is connected to the group (ResourceInUse).
-func unused(ctx *simulator.Context, host *mo.HostSystem, name string) types.BaseMethodFault {
-	for _, reference := range host.Vm {
-		vm, ok := ctx.Map.Get(reference).(*simulator.VirtualMachine)
-		if !ok {
-			continue
-		}
-		for _, device := range vm.Config.Hardware.Device {
-			backing, ok := device.GetVirtualDevice().Backing.(*types.VirtualEthernetCardNetworkBackingInfo)
-			if ok && backing.DeviceName == name {
-				return &types.ResourceInUse{Type: "Network", Name: name}
-			}
-		}
-	}
-	return nil
-}
-
-// attach adds the host to the datacenter's Network of that name: one Network for the groups of all hosts with its name.
-func attach(ctx *simulator.Context, host *mo.HostSystem, name string) {
-	folder := networkFolder(ctx, host)
-	network, _ := ctx.Map.FindByName(name, folder.ChildEntity).(*mo.Network)
-	if network == nil {
-		network = &mo.Network{}
-		network.Name = name
-		network.ManagedEntity.Name = name
-		put(ctx, folder, network)
-		network.Summary = &types.NetworkSummary{Network: &network.Self, Name: name, Accessible: true}
-	}
-	ctx.Map.AddReference(ctx, network, &network.Host, host.Self)
-	ctx.Map.AddReference(ctx, host, &host.Network, network.Self)
-	if resource := computeResource(ctx, host); resource != nil {
-		ctx.Map.AddReference(ctx, resource, &resource.Network, network.Self)
-	}
-}
-
-// detach takes the host out of the Network, which goes with its last host.
-func detach(ctx *simulator.Context, host *mo.HostSystem, name string) {
-	folder := networkFolder(ctx, host)
-	network, _ := ctx.Map.FindByName(name, folder.ChildEntity).(*mo.Network)
-	if network == nil {
-		return
-	}
-	ctx.Map.RemoveReference(ctx, network, &network.Host, host.Self)
-	ctx.Map.RemoveReference(ctx, host, &host.Network, network.Self)
-	if len(network.Host) > 0 {
-		return
-	}
-	if resource := computeResource(ctx, host); resource != nil {
-		ctx.Map.RemoveReference(ctx, resource, &resource.Network, network.Self)
-	}
-	remove(ctx, folder, network.Self)
-}
-
-func computeResource(ctx *simulator.Context, host *mo.HostSystem) *mo.ComputeResource {
-	switch parent := ctx.Map.Get(*host.Parent).(type) {
-	case *simulator.ClusterComputeResource:
-		return &parent.ComputeResource
-	case *mo.ComputeResource:
-		return parent
-	}
-	return nil
-}
-
-func networkFolder(ctx *simulator.Context, entity mo.Entity) *simulator.Folder {
-	return ctx.Map.Get(datacenter(ctx, entity).NetworkFolder).(*simulator.Folder)
-}
-
-func datacenter(ctx *simulator.Context, entity mo.Entity) *simulator.Datacenter {
-	for {
-		parent := ctx.Map.Get(*entity.Entity().Parent)
-		if found, ok := parent.(*simulator.Datacenter); ok {
-			return found
-		}
-		entity = parent.(mo.Entity)
-	}
-}
-
-// put adds a network or a switch to a network folder, and to the datacenter's networks.
-func put(ctx *simulator.Context, folder *simulator.Folder, entity mo.Entity) {
-	ctx.WithLock(folder, func() {
-		ctx.Map.PutEntity(folder, entity)
-		ctx.Map.AddReference(ctx, folder, &folder.ChildEntity, entity.Reference())
-	})
-	if strings.HasSuffix(entity.Reference().Type, "Switch") {
-		return // Datacenter.network has networks and port groups only
-	}
-	home := datacenter(ctx, entity)
-	ctx.Map.AddReference(ctx, home, &home.Network, entity.Reference())
-}
-
-func remove(ctx *simulator.Context, folder *simulator.Folder, reference types.ManagedObjectReference) {
-	home := datacenter(ctx, folder)
-	ctx.Map.Remove(ctx, reference)
-	ctx.Map.RemoveReference(ctx, folder, &folder.ChildEntity, reference)
-	ctx.Map.RemoveReference(ctx, home, &home.Network, reference)
-}

@@ -20,7 +20,7 @@ func (n *newcomers) PutObject(ctx *simulator.Context, item mo.Reference) {
 	case *simulator.HostSystem:
 		share(ctx, object)
 	case *simulator.VirtualMachine:
-		n.complete(object)
+		complete(object)
 	case *simulator.Task:
 		object.Info.Name = methodName(object.Info.Name)
 	}
@@ -61,7 +61,7 @@ func (n *newcomers) RemoveObject(*simulator.Context, types.ManagedObjectReferenc
 
 // complete sets the enumerations that every VM has. The plain simulator sends them empty, which is no value of theirs:
 // pyVmomi then has no VM.runtime and no VM.summary.
-func (n *newcomers) complete(vm *simulator.VirtualMachine) {
+func complete(vm *simulator.VirtualMachine) {
 	for _, runtime := range []*types.VirtualMachineRuntimeInfo{&vm.Runtime, &vm.Summary.Runtime} {
 		runtime.FaultToleranceState = types.VirtualMachineFaultToleranceStateNotConfigured
 		runtime.RecordReplayState = types.VirtualMachineRecordReplayStateInactive

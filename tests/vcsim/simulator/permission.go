@@ -68,11 +68,11 @@ func (e *extension) permitted(ctx *simulator.Context, method *simulator.Method) 
 	if ctx.Session.UserName == "" || ctx.Session.UserName == e.user {
 		return nil // the program's own calls, and the administrator
 	}
-	entity := e.subject(ctx, method.This)
-	held := e.held(ctx, ctx.Session.UserName, entity)
+	entity := subject(ctx, method.This)
+	granted := held(ctx, ctx.Session.UserName, entity)
 	var missing []string
 	for _, privilege := range required(method) {
-		if !slices.Contains(held, privilege) {
+		if !slices.Contains(granted, privilege) {
 			missing = append(missing, privilege)
 		}
 	}
@@ -87,7 +87,7 @@ func (e *extension) permitted(ctx *simulator.Context, method *simulator.Method) 
 }
 
 // subject is the entity on which a call needs its privilege: a host for its parts.
-func (e *extension) subject(ctx *simulator.Context, this types.ManagedObjectReference) mo.Entity {
+func subject(ctx *simulator.Context, this types.ManagedObjectReference) mo.Entity {
 	switch found := ctx.Map.Get(this).(type) {
 	case *simulator.HostNetworkSystem:
 		return found.Host
@@ -98,7 +98,7 @@ func (e *extension) subject(ctx *simulator.Context, this types.ManagedObjectRefe
 }
 
 // held lists what the user may do with the entity: by its own permission, or by the next one above that propagates.
-func (e *extension) held(ctx *simulator.Context, user string, entity mo.Entity) []string {
+func held(ctx *simulator.Context, user string, entity mo.Entity) []string {
 	manager := ctx.Map.Get(authorization).(*simulator.AuthorizationManager)
 	for first := true; ; first = false {
 		answer := manager.RetrieveEntityPermissions(ctx, &types.RetrieveEntityPermissions{Entity: entity.Reference()})
