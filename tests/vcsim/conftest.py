@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "neutron"), str(HERE.parent / "lab")]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(1, str(Path(__file__).parents[1] / "neutron"))
+sys.path.insert(2, str(Path(__file__).parents[1] / "lab"))
 
 from ansible.utils.collection_loader import _collection_finder
+from egress_vcsim import server
+from world import INSTANCE, World, simulator, site
 
 # As Ansible does when modules really run.
 _collection_finder._AnsibleCollectionFinder(paths=os.environ["ANSIBLE_COLLECTIONS_PATH"].split(os.pathsep))._install()
-
-from egress_vcsim import server
-from world import INSTANCE, World, simulator, site
 
 
 @pytest.fixture(scope="session")
