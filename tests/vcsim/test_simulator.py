@@ -333,6 +333,24 @@ def test_host_out_of_contact(world: World, state: str, fault: type[Exception]) -
     assert system(world).networkInfo.vswitch
 
 
+def test_every_session_hears_of_a_change(world: World) -> None:
+    standard(world)
+    vm = world.node(GROUP)
+    kinds = vmodl.query.PropertyCollector
+    spec = kinds.FilterSpec(
+        objectSet=[kinds.ObjectSpec(obj=vm)],
+        propSet=[kinds.PropertySpec(type=vim.VirtualMachine, pathSet=["runtime.powerState"])],
+    )
+    waiting = []
+    for session in (world.log_in(), world.log_in()):
+        collector = session.content.propertyCollector
+        collector.CreateFilter(spec, True)
+        waiting.append((collector, collector.WaitForUpdatesEx("", None).version))
+    finished(vm.PowerOffVM_Task())
+    for collector, version in waiting:
+        assert collector.WaitForUpdatesEx(version, kinds.WaitOptions(maxWaitSeconds=5)) is not None
+
+
 # What tests can make happen
 
 

@@ -25,11 +25,12 @@ type extension struct {
 
 	control *control
 
-	lock      sync.Mutex
-	ports     map[string]int      // the next port's key, by switch
-	overrides map[string]*ownPort // by switch and port
-	uplinks   map[string]uplink   // by switch and port
-	away      map[types.ManagedObjectReference]*types.HostConfigInfo
+	lock       sync.Mutex
+	ports      map[string]int                          // the next port's key, by switch
+	overrides  map[string]*ownPort                     // by switch and port
+	collectors map[*simulator.PropertyCollector]string // that wait for changes, with their session's key
+	uplinks    map[string]uplink                       // by switch and port
+	away       map[types.ManagedObjectReference]*types.HostConfigInfo
 }
 
 // Lock and Unlock do nothing: the simulator would serve one call of the extension at a time otherwise.
@@ -41,8 +42,9 @@ func extend(registry *simulator.Registry, user string) *extension {
 	e := &extension{
 		user:  user,
 		ports: map[string]int{}, overrides: map[string]*ownPort{}, uplinks: map[string]uplink{},
-		away:    map[types.ManagedObjectReference]*types.HostConfigInfo{},
-		control: newControl(),
+		collectors: map[*simulator.PropertyCollector]string{},
+		away:       map[types.ManagedObjectReference]*types.HostConfigInfo{},
+		control:    newControl(),
 	}
 	e.Self = types.ManagedObjectReference{Type: "EgressExtension", Value: "egress-extension"}
 	registry.Put(e)
@@ -77,6 +79,9 @@ func (e *extension) handle(ctx *simulator.Context, method *simulator.Method) (mo
 		if fault := e.control.fault(method.Name, name, false); fault != nil {
 			return nil, fault
 		}
+	}
+	if method.Name == "Logout" && !login {
+		e.forget(ctx.Session.Key)
 	}
 	if login || !extended[method.This.Type] {
 		return nil, nil
