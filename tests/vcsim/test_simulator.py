@@ -156,8 +156,8 @@ def test_what_is_not_there_is_not_found(world: World, call: Callable[[Any], None
 
 def test_switch_is_of_the_type_that_clients_look_for(world: World) -> None:
     distributed(world)
-    assert type(world.find(vim.DistributedVirtualSwitch, DVS)) is Dvs
-    assert type(world.find(Dvs, DVS)) is Dvs
+    assert isinstance(world.find(vim.DistributedVirtualSwitch, DVS), Dvs)
+    assert isinstance(world.find(Dvs, DVS), Dvs)
 
 
 def test_group_keeps_what_a_change_does_not_set(world: World) -> None:
