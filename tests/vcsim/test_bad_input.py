@@ -382,13 +382,15 @@ def test_a_rival_between_read_and_write(world: World) -> None:
     assert world.calls()["ReconfigureDVPortgroup_Task"] == 3
 
 
-def test_a_rival_who_sets_other_flags(world: World) -> None:
-    world.distributed()
+@pytest.mark.parametrize("method", ["FetchDVPorts", "ReconfigureDVPortgroup_Task"])
+def test_a_rival_who_sets_other_flags(world: World, method: str) -> None:
+    """Before we have finished reading, and when our request is on its way."""
+    world.distributed(override=True)
     node = world.node(DV_GROUP)
     kind = vim.dvs.VmwareDistributedVirtualSwitch
     policy = kind.MacManagementPolicy(inherited=False, allowPromiscuous=True, macChanges=False, forgedTransmits=False)
     setting = kind.VmwarePortConfigPolicy(macManagementPolicy=policy)
-    with rival(world, "ReconfigureDVPortgroup_Task", lambda: reconfigure(world, defaultPortConfig=setting)):
+    with rival(world, method, lambda: reconfigure(world, defaultPortConfig=setting)):
         done = world.run(nodes=[node.name], forged_transmits="accept")
     now = world.dv_policy()
     assert (now.allowPromiscuous, now.forgedTransmits, now.macChanges) == (True, True, False)

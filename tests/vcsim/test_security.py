@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pyVmomi import vim
 from world import DV_GROUP, DVS, GROUP, OPEN, SWITCH, World, cards, provider_id, warnings
+
+from ansible_collections.egress.router.plugins.module_utils._model.network_security import Flags
+from ansible_collections.egress.router.plugins.module_utils._vsphere import _mac_management
 
 STANDARD: dict[str, Any] = {"nics": [{"addresses": ["198.51.100.50"]}]}
 DISTRIBUTED: dict[str, Any] = {"nics": [{"network": DV_GROUP}]}
@@ -170,6 +174,20 @@ def test_the_limits_of_mac_learning_stay(world: World) -> None:
     world.run(nodes=nodes, **DISTRIBUTED, mac_learning=True)
     policy = world.dv_policy().macLearningPolicy
     assert (policy.enabled, policy.allowUnicastFlooding, policy.limit, policy.limitPolicy) == (True, False, 77, "drop")
+
+
+def test_the_limits_of_mac_learning_are_sent_along() -> None:
+    """Nobody promises that vSphere keeps what a policy does not set within itself; the simulator does."""
+    kind = vim.dvs.VmwareDistributedVirtualSwitch
+    learning = kind.MacLearningPolicy(
+        inherited=True, enabled=False, allowUnicastFlooding=True, limit=77, limitPolicy="drop"
+    )
+    present = kind.MacManagementPolicy(inherited=True, macLearningPolicy=learning)
+    sent = _mac_management(present, Flags(True, True, False, True))
+    assert (sent.allowPromiscuous, sent.forgedTransmits, sent.macChanges, sent.inherited) == (True, True, False, False)
+    learning = sent.macLearningPolicy
+    assert (learning.enabled, learning.inherited) == (True, False)
+    assert (learning.allowUnicastFlooding, learning.limit, learning.limitPolicy) == (True, 77, "drop")
 
 
 def test_nodes_by_every_name(world: World) -> None:

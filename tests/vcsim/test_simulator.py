@@ -156,8 +156,8 @@ def test_what_is_not_there_is_not_found(world: World, call: Callable[[Any], None
 
 def test_switch_is_of_the_type_that_clients_look_for(world: World) -> None:
     distributed(world)
-    assert type(world.find(vim.DistributedVirtualSwitch, DVS)) is Dvs
-    assert type(world.find(Dvs, DVS)) is Dvs
+    assert isinstance(world.find(vim.DistributedVirtualSwitch, DVS), Dvs)
+    assert isinstance(world.find(Dvs, DVS), Dvs)
 
 
 def test_group_keeps_what_a_change_does_not_set(world: World) -> None:
@@ -331,6 +331,24 @@ def test_host_out_of_contact(world: World, state: str, fault: type[Exception]) -
         system(world).RefreshNetworkSystem()
     world.host_state(first(world), "connected")
     assert system(world).networkInfo.vswitch
+
+
+def test_every_session_hears_of_a_change(world: World) -> None:
+    standard(world)
+    vm = world.node(GROUP)
+    kinds = vmodl.query.PropertyCollector
+    spec = kinds.FilterSpec(
+        objectSet=[kinds.ObjectSpec(obj=vm)],
+        propSet=[kinds.PropertySpec(type=vim.VirtualMachine, pathSet=["runtime.powerState"])],
+    )
+    waiting = []
+    for session in (world.log_in(), world.log_in()):
+        collector = session.content.propertyCollector
+        collector.CreateFilter(spec, True)
+        waiting.append((collector, collector.WaitForUpdatesEx("", None).version))
+    finished(vm.PowerOffVM_Task())
+    for collector, version in waiting:
+        assert collector.WaitForUpdatesEx(version, kinds.WaitOptions(maxWaitSeconds=5)) is not None
 
 
 # What tests can make happen

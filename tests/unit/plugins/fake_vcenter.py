@@ -32,6 +32,7 @@ class FakeVcenter:
         self.written: list[tuple[str, Flags]] = []
         self.before_write: Callable[[Place], None] = lambda place: None
         self.obedient = True
+        self.warnings: list[str] = []
         self.overriding: list[str] = []
         self.all_hosts = [Host(f"h{number}", f"esxi-{number}", "cluster", True, None) for number in range(3)]
         self.all_vms = [Vm(f"vm-{number}", name, f"{_UUID}{number}") for number, name in enumerate(NODES)]
@@ -62,7 +63,7 @@ class FakeVcenter:
         self.all[place.id] = replace(now, raw=now.raw + 1, **fields)
 
     @contextmanager
-    def session(self, _module: Any) -> Iterator[FakeVcenter]:
+    def session(self) -> Iterator[FakeVcenter]:
         yield self
 
     def vms(self) -> list[Vm]:

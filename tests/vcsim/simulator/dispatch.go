@@ -13,6 +13,7 @@ import (
 var (
 	rootFolder        = types.ManagedObjectReference{Type: "Folder", Value: "group-d1"}
 	propertyCollector = types.ManagedObjectReference{Type: "PropertyCollector", Value: "propertyCollector"}
+	taskManager       = types.ManagedObjectReference{Type: "TaskManager", Value: "TaskManager"}
 	authorization     = types.ManagedObjectReference{Type: "AuthorizationManager", Value: "AuthorizationManager"}
 )
 
@@ -24,11 +25,12 @@ type extension struct {
 
 	control *control
 
-	lock      sync.Mutex
-	ports     map[string]int      // the next port's key, by switch
-	overrides map[string]*ownPort // by switch and port
-	uplinks   map[string]uplink   // by switch and port
-	away      map[types.ManagedObjectReference]*types.HostConfigInfo
+	lock       sync.Mutex
+	ports      map[string]int                          // the next port's key, by switch
+	overrides  map[string]*ownPort                     // by switch and port
+	collectors map[*simulator.PropertyCollector]string // that wait for changes, with their session's key
+	uplinks    map[string]uplink                       // by switch and port
+	away       map[types.ManagedObjectReference]*types.HostConfigInfo
 }
 
 // Lock and Unlock do nothing: the simulator would serve one call of the extension at a time otherwise.
@@ -40,13 +42,16 @@ func extend(registry *simulator.Registry, user string) *extension {
 	e := &extension{
 		user:  user,
 		ports: map[string]int{}, overrides: map[string]*ownPort{}, uplinks: map[string]uplink{},
-		away:    map[types.ManagedObjectReference]*types.HostConfigInfo{},
-		control: newControl(),
+		collectors: map[*simulator.PropertyCollector]string{},
+		away:       map[types.ManagedObjectReference]*types.HostConfigInfo{},
+		control:    newControl(),
 	}
 	e.Self = types.ManagedObjectReference{Type: "EgressExtension", Value: "egress-extension"}
 	registry.Put(e)
 	registry.AddHandler(&newcomers{extension: e})
 	registry.Handler = e.handle
+	// It only keeps lists of recent tasks, which nobody here reads, and writes to entities while others read them.
+	registry.RemoveHandler(registry.Get(taskManager).(*simulator.TaskManager))
 	return e
 }
 
@@ -74,6 +79,9 @@ func (e *extension) handle(ctx *simulator.Context, method *simulator.Method) (mo
 		if fault := e.control.fault(method.Name, name, false); fault != nil {
 			return nil, fault
 		}
+	}
+	if method.Name == "Logout" && !login {
+		e.forget(ctx.Session.Key)
 	}
 	if login || !extended[method.This.Type] {
 		return nil, nil

@@ -24,6 +24,7 @@ func (n *newcomers) PutObject(ctx *simulator.Context, item mo.Reference) {
 	case *simulator.Task:
 		object.Info.Name = methodName(object.Info.Name)
 	}
+	n.extension.tell(func(c *simulator.PropertyCollector) { c.PutObject(ctx, item) })
 }
 
 // methodName is what TaskInfo.name is to be: "The name of the operation", which is the method's. The plain simulator has
@@ -44,6 +45,7 @@ func (n *newcomers) UpdateObject(ctx *simulator.Context, item mo.Reference, chan
 		n.extension.connect(ctx, vm.Config.Hardware.Device)
 		name(ctx, vm.Network)
 	}
+	n.extension.tell(func(c *simulator.PropertyCollector) { c.UpdateObject(ctx, item, changes) })
 }
 
 // name gives VirtualMachine.network the opaque network, for which the plain simulator has a reference to nothing there.
@@ -57,7 +59,9 @@ func name(ctx *simulator.Context, networks []types.ManagedObjectReference) {
 	}
 }
 
-func (n *newcomers) RemoveObject(*simulator.Context, types.ManagedObjectReference) {}
+func (n *newcomers) RemoveObject(ctx *simulator.Context, reference types.ManagedObjectReference) {
+	n.extension.tell(func(c *simulator.PropertyCollector) { c.RemoveObject(ctx, reference) })
+}
 
 // complete sets the enumerations that every VM has. The plain simulator sends them empty, which is no value of theirs:
 // pyVmomi then has no VM.runtime and no VM.summary.

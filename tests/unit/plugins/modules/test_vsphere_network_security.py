@@ -29,7 +29,9 @@ DISTRIBUTED = [{"network": "dv"}]
 @pytest.fixture
 def vcenter(monkeypatch: pytest.MonkeyPatch) -> FakeVcenter:
     fake = FakeVcenter()
-    monkeypatch.setattr(_vsphere.VsphereModule, "connect", lambda module: fake.session(module))
+    monkeypatch.setattr(_vsphere.VsphereModule, "connect", fake.session)
+    # Ansible keeps warnings in the process, and in some it shows them at once.
+    monkeypatch.setattr(_vsphere.VsphereModule, "warn", lambda _module, text: fake.warnings.append(text))
     monkeypatch.setattr(_network_security, "JITTER", 0)
     return fake
 
@@ -45,6 +47,7 @@ def run(vcenter: FakeVcenter, capsys: pytest.CaptureFixture[str]) -> Run:
         with patch_module_args(given), pytest.raises(SystemExit):
             importlib.import_module(name).main()
         result: dict[str, Any] = json.loads(capsys.readouterr().out)
+        result["warnings"], vcenter.warnings = vcenter.warnings, []
         return result
 
     return run_module
