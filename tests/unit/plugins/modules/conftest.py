@@ -20,12 +20,6 @@ from ansible_collections.egress.router.tests.unit.plugins.fake_api_server import
 Run = Callable[..., "dict[str, Any]"]
 
 
-@pytest.fixture(autouse=True)
-def not_the_controller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests of filters make this process a controller, whose modules would print warnings instead of returning them."""
-    monkeypatch.setattr("ansible.module_utils._internal.is_controller", False, raising=False)
-
-
 @pytest.fixture
 def cluster() -> FakeCluster:
     return FakeCluster()
