@@ -93,6 +93,7 @@ class Host:
 
     id: str
     name: str
+    cluster_id: str
     cluster: str
     in_contact: bool
     network: Any
@@ -145,14 +146,16 @@ class Vcenter:
         # A host that stands alone has a ComputeResource of its own.
         parents = {found["parent"] for _host, found in rows if found.get("parent")}
         clusters = self._read(parents, ["name", "host"], "read the clusters")
-        cluster_of = {ref._moId: found["name"] for _cluster, found in clusters for ref in found.get("host") or ()}
+        cluster_of = {
+            ref._moId: (cluster._moId, found["name"]) for cluster, found in clusters for ref in found.get("host") or ()
+        }
         refs = [ref for _cluster, found in clusters for ref in found.get("host") or ()]
         names = ["name", "runtime.connectionState", "configManager.networkSystem"]
         return [
             Host(
                 ref._moId,
                 found["name"],
-                cluster_of[ref._moId],
+                *cluster_of[ref._moId],
                 str(found.get("runtime.connectionState")) == "connected",
                 found.get("configManager.networkSystem"),
             )

@@ -213,9 +213,9 @@ def _reachable(
     found: Survey, hosts: list[Host], standard: list[Chain], targets: list[Target], allow_disconnected: bool
 ) -> list[Host]:
     """The hosts whose standard networks count."""
-    clusters = {host.cluster for host in hosts for chain in standard if host.name == chain.host}
+    clusters = {host.cluster_id for host in hosts for chain in standard if host.name == chain.host}
     named = {target.host for target in targets if target.host}
-    wanted = [host for host in hosts if host.cluster in clusters or host.name in named]
+    wanted = [host for host in hosts if host.cluster_id in clusters or host.name in named]
     for host in wanted:
         if not host.in_contact:
             _out_of_contact(found, host, allow_disconnected)
@@ -239,7 +239,7 @@ def _connect(found: Survey, chain: Chain, places: list[Place], hosts: list[Host]
     if nic is None or chain.machine is None:
         return
     own = next((host for host in hosts if host.id == chain.machine.host_id), None)
-    beside = [host for host in hosts if own is not None and host.cluster == own.cluster]
+    beside = [host for host in hosts if own is not None and host.cluster_id == own.cluster_id]
     if nic.kind == DISTRIBUTED:
         groups = [place for place in places if place.key and place.key == nic.portgroup_key]
         lacking = [host.name for host in beside if groups and groups[0].hosts and host.id not in groups[0].hosts]
@@ -266,7 +266,7 @@ def _connect(found: Survey, chain: Chain, places: list[Place], hosts: list[Host]
             for group in groups
             if group.own.given()
         ]
-        groups = [one for one in places for group in groups if one.id == (group.kind, group.host, group.switch, "")]
+        groups = [one for one in places for group in groups if one.id == (group.kind, group.lane, group.switch, "")]
     # Where the node is now comes first.
     chain.places = sorted(groups, key=lambda place: place.host != chain.host)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ import pytest
 from egress_vcsim import server
 from pyVmomi import vim
 from world import DV_GROUP, DVS, GROUP, NSX, OPEN, World, cards, finished, provider_id, warnings
+
+from ansible_collections.egress.router.plugins.module_utils._vsphere import _not_ours
 
 NICS = [{"network": GROUP}]
 DV_NICS = [{"network": DV_GROUP}]
@@ -88,6 +91,37 @@ def test_the_variables_of_the_neighbours(world: World, monkeypatch: pytest.Monke
     for name in ("HOST", "USER", "PASSWORD", "PORT", "VALIDATE_CERTS"):
         monkeypatch.setenv(f"VMWARE_{name}", world.environment[f"VMWARE_{name}"])
     assert "node 'any' is no VM" in world.fails(nodes=["any"], **OPEN, **dict.fromkeys(world.options))
+
+
+def test_a_proxy_in_between(world: World) -> None:
+    asked: list[bytes] = []
+
+    def relay(one: socket.socket, two: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                two.sendall(data)
+            two.shutdown(socket.SHUT_WR)
+
+    def serve(client: socket.socket) -> None:
+        asked.append(client.recv(4096).split(b"\r\n")[0])
+        server_side = socket.create_connection((world.options["hostname"], world.options["port"]))
+        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        threading.Thread(target=relay, args=(server_side, client), daemon=True).start()
+        relay(client, server_side)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        port = listener.getsockname()[1]
+        assert "node 'any' is no VM" in world.fails(nodes=["any"], proxy_host="127.0.0.1", proxy_port=port, **OPEN)
+    assert asked
+    assert {line.split()[0] for line in asked} == {b"CONNECT"}
+    message = world.fails(nodes=["any"], proxy_host="127.0.0.1", proxy_port=closed_port(), **OPEN)
+    assert message.startswith(f"cannot reach vSphere at 127.0.0.1:{world.options['port']}: Connection refused")
 
 
 def test_a_session_that_ends(world: World) -> None:
@@ -235,6 +269,22 @@ def test_a_network_of_nsx(world: World) -> None:
     assert f"Network adapter 1 of VM {node.name} is connected to network" in message
     assert "of NSX, whose security is set in NSX" in message
     assert "of NSX" in world.info(nodes=[node.name])["nics"][0]["problem"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"backingType": "nsx"}, "belongs to NSX, which sets its security"),
+        ({"logicalSwitchUuid": "5f7b8c1e-0c5b-4a2e-9d8e-3a1f0e2d4c6b"}, "belongs to NSX"),
+        ({"uplink": True}, "is a group of uplinks"),
+        ({"backingType": "standard", "uplink": False}, ""),
+    ],
+)
+def test_port_groups_that_are_not_ours(fields: dict[str, Any], said: str) -> None:
+    """The simulator has none of NSX, so by what the API would say of one."""
+    found = _not_ours(vim.dvs.DistributedVirtualPortgroup.ConfigInfo(**fields))
+    assert found.startswith(said)
+    assert bool(found) == bool(said)
 
 
 # Port groups and hosts.

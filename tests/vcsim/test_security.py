@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from pyVmomi import vim
-from world import DV_GROUP, DVS, GROUP, OPEN, SWITCH, World, cards, provider_id, warnings
+from world import DV_GROUP, DVS, GROUP, OPEN, SWITCH, World, cards, finished, provider_id, warnings
 
 from ansible_collections.egress.router.plugins.module_utils._model.network_security import Flags
 from ansible_collections.egress.router.plugins.module_utils._vsphere import _mac_management
@@ -273,3 +273,24 @@ def test_a_session_ends_with_its_module(world: World) -> None:
     world.run(check=True, targets=[{"host": next(iter(world.hosts)), "port_group": GROUP}], **OPEN)
     world.fails(nodes=["nobody"], **OPEN)
     assert {session.key for session in world.content.sessionManager.sessionList} == before
+
+
+def test_namesakes_in_another_datacenter(world: World) -> None:
+    """Names of distributed switches and their port groups are unique in a datacenter only."""
+    world.simulated("it need not let us make a datacenter")
+    world.distributed()
+    other = world.content.rootFolder.CreateDatacenter("egress-elsewhere")
+    spec = vim.DistributedVirtualSwitch.CreateSpec(
+        configSpec=vim.dvs.VmwareDistributedVirtualSwitch.ConfigSpec(name=DVS)
+    )
+    switch = finished(other.networkFolder.CreateDVS_Task(spec))
+    group = vim.dvs.DistributedVirtualPortgroup.ConfigSpec(name=DV_GROUP, type="earlyBinding", numPorts=4)
+    finished(switch.AddDVPortgroup_Task([group]))
+    message = world.fails(targets=[{"switch": DVS, "port_group": DV_GROUP}], **OPEN)
+    assert "was found 2 times" in message
+    # By a node it is clear which one is meant.
+    (ours,) = [one for one in world.hosts[next(iter(world.hosts))].network if one.name == DV_GROUP]
+    node = world.node(DV_GROUP)
+    done = world.run(nodes=[node.name], **OPEN)
+    assert len(done["policies"]) == 1
+    assert ours.config.defaultPortConfig.macManagementPolicy.allowPromiscuous

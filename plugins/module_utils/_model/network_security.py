@@ -53,7 +53,8 @@ class Place:
     """Where a security policy is: a port group, or a switch (`port_group` empty). Standard ones are on a `host`.
 
     `own`: what is set there. `above`: what holds where it sets nothing. `reported`: what vSphere says is in force.
-    `whole`: its flags are inherited together or not at all. `lane`: what is not to be written to twice at a time.
+    `whole`: its flags are inherited together or not at all. `lane`: id of the host's network or of the distributed
+    switch, which is not to be written to twice at a time.
     `key`: of a distributed port group, `hosts`: ids of the hosts on which it is. `refused`: why it cannot be changed by us.
     """
 
@@ -74,7 +75,8 @@ class Place:
 
     @property
     def id(self) -> tuple[str, str, str, str]:
-        return (self.kind, self.host, self.switch, self.port_group)
+        # Names of distributed switches may be there once more in another datacenter.
+        return (self.kind, self.lane, self.switch, self.port_group)
 
     @property
     def effective(self) -> Flags:
@@ -189,7 +191,7 @@ def read_flag(name: str, word: Any) -> bool | None:
 def needed_places(places: Iterable[Place]) -> set[tuple[str, str, str, str]]:
     """Ids of places that hold the flags of `places`: themselves and the switches above them."""
     places = list(places)
-    return {place.id for place in places} | {(place.kind, place.host, place.switch, "") for place in places}
+    return {place.id for place in places} | {(place.kind, place.lane, place.switch, "") for place in places}
 
 
 def _word(name: str, value: bool | None) -> str:

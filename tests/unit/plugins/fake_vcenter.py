@@ -34,7 +34,7 @@ class FakeVcenter:
         self.obedient = True
         self.warnings: list[str] = []
         self.overriding: list[str] = []
-        self.all_hosts = [Host(f"h{number}", f"esxi-{number}", "cluster", True, None) for number in range(3)]
+        self.all_hosts = [Host(f"h{number}", f"esxi-{number}", "c1", "cluster", True, None) for number in range(3)]
         self.all_vms = [Vm(f"vm-{number}", name, f"{_UUID}{number}") for number, name in enumerate(NODES)]
         self.nics = {
             vm.id: (
@@ -46,10 +46,10 @@ class FakeVcenter:
         self.off: set[str] = set()
         self.all: dict[tuple[str, str, str, str], Place] = {}
         for host in self.all_hosts:
-            self.add(Place("standard", "vSwitch1", "", host.name, own=REJECTING, lane=host.id))
-            self.add(Place("standard", "vSwitch1", "egress", host.name, above=REJECTING, lane=host.id))
+            self.add(Place("standard", "vSwitch1", "", host.name, own=REJECTING, lane=host.name))
+            self.add(Place("standard", "vSwitch1", "egress", host.name, above=REJECTING, lane=host.name))
         above = replace(REJECTING, mac_learning=False)
-        common: dict[str, Any] = {"version": "7.0.3", "lane": "dvs"}
+        common: dict[str, Any] = {"version": "7.0.3", "lane": ""}
         self.add(Place("distributed", "dvs", own=above, **common))
         hosts = tuple(host.id for host in self.all_hosts)
         self.add(Place("distributed", "dvs", "dv", above=above, whole=True, key="key", hosts=hosts, **common))

@@ -121,6 +121,14 @@ def test_distributed(vcenter: FakeVcenter, run: Run) -> None:
     assert not run(nics=DISTRIBUTED)["changed"]
 
 
+def test_namesakes_in_two_datacenters(vcenter: FakeVcenter, run: Run) -> None:
+    vcenter.add(replace(dv(vcenter), key="key2", lane="elsewhere"))
+    vcenter.nics["vm-1"] = (replace(vcenter.nics["vm-1"][1], portgroup_key="key2"),)
+    result = run(nics=DISTRIBUTED)
+    assert [policy["nodes"] for policy in result["policies"]] == [[NODES[0]], [NODES[1]]]
+    assert len(vcenter.written) == 2
+
+
 def test_mac_learning(vcenter: FakeVcenter, run: Run) -> None:
     run(nics=DISTRIBUTED, mac_learning=True, promiscuous_mode=None)
     assert dv(vcenter).own == Flags(False, True, True, True)

@@ -28,7 +28,7 @@ from ansible_collections.egress.router.plugins.module_utils._model.vsphere_vm im
 ALL = Flags(promiscuous_mode=True, forged_transmits=True, mac_changes=True)
 NONE = Flags(promiscuous_mode=False, forged_transmits=False, mac_changes=False)
 SWITCH = Flags(promiscuous_mode=False, forged_transmits=True, mac_changes=True)
-STANDARD = Place("standard", "vSwitch1", "egress", "esxi-1", above=SWITCH)
+STANDARD = Place("standard", "vSwitch1", "egress", "esxi-1", above=SWITCH, lane="networkSystem-1")
 DV = Place("distributed", "dvs", "egress", above=replace(SWITCH, mac_learning=False), whole=True, version="7.0.3")
 
 
@@ -165,5 +165,5 @@ def test_words() -> None:
 def test_a_needed_port_group_needs_its_switch() -> None:
     needed = needed_places([STANDARD])
     assert STANDARD.id in needed
-    assert Place("standard", "vSwitch1", "", "esxi-1").id in needed
-    assert replace(STANDARD, host="esxi-2").id not in needed
+    assert replace(STANDARD, port_group="").id in needed
+    assert replace(STANDARD, lane="networkSystem-2").id not in needed
