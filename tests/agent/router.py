@@ -91,7 +91,7 @@ class Router:
         self.start()
         return self.wait_serving()
 
-    def wait_serving(self, seconds: float = 15.0) -> Router:
+    def wait_serving(self, seconds: float = 30.0) -> Router:
         until(lambda: self.status().serving and self.holder() == self.pod, f"{self.pod} serves", seconds)
         return self
 

@@ -115,4 +115,4 @@ def test_a_missing_slice_is_told(make_pod, api) -> None:
     until(lambda: 'endpointslices "billing-db-ipv6" not found' in pod.status().error, "the status says what is missing")
     assert pod.status().state == "starting" and pod.get("/readyz")[0] == 503
     api.put("endpointslices", "billing-db-ipv6", {"addressType": "IPv6"})
-    pod.wait_serving(5)
+    pod.wait_serving()

@@ -13,7 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], what: str, seconds: float = 10.0) -> T:
+def until(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
     """The first true value of `condition`; fails with `what` and the last value after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
