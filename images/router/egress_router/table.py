@@ -183,6 +183,11 @@ table {FAMILY} {name} {{
 """
 
 
+def maps(name: str) -> str:
+    """Commands that add table `name` with the maps alone: no packet gets there."""
+    return f"table {FAMILY} {name} {{\n  flags dormant;\n{_maps()}\n}}\n"
+
+
 def _maps() -> str:
     return "\n".join(
         f"""\
