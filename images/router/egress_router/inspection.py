@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import config, host, links, segment
+from .config import IP
 from .links import Links
 from .segment import Heard, Target
 
@@ -118,29 +119,41 @@ def _target(item: Json) -> Target:
 
 
 def _seen(target: Target, found: Links, heard: Heard) -> Json:
-    """What the node and the segment say of one target. The wire does not lead to the node itself, so it is looked at."""
-    holders = {**heard.holders, **found.own}
-    gateway = target.gateway and holders.get(target.gateway)
+    """What the segment says of one target, and what the node does: the wire does not lead to the node itself."""
+    owner = found.own.get(target.ip)
     return {
         "ip": str(target.ip),
         "mac": target.mac,
         "master": target.master,
-        "holder_mac": holders.get(target.ip),
-        "mac_seen_at": _mac_seen_at(target, found, heard),
+        "holder_mac": heard.holders.get(target.ip),
+        "node_has_ip_on": owner and owner.interface,
+        "mac_seen_at": _mac_seen_at(target, heard),
+        "node_has_mac_on": _node_has_mac_on(target, found),
         "mac_asked": heard.macs_asked,
-        "gateway_mac": gateway,
+        "gateway_mac": target.gateway and _gateway_mac(target.gateway, found, heard),
         "error": heard.error,
     }
 
 
-def _mac_seen_at(target: Target, found: Links, heard: Heard) -> list[Json]:
-    """Where the MAC address is: on this node below an interface of `found`, elsewhere on the segment, or both."""
-    places: list[Json] = [
-        {"on": "node", "interface": name, "ip": None}
-        for name, link in found.by_name.items()
-        if target.mac in (link.mac, *link.unicast_filter)
-    ]
+def _mac_seen_at(target: Target, heard: Heard) -> str | None:
+    """The address of who has the target's MAC address: the target's own if that is among them, an empty one if unknown."""
+    addresses = [ip for ip, mac in heard.holders.items() if mac == target.mac]
+    if target.ip in addresses:
+        return str(target.ip)
+    if addresses:
+        return str(addresses[0])
     if target.mac in heard.seen:
-        ip = heard.seen[target.mac]
-        places.append({"on": "segment", "interface": target.master, "ip": None if ip is None else str(ip)})
-    return places
+        return str(heard.seen[target.mac] or "")
+    return None
+
+
+def _node_has_mac_on(target: Target, found: Links) -> str | None:
+    """The master, or an interface below it, that receives for the target's MAC address already: a macvlan has it."""
+    for link in found.by_name.values():
+        if target.mac in (link.mac, *link.unicast_filter):
+            return link.name
+    return None
+
+
+def _gateway_mac(gateway: IP, found: Links, heard: Heard) -> str | None:
+    return found.own[gateway].mac if gateway in found.own else heard.holders.get(gateway)

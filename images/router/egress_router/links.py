@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyroute2 import IPRoute
 
@@ -85,12 +85,19 @@ class Link:
         }
 
 
+class Owner(NamedTuple):
+    """The interface of the node that has an address, and its MAC address."""
+
+    interface: str
+    mac: str
+
+
 @dataclass(frozen=True)
 class Links:
-    """The interfaces asked for with those below them, and every address of the node with the MAC that answers for it."""
+    """The interfaces asked for with those below them, and who has each address of the node."""
 
     by_name: dict[str, Link]
-    own: dict[IP, str]
+    own: dict[IP, Owner]
 
 
 def read(names: Iterable[str]) -> Links:
@@ -120,8 +127,11 @@ class Reader:
             if name not in found:
                 found[name] = self._link(name)
                 wanted += found[name].lower
-        macs = {index: str(message.get_attr("IFLA_ADDRESS")) for index, message in self._links.items()}
-        return Links(found, {address.ip: macs[index] for index, address in self._addresses if index in macs})
+        owners = {
+            index: Owner(message.get_attr("IFLA_IFNAME"), message.get_attr("IFLA_ADDRESS") or "")
+            for index, message in self._links.items()
+        }
+        return Links(found, {address.ip: owners[index] for index, address in self._addresses if index in owners})
 
     def _link(self, name: str) -> Link:
         index = self._index.get(name)

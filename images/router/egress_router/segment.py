@@ -11,6 +11,7 @@ asked for, because a switch would lead a serving router's frames here.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import selectors
 import socket
 import time
@@ -21,8 +22,8 @@ from . import bpf, frames, wire
 from .config import IP
 from .links import Link
 
-# A switch that inspects ARP may shut a port down that sends more than 15 a second (docs/layer2.md).
-FRAMES_PER_SECOND = 12.0
+# A switch that inspects ARP may shut a port down that sends more than 15 questions a second (docs/layer2.md).
+QUESTIONS_PER_SECOND = 12.0
 # RFC 5227's three if there is time for them, otherwise one of each kind.
 ROUNDS = 3
 LEAST_ROUNDS = 2
@@ -78,7 +79,7 @@ class _Question:
 def ask(link: Link, targets: Sequence[Target], seconds: float) -> Heard:
     """Ask the segment of `link` for all targets.
 
-    Takes `seconds`: longer where FRAMES_PER_SECOND demands it, less if everything was answered.
+    Takes `seconds`: longer where QUESTIONS_PER_SECOND demands it, less if everything was answered.
     """
     heard = Heard(error=link.silence())
     if heard.error:
@@ -94,40 +95,47 @@ def ask(link: Link, targets: Sequence[Target], seconds: float) -> Heard:
 def _converse(
     raws: dict[int, socket.socket], link: Link, targets: Sequence[Target], seconds: float, heard: Heard
 ) -> None:
-    questions = _questions(link, targets, seconds)
-    waiting = {question.about for question in questions}
+    turns = _turns(link, targets, seconds)
+    waiting = {question.about for turn in turns for question in turn}
     heard.macs_asked = any(isinstance(about, str) for about in waiting)
-    interval = max(1 / FRAMES_PER_SECOND, seconds * _ASKING / max(1, len(questions)))
+    interval = max(1 / QUESTIONS_PER_SECOND, seconds * _ASKING / max(1, len(turns)))
     with selectors.DefaultSelector() as selector:
         for raw in raws.values():
             selector.register(raw, selectors.EVENT_READ)
         due = time.monotonic()
-        while waiting and (questions or time.monotonic() < due):
-            if questions and time.monotonic() >= due:
-                question = questions.pop(0)
-                if question.about in waiting:
-                    raws[question.version].send(question.frame)
-                    due = time.monotonic() + (interval if questions else seconds * (1 - _ASKING))
+        while waiting and (turns or time.monotonic() < due):
+            if turns and time.monotonic() >= due:
+                for question in turns.pop(0):
+                    if question.about in waiting:
+                        raws[question.version].send(question.frame)
+                        due = time.monotonic() + (interval if turns else seconds * (1 - _ASKING))
             for key, _events in selector.select(max(0.0, due - time.monotonic())):
                 _hear(key.fileobj, link, {target.mac for target in targets}, heard)  # type: ignore[arg-type]
             waiting = {about for about in waiting if about not in heard}
 
 
-def _questions(link: Link, targets: Sequence[Target], seconds: float) -> list[_Question]:
-    """Who asks without an address gets an answer whatever route leads back; a switch may drop ARP without a sender."""
+def _turns(link: Link, targets: Sequence[Target], seconds: float) -> list[list[_Question]]:
+    """What is sent at once: a question for an IP address, and one for a MAC address, which is no ARP.
+
+    Who asks without an address gets an answer whatever route leads back; a switch may drop ARP without a sender. So both
+    are tried.
+    """
     own = frames.mac_bytes(str(link.mac))
-    ips = dict.fromkeys([target.gateway for target in targets if target.gateway] + [target.ip for target in targets])
     link_local = link.link_local
-    macs = dict.fromkeys(target.mac for target in targets if link_local)
-    rounds = ROUNDS if ROUNDS * (len(ips) + len(macs)) <= FRAMES_PER_SECOND * seconds * _ASKING else LEAST_ROUNDS
-    questions = []
+    ips = dict.fromkeys([target.gateway for target in targets if target.gateway] + [target.ip for target in targets])
+    echoes = [
+        _Question(mac, 6, frames.echo(own, link_local, frames.mac_bytes(mac)))
+        for mac in dict.fromkeys(target.mac for target in targets)
+        if link_local
+    ]
+    rounds = ROUNDS if ROUNDS * len(ips) <= QUESTIONS_PER_SECOND * seconds * _ASKING else LEAST_ROUNDS
+    turns = []
     for number in range(rounds):
-        for ip in ips:
-            source = link.source(ip) if number % 2 else None
-            questions.append(_Question(ip, ip.version, frames.question(own, ip, source)))
-        for mac in macs:
-            questions.append(_Question(mac, 6, frames.echo(own, link_local, frames.mac_bytes(mac))))  # type: ignore[arg-type]
-    return questions
+        questions = [
+            _Question(ip, ip.version, frames.question(own, ip, link.source(ip) if number % 2 else None)) for ip in ips
+        ]
+        turns += [list(filter(None, turn)) for turn in itertools.zip_longest(questions, echoes)]
+    return turns
 
 
 def _hear(raw: socket.socket, link: Link, macs: set[str], heard: Heard) -> None:
