@@ -69,10 +69,14 @@ def nft() -> Json:
     """Whether the kernel would take the router's table.
 
     The kernel checks a transaction as a whole and then gives it up, as `nft --check` makes it do. The table is dormant: the
-    kernel hooks chains in before it gives them up, and the forward chain drops. `rules` is None where they were not tried:
-    they would turn connection tracking on for that moment on a node that does not use it.
+    kernel hooks chains in before it gives them up, and the forward chain drops. None is what was not tried: all of it
+    without NET_ADMIN, the rest after a refusal, and `rules` on a node that tracks no connections, because they would turn
+    tracking on for that moment.
     """
-    found: Json = {"usable": False, "concat_maps": False, "rules": None, "error": ""}
+    found: Json = {"usable": None, "concat_maps": None, "rules": None, "error": ""}
+    if not _net_admin():
+        # Asked without it, the library writes to standard error, which a pod's log mixes with the answer.
+        return {**found, "error": "not asked, for want of the capability NET_ADMIN"}
     steps = [
         ("usable", f"table {table.FAMILY} {_NAME} {{ flags dormant; }}"),
         ("concat_maps", table.maps(_NAME)),
@@ -88,3 +92,9 @@ def nft() -> Json:
             found["error"] = (str(error).strip() or f"nft ended with {code}").splitlines()[0]
             break
     return found
+
+
+def _net_admin() -> bool:
+    """linux/capability.h: CAP_NET_ADMIN is 12."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    return bool(int(status["CapEff"], 16) & 1 << 12)
