@@ -252,6 +252,39 @@ def test_a_missing_interface(node: None) -> None:
     assert (there["error"], there["gateway_mac"]) == ("", GATEWAY_MAC)
 
 
+@pytest.mark.parametrize("family", ["", "-6"], ids=["IPv4", "IPv6"])
+def test_without_a_master_it_is_the_default_routes_interface(node: None, family: str) -> None:
+    nowhere = inspect({**TARGET4, "master": ""})
+    assert (nowhere["interfaces"][""]["exists"], nowhere["interfaces"][""]["name"]) == (False, "")
+    assert nowhere["targets"][0]["error"] == "there is no default route whose interface would be taken"
+    namespaces.ip(f"-n @{NODE} addr add 198.51.100.11/24 dev eth1")
+    namespaces.ip(f"-n @{NODE} {family} route add default via {GATEWAY6 if family else GATEWAY4} dev eth1 onlink")
+    answer = inspect({**TARGET4, "master": ""}, {**TARGET4, "ip": "198.51.100.51"})
+    assert (answer["interfaces"][""]["exists"], answer["interfaces"][""]["name"]) == (True, "eth1")
+    assert [(seen["master"], seen["gateway_mac"]) for seen in answer["targets"]] == [
+        ("", GATEWAY_MAC),
+        ("eth1", GATEWAY_MAC),
+    ]
+
+
+def test_an_interface_by_two_names_is_asked_at_one_pace(node: None) -> None:
+    namespaces.ip(f"-n @{NODE} -6 route add default via {GATEWAY6} dev eth1 onlink")
+    ips = [f"198.51.100.{150 + number}" for number in range(8)]
+    capture = namespaces.inside("outside", _arp_socket)
+    inspect(*[{**TARGET4, "ip": ip, "gateway": None, "master": "eth1" if ip in ips[:4] else ""} for ip in ips])
+    stamps = _stamps(capture)
+    assert len(stamps) == 16
+    for number, stamp in enumerate(stamps):
+        assert len([other for other in stamps[number:] if other < stamp + 1]) <= 13
+
+
+def test_no_question_asks_for_the_kernel_alone(node: None) -> None:
+    words = f"ip netns exec {namespaces.PREFIX}{NODE} /usr/bin/python3 -m egress_router inspect".split()
+    done = subprocess.run(words, env={**os.environ, "NODE_NAME": "one"}, capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout)
+    assert (answer["node"], answer["interfaces"], answer["targets"], answer["nft"]["usable"]) == ("one", {}, [], True)
+
+
 def test_an_interface_that_is_down(node: None) -> None:
     namespaces.ip(f"-n @{NODE} link set eth1 down")
     answer = inspect(TARGET4)
@@ -346,6 +379,7 @@ def test_what_receives_for_a_vlan_on_a_bond() -> None:
         ),
         [],
         [],
+        [],
     )
     found = reader.links(["bond0.51", "vlan9"]).by_name
     assert {name: link.lower for name, link in found.items()} == {
@@ -360,7 +394,7 @@ def test_the_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     (tmp_path / "eno1" / "device").mkdir(parents=True)
     (tmp_path / "eno1" / "device" / "driver").symlink_to("../../../../bus/pci/drivers/ixgbe")
     monkeypatch.setattr(links, "CLASS", tmp_path)
-    reader = links.Reader({3: Message(index=3, flags=1, ifi_type=1, IFLA_IFNAME="eno1")}, [], [])
+    reader = links.Reader({3: Message(index=3, flags=1, ifi_type=1, IFLA_IFNAME="eno1")}, [], [], [])
     assert reader.links(["eno1"]).by_name["eno1"].driver == "ixgbe"
 
 
@@ -454,8 +488,8 @@ def state() -> dict[str, str]:
 @pytest.mark.parametrize(
     ("question", "reason"),
     [
-        ("", "is not understood"),
-        ("{}", "lacks 'masters'"),
+        ("eth1", "is not understood"),
+        ('{"targets": [{"ip": "198.51.100.50"}]}', "lacks 'mac'"),
         ('{"masters": [], "targets": [{"ip": "x", "mac": "02:00:00:00:00:01"}]}', "'x' does not appear to be"),
         ('{"masters": [], "targets": [{"ip": "198.51.100.50", "mac": "03:00:00:00:00:01"}]}', "not a unicast MAC"),
     ],

@@ -8,6 +8,7 @@ Runs in the node's own network namespace, changes nothing there, and needs NET_R
 nftables; without one of them the answer says what was not seen.
 
 The question is JSON too, as argument or in EGRESS_INSPECT: `masters` are interfaces, `targets` what routers are to have.
+An empty master is the interface of the default route. No question at all asks for the kernel alone.
 
     {"masters": ["eth1"], "timeout": 2, "cni_directory": "/opt/cni/bin",
      "targets": [{"ip": "198.51.100.50", "mac": "02:e6:c6:33:64:32", "gateway": "198.51.100.1", "master": "eth1"}]}
@@ -41,7 +42,7 @@ Json = dict[str, Any]
 class Question:
     """What is to be seen. `timeout`: seconds for the segment's answers."""
 
-    masters: tuple[str, ...]
+    masters: tuple[str, ...] = ()
     targets: tuple[Target, ...] = ()
     timeout: float = TIMEOUT
     cni_directory: str = CNI_DIRECTORY
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Print the answer; 0 whatever was seen. Raises ConfigError if the question is not one."""
-    question = parse(arguments.question or environment.get(ENVIRONMENT, ""))
+    question = parse(arguments.question or environment.get(ENVIRONMENT) or "{}")
     node = environment.get("NODE_NAME") or os.uname().nodename
     print(json.dumps(answer(question, node), separators=(",", ":")), flush=True)
     return 0
@@ -65,8 +66,8 @@ def parse(text: str) -> Question:
     try:
         raw = json.loads(text)
         return Question(
-            masters=tuple(str(name) for name in raw["masters"]),
-            targets=tuple(_target(item) for item in raw.get("targets", [])),
+            masters=tuple(str(name) for name in raw.get("masters", [])),
+            targets=tuple(_read_target(item) for item in raw.get("targets", [])),
             timeout=float(raw.get("timeout", TIMEOUT)),
             cni_directory=str(raw.get("cni_directory", CNI_DIRECTORY)),
         )
@@ -78,20 +79,18 @@ def parse(text: str) -> Question:
 
 def answer(question: Question, node: str) -> Json:
     """All that was seen. The segments and nftables are asked at the same time."""
-    masters = dict.fromkeys([*question.masters, *(target.master for target in question.targets)])
-    found = links.read(masters)
-    with ThreadPoolExecutor(max_workers=len(masters) + 1) as pool:
+    found = links.read(dict.fromkeys([*question.masters, *(target.master for target in question.targets)]))
+    # By the interface and not by the name in the question, so that each is asked at one pace.
+    asked = [(target, found.by_name[target.master]) for target in question.targets]
+    with ThreadPoolExecutor(max_workers=len(asked) + 1) as pool:
         nft = pool.submit(host.nft)
         heard = {
-            master: pool.submit(
-                segment.ask,
-                found.by_name[master],
-                [target for target in question.targets if target.master == master],
-                question.timeout,
+            name: pool.submit(
+                segment.ask, link, [target for target, its in asked if its.name == name], question.timeout
             )
-            for master in masters
+            for name, link in {link.name: link for _unused, link in asked}.items()
         }
-        targets = [_seen(target, found, heard[target.master].result()) for target in question.targets]
+        targets = [_seen(target, found, heard[link.name].result()) for target, link in asked]
     return {
         "schema": SCHEMA,
         "node": node,
@@ -105,7 +104,7 @@ def answer(question: Question, node: str) -> Json:
     }
 
 
-def _target(item: Json) -> Target:
+def _read_target(item: Json) -> Target:
     gateway = item.get("gateway")
     mac = str(item["mac"]).lower()
     if not config.is_mac(mac):
@@ -114,7 +113,7 @@ def _target(item: Json) -> Target:
         ip=ipaddress.ip_address(item["ip"]),
         mac=mac,
         gateway=ipaddress.ip_address(gateway) if gateway else None,
-        master=str(item["master"]),
+        master=str(item.get("master") or ""),
     )
 
 

@@ -31,7 +31,7 @@ CLASS = Path("/sys/class/net")
 
 @dataclass(frozen=True)
 class Link:
-    """One interface. What cannot be known is None; of one that does not exist only the name is known.
+    """One interface. What cannot be known is None; of one that does not exist only the name is known, if any.
 
     `unicast_filter`: the MAC addresses besides its own that the kernel asked the driver to receive. Those of macvlans
     are there whichever namespace they are in. `promiscuous`: how many users asked for all frames; the kernel itself is
@@ -55,6 +55,8 @@ class Link:
 
     def silence(self) -> str:
         """Why nothing can be asked on this interface, or nothing."""
+        if not self.name:
+            return "there is no default route whose interface would be taken"
         if not self.exists:
             return f"there is no interface {self.name}"
         if not self.up:
@@ -94,29 +96,43 @@ class Owner(NamedTuple):
 
 @dataclass(frozen=True)
 class Links:
-    """The interfaces asked for with those below them, and who has each address of the node."""
+    """The interfaces by the names that were asked for, those below them, and who has each address of the node."""
 
     by_name: dict[str, Link]
     own: dict[IP, Owner]
 
 
 def read(names: Iterable[str]) -> Links:
-    """Three dumps, whatever the number of interfaces."""
+    """A few dumps, whatever the number of interfaces.
+
+    An empty name is the interface of the default route, IPv4's before IPv6's: what the CNI plugin macvlan takes where no
+    master is named.
+    """
     with IPRoute() as netlink:
         links = {message["index"]: message for message in netlink.get_links()}
         addresses = [(message["index"], _address(message)) for message in netlink.get_addr()]
         entries = list(netlink.get_neighbours(family=socket.AF_BRIDGE))
-    return Reader(links, addresses, entries).links(names)
+        defaults = [*netlink.get_default_routes(socket.AF_INET), *netlink.get_default_routes(socket.AF_INET6)]
+    return Reader(links, addresses, entries, defaults).links(names)
 
 
 class Reader:
-    """What the kernel's messages say: interfaces by number, addresses, and the entries of forwarding databases."""
+    """What the kernel's messages say: interfaces by number, addresses, forwarding databases, default routes."""
 
-    def __init__(self, links: dict[int, Any], addresses: list[tuple[int, Interface]], entries: list[Any]) -> None:
+    def __init__(
+        self,
+        links: dict[int, Any],
+        addresses: list[tuple[int, Interface]],
+        entries: list[Any],
+        defaults: list[Any],
+    ) -> None:
         self._links = links
         self._addresses = addresses
         self._entries = entries
         self._index = {message.get_attr("IFLA_IFNAME"): index for index, message in links.items()}
+        default = next((route.get_attr("RTA_OIF") for route in defaults), None)
+        if default in links:
+            self._index[""] = default
 
     def links(self, names: Iterable[str]) -> Links:
         """The interfaces `names`, those below them, and all addresses."""
@@ -140,6 +156,7 @@ class Reader:
         message = self._links[index]
         mac = message.get_attr("IFLA_ADDRESS")
         master = self._links.get(message.get_attr("IFLA_MASTER"))
+        name = message.get_attr("IFLA_IFNAME")
         return Link(
             name,
             exists=True,
