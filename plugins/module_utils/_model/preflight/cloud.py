@@ -37,7 +37,10 @@ CLOUDS = {
     "vultr": "Vultr",
 }
 # Those that came before schemes: Oracle's ids, and Alibaba's REGION.INSTANCE.
-_BARE = (("Oracle Cloud", re.compile(r"ocid1\.")), ("Alibaba Cloud", re.compile(r"[a-z]+-[a-z0-9-]+\.i-[a-z0-9]{8,}\Z")))
+_BARE = (
+    ("Oracle Cloud", re.compile(r"ocid1\.")),
+    ("Alibaba Cloud", re.compile(r"[a-z]+-[a-z0-9-]+\.i-[a-z0-9]{8,}\Z")),
+)
 
 
 def cloud_of(provider_id: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..router import Router
 from .facts import ATTACHMENT_API, INSPECTION, NODES, PODS, Facts, Pod, name_of
 from .finding import ERROR, WARNING, Check, Finding, Part
 
@@ -28,30 +29,42 @@ def _api(facts: Facts) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _attachment(facts: Facts) -> Iterator[Finding]:
-    """By signs: pods of Multus, pods that were given a network status, the plugin's program."""
+def _agents(facts: Facts) -> Iterator[Finding]:
+    """Where Multus is known by its pods, every node needs one."""
+    if not any(map(_is_agent, facts.pods)):
+        return
+    for router, node in _without_sign(facts):
+        yield Finding(
+            "attachment_plugin", ERROR, "no pod of Multus runs there, as on other nodes",
+            "a network-attachment plugin on every node that may run it",
+            "let Multus' DaemonSet run there (its node selector and tolerations), or leave the node out with node_selector",
+            (router.id,), (node,),
+        )  # fmt: skip
+
+
+def _signs(facts: Facts) -> Iterator[Finding]:
+    """Elsewhere nodes that were looked at may show no sign at all."""
+    if any(map(_is_agent, facts.pods)):
+        return
+    for router, node in _without_sign(facts):
+        inspection = facts.inspections.get(node)
+        if inspection and inspection.facts:
+            yield Finding(
+                "attachment_plugin", WARNING, "there is no sign of a network-attachment plugin",
+                "one on every node that may run it",
+                "install Multus, or name your plugin's program in preflight_attachment_plugins", (router.id,), (node,),
+            )  # fmt: skip
+
+
+def _without_sign(facts: Facts) -> Iterator[tuple[Router, str]]:
+    """Nodes with no pod of Multus, no pod that was given a network status, and no program of a plugin."""
     if not facts.attachment_api:
         return
-    agents = {pod.node for pod in facts.pods if _is_agent(pod)}
-    signs = agents | {pod.node for pod in facts.pods if pod.has_network_status} | _programs(facts)
+    signs = _programs(facts) | {pod.node for pod in facts.pods if pod.has_network_status or _is_agent(pod)}
     for router in facts.routers:
         for node in facts.eligible(router):
-            if name_of(node) in signs:
-                continue
-            if agents:
-                yield Finding(
-                    "attachment_plugin", ERROR, "no pod of Multus runs there, as on other nodes",
-                    "a network-attachment plugin on every node that may run it",
-                    "let Multus' DaemonSet run there (its node selector and tolerations), or leave the node out with "
-                    "node_selector", (router.id,), (name_of(node),),
-                )  # fmt: skip
-            else:
-                yield Finding(
-                    "attachment_plugin", WARNING, "there is no sign of a network-attachment plugin",
-                    "one on every node that may run it",
-                    "install Multus, or name your plugin's program in preflight_attachment_plugins",
-                    (router.id,), (name_of(node),),
-                )  # fmt: skip
+            if name_of(node) not in signs:
+                yield router, name_of(node)
 
 
 def _directory(facts: Facts) -> Iterator[Finding]:
@@ -95,7 +108,10 @@ CHECKS = (
     Check("attachment_api", "the cluster knows NetworkAttachmentDefinitions", (Part((ATTACHMENT_API,), _api),)),
     Check(
         "attachment_plugin", "every node has a network-attachment plugin",
-        (Part((NODES, PODS, ATTACHMENT_API), _attachment),),
+        (
+            Part((NODES, PODS, ATTACHMENT_API), _agents),
+            Part((NODES, PODS, ATTACHMENT_API, INSPECTION), _signs),
+        ),
     ),
     Check("cni_plugins", "every node has the plugins macvlan and tuning", (Part((INSPECTION,), _plugins), Part((INSPECTION,), _directory))),
 )  # fmt: skip

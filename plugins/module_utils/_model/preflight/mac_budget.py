@@ -15,8 +15,17 @@ from .finding import ERROR, INFO, WARNING, Check, Finding, Part
 from .master import interfaces
 from .node_facts import Interface
 
-# Unicast MAC addresses that a NIC filters itself, by driver. Sources in docs/layer2.md.
-LIMITS: dict[str, int] = {"virtio_net": 64}
+# MAC addresses that a NIC filters, its own included, by driver: of several figures the smallest. Sources in docs/layer2.md.
+LIMITS = {
+    "be2net": 30,
+    "bnxt_en": 4,
+    "e1000": 15,
+    "e1000e": 15,
+    "igb": 16,
+    "ixgbe": 128,
+    "tg3": 4,
+    "virtio_net": 65,
+}
 
 
 def _budget(facts: Facts) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..fields import did_you_mean
 from .checks import CHECKS, IDS
-from .facts import INSPECTION, Facts
+from .facts import INSPECTION, Facts, name_of, ready
 from .finding import ERROR, INFO, WARNING, Finding, Gap, merged
 
 _WORDS = {ERROR: "ERROR", WARNING: "warning", INFO: "info"}
@@ -73,6 +73,9 @@ def _gaps_of_nodes(facts: Facts) -> Iterable[Gap]:
     for node, inspection in facts.inspections.items():
         if inspection.problem:
             yield INSPECTION, f"node {node}: {inspection.problem}"
+    for node in facts.eligible_anywhere:
+        if facts.inspected and name_of(node) not in facts.inspections and not ready(node):
+            yield INSPECTION, f"node {name_of(node)}: it is not ready"
     others = [router.id for router in facts.routers if router.id not in facts.inspected]
     if others and INSPECTION not in facts.unread:
         yield INSPECTION, f"serving already, so not looked at from the nodes: {', '.join(others)}"

@@ -163,8 +163,8 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
     "another router's address": (
         other_router(), "cluster_address", "error", "is also that of egress router elsewhere/db"),
     "too many MACs for the NIC": (
-        on_worker(interfaces={"eth1": interface(macs=64)}), "mac_budget", "warning",
-        "eth1 has 64 MAC addresses, with the routers 65"),
+        on_worker(interfaces={"eth1": interface(macs=65)}), "mac_budget", "warning",
+        "eth1 has 65 MAC addresses, with the routers 66"),
     "too many MACs for the switch": (
         facts(settings=Settings(mac_limit=1)), "mac_budget", "error", "at most 1, which preflight_mac_limit sets"),
     "promiscuous": (
