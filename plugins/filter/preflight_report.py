@@ -26,7 +26,8 @@ def preflight_report(
         present = [router for router in routers if router.present]
         findings = neutron.findings(openstack, asked, present)
         examination = examination.with_answer("openstack", findings)
-    return report(examination, result["ignored"], result["about"])
+    found = report(examination, result["ignored"], result["about"])
+    return {**found, "requests": result["requests"], "seconds": result["seconds"]}
 
 
 class FilterModule:

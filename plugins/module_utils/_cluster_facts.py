@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -29,6 +29,7 @@ from ._model.preflight.facts import (
     QUOTAS,
     RIGHTS,
     ROUTERS,
+    SERVICE_TRIALS,
     SERVICES,
     TRIALS,
     Deployed,
@@ -51,18 +52,18 @@ _IDENTITY, _CONFIGS = "identity", "network configurations"
 
 @dataclass(frozen=True)
 class _Read:
-    """One thing to read: which of the facts it is a part of, and how. `part`: a namespace, or empty."""
+    """One thing to read: which of the facts it is a part of, and how. `part`: such as a namespace, or empty."""
 
     key: str
     ask: Callable[[], Any]
-    part: str = ""
+    part: Hashable = ""
 
 
 @dataclass
 class _Answers:
     """What was read, by key and then by part, and why what is missing could not be read."""
 
-    found: dict[str, dict[str, Any]] = field(default_factory=dict)
+    found: dict[str, dict[Any, Any]] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
 
     def one(self, key: str, default: Any) -> Any:
@@ -102,6 +103,7 @@ def read(cluster: Cluster, routers: list[Router], settings: Settings) -> Facts:
         missing_rights=rights,
         identity=answers.one(_IDENTITY, ""),
         trials=answers.found.get(TRIALS, {}),
+        service_trials=answers.found.get(SERVICE_TRIALS, {}),
         unread=unread,
         settings=settings,
     )
@@ -146,7 +148,12 @@ def _of_namespaces(cluster: Cluster, spaces: list[str], routers: list[Router]) -
             _Read(QUOTAS, partial(cluster.find, "ResourceQuota", space), space),
             _Read(POLICIES, partial(cluster.find, "NetworkPolicy", space), space),
             _Read(RIGHTS, partial(_missing_rights, cluster, space), space),
-            _Read(TRIALS, partial(_trial, cluster, first), space),
+            _Read(TRIALS, partial(_trial, cluster, "Pod", space, _pod(first)), space),
+        ]
+        services = {router.families: router for router in routers if router.namespace == space}
+        found += [
+            _Read(SERVICE_TRIALS, partial(_trial, cluster, "Service", space, _service(router)), (space, families))
+            for families, router in services.items()
         ]
     return found
 
@@ -239,22 +246,36 @@ def _denied(cluster: Cluster, rights: list[permissions.Right]) -> tuple[str, ...
     return tuple(str(right) for right, allowed in zip(rights, each(ask, rights), strict=True) if not allowed)
 
 
-def _trial(cluster: Cluster, router: Router) -> str:
-    """Why the API server would not take a router's pod, by a dry run; empty if it would."""
+def _trial(cluster: Cluster, kind: str, space: str, body: dict[str, Any]) -> str:
+    """Why the API server would not take an object, by a dry run; empty if it would."""
     try:
-        cluster.create("Pod", router.namespace, _trial_pod(router), dry_run=True)
+        cluster.create(kind, space, body, dry_run=True)
     except NotFound:
         return ""  # There is no such namespace yet.
-    except Denied as error:
+    except Forbidden as error:
+        # A lack of rights is another matter than a refusal.
+        if not isinstance(error, Denied):
+            raise
         return str(error).partition(": ")[2]
-    except Forbidden:
-        raise
     except ApiError as error:
         return str(error).partition(": ")[2]
     return ""
 
 
-def _trial_pod(router: Router) -> dict[str, Any]:
+def _service(router: Router) -> dict[str, Any]:
+    """What depends on the cluster of the Service that roles/deploy makes."""
+    service = view.view(router)["service"]
+    return {
+        "metadata": {"generateName": f"{service['name']}-"},
+        "spec": {
+            "ipFamilies": service["ip_families"],
+            "ipFamilyPolicy": service["ip_family_policy"],
+            "ports": [{"name": "trial", "port": 80}],
+        },
+    }
+
+
+def _pod(router: Router) -> dict[str, Any]:
     """What matters to admission of the pod that roles/deploy makes."""
     container = {
         "name": "router",
@@ -269,8 +290,6 @@ def _trial_pod(router: Router) -> dict[str, Any]:
         },
     }
     return {
-        "apiVersion": "v1",
-        "kind": "Pod",
         "metadata": {"generateName": f"{router.name}-", "labels": view.selector(router.name)},
         "spec": {"automountServiceAccountToken": False, "containers": [container]},
     }

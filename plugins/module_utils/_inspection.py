@@ -13,6 +13,7 @@ and no other host path.
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from collections.abc import Generator, Iterable
@@ -36,6 +37,7 @@ _LABELS = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_COMPONENT: COMP
 _NODE_LABEL = "egress.router/node"
 # The kubelet's words for a host path that is not there.
 _NO_DIRECTORY = "hostPath type check failed"
+_BACK_OFF = re.compile(r'ImagePullBackOff: Back-off pulling image "[^"]*": ')
 _PRIVILEGED = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "warn", "audit")}
 
 
@@ -228,7 +230,8 @@ def _image_problem(pod: str, container: dict[str, Any], looks: bool) -> str:
     """Why the image of a container does not start; what it does after that, the one that `looks` says in its answer."""
     waits = pod_problem({"metadata": {"name": pod}, "status": {"containerStatuses": [container]}})
     if waits:
-        return waits.partition(": ")[2]
+        # The kubelet says the same with and without this, as the moment has it.
+        return _BACK_OFF.sub("", waits.partition(": ")[2])
     ended = _ending(container)
     if ended.get("reason") in ("StartError", "ContainerCannotRun") or (not looks and ended.get("exitCode")):
         said = (ended.get("message") or "").strip()

@@ -68,14 +68,18 @@ def run(connect: Callable[[], Cluster], params: dict[str, Any]) -> dict[str, Any
             facts, unread={**facts.unread, OPENSTACK: "the role preflight asks Neutron, the module does not"}
         )
     nodes = {name_of(node) for router in routers for node in facts.eligible(router)}
-    what = f"{_count(len(routers), 'router')}, {_count(len(facts.nodes), 'node')} ({len(nodes)} may run one)"
+    seconds = round(time.monotonic() - began, 1)
+    what = (
+        f"{_count(len(routers), 'router')}, {_count(len(facts.nodes), 'node')} ({len(nodes)} may run one), "
+        f"{cluster.requests} requests in {seconds} s"
+    )
     return {
         **report(examine(facts), params["ignore"], what),
         "about": what,
         "openstack": openstack,
         "inspected_nodes": sorted(node for node, seen in facts.inspections.items() if seen.facts),
         "requests": cluster.requests,
-        "seconds": round(time.monotonic() - began, 1),
+        "seconds": seconds,
     }
 
 

@@ -19,7 +19,8 @@ def look(cloud: Cloud, port: Any, **options: Any) -> dict[str, Any]:
     asked = {"on_openstack": True, "problems": [], "nodes": {port.device_id: "worker-1"}}
     checked = [check for check in IDS if check != "openstack"]
     gaps = [{"check": "openstack", "reason": "not asked yet"}]
-    found = {"findings": [], "checked": checked, "not_checked": gaps, "ignored": [], "about": "", "openstack": asked}
+    found: dict[str, Any] = {"findings": [], "checked": checked, "not_checked": gaps, "ignored": [], "openstack": asked}
+    found.update(about="", requests=1, seconds=1.0)
     answer = cloud._run(
         False,
         "openstack_allowed_address_info",

@@ -30,6 +30,7 @@ QUOTAS = "quotas"
 POLICIES = "network policies"
 RIGHTS = "rights"
 TRIALS = "trials"
+SERVICE_TRIALS = "trials of Services"
 INSPECTION = "node checks"
 OPENSTACK = "OpenStack"
 
@@ -129,7 +130,8 @@ class Facts:
 
     `routers`: those that shall be there. `inspected`: ids of those whose nodes were looked at. `attachment_api`: whether the
     cluster knows NetworkAttachmentDefinitions. `missing_rights`: by namespace, such as "create deployments.apps".
-    `trials`: by namespace, the API server's reason to refuse a router's pod, empty if it would take it.
+    `trials`: by namespace, the API server's reason to refuse a router's pod, empty if it would take it; `service_trials`: the
+    same of a Service, by namespace and IP families.
     """
 
     routers: tuple[Router, ...]
@@ -145,6 +147,7 @@ class Facts:
     missing_rights: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     identity: str = ""
     trials: Mapping[str, str] = field(default_factory=dict)
+    service_trials: Mapping[tuple[str, tuple[int, ...]], str] = field(default_factory=dict)
     inspections: Mapping[str, Inspection] = field(default_factory=dict)
     inspected: tuple[str, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)

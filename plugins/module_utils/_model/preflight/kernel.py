@@ -8,16 +8,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ..router import Router
-from .facts import INSPECTION, Facts
+from .facts import INSPECTION, Facts, name_of
 from .finding import ERROR, WARNING, Check, Finding, Part
 from .node_facts import NodeFacts
 
 # Sets and maps whose elements count came with 5.7 (stateful expressions in set elements), and are in every
 # distribution's kernel that Kubernetes 1.30 supports.
 OLDEST = (5, 7)
+_FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 # Part of the connection tracking table in use from which new connections are in danger.
 FULL = 0.8
 
@@ -63,14 +65,19 @@ def _conntrack(facts: Facts) -> Iterator[Finding]:
 
 
 def _forwarding(facts: Facts) -> Iterator[Finding]:
-    wanted = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+    """Between nodes and pods, in the families that the pods have: what is the router's own, its agent sees to."""
+    pods = {name_of(node): _families(node) for node in facts.nodes}
     for router, node, seen in _nodes(facts):
-        for family in router.families:
-            if seen.sysctl.get(wanted[family]) == "0":
+        for family in pods.get(node, ()):
+            if seen.sysctl.get(_FORWARDING[family]) == "0":
                 yield Finding(
-                    "forwarding", WARNING, f"{wanted[family]} is 0", "1, or the node forwards nothing to its pods",
-                    f"set {wanted[family]}=1 in the node's sysctl configuration", (router.id,), (node,),
+                    "forwarding", WARNING, f"{_FORWARDING[family]} is 0", "1, or the node forwards nothing to its pods",
+                    f"set {_FORWARDING[family]}=1 in the node's sysctl configuration", (router.id,), (node,),
                 )  # fmt: skip
+
+
+def _families(node: Mapping[str, Any]) -> set[int]:
+    return {6 if ":" in cidr else 4 for cidr in node["spec"].get("podCIDRs") or ("0.0.0.0/0",)}
 
 
 CHECKS = (

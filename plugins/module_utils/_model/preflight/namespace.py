@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import view
 from ..router import Router
-from .facts import NAMESPACES, POLICIES, QUOTAS, ROUTERS, TRIALS, Facts, name_of
+from .facts import NAMESPACES, POLICIES, QUOTAS, ROUTERS, SERVICE_TRIALS, TRIALS, Facts, name_of
 from .finding import ERROR, Check, Finding, Part
 from .quantity import quantity
 
@@ -69,6 +69,18 @@ def _admission(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 "admission", ERROR, f"the API server refuses a router's pod: {said}", "that it admits one",
                 "change the policy that it names, or choose another namespace", (router.id,),
+            )  # fmt: skip
+
+
+def _service(facts: Facts) -> Iterator[Finding]:
+    for router in facts.routers:
+        said = facts.service_trials.get((router.namespace, router.families), "")
+        if said and facts.is_new(router) and not any(word in said for word in _QUOTA):
+            families = " and ".join(f"IPv{family}" for family in router.families)
+            yield Finding(
+                "service", ERROR, f"the API server refuses a Service for {families}: {said}",
+                "that the cluster has Services of the egress address's families",
+                "give the router an address of the cluster's own family alone, or make the cluster dual-stack", (router.id,),
             )  # fmt: skip
 
 
@@ -189,6 +201,7 @@ CHECKS = (
     Check("namespace", "every namespace exists or will be made", (Part((NAMESPACES,), _exists),)),
     Check("pod_security", "Pod Security lets NET_ADMIN in", (Part((NAMESPACES,), _level), Part((TRIALS,), _trial))),
     Check("admission", "the API server admits a router's pod", (Part((TRIALS,), _admission),)),
+    Check("service", "the API server takes the routers' Services", (Part((SERVICE_TRIALS,), _service),)),
     Check("quota", "the quotas leave enough", (Part((QUOTAS, ROUTERS), _quota),)),
     Check("network_policy", "no network policy cuts a router off", (Part((POLICIES,), _policies),)),
 )

@@ -73,9 +73,9 @@ def _gaps_of_nodes(facts: Facts) -> Iterable[Gap]:
     for node, inspection in facts.inspections.items():
         if inspection.problem:
             yield INSPECTION, f"node {node}: {inspection.problem}"
-    for node in facts.eligible_anywhere:
-        if facts.inspected and name_of(node) not in facts.inspections and not ready(node):
-            yield INSPECTION, f"node {name_of(node)}: it is not ready"
+    for item in facts.eligible_anywhere:
+        if facts.inspected and name_of(item) not in facts.inspections and not ready(item):
+            yield INSPECTION, f"node {name_of(item)}: it is not ready"
     others = [router.id for router in facts.routers if router.id not in facts.inspected]
     if others and INSPECTION not in facts.unread:
         yield INSPECTION, f"serving already, so not looked at from the nodes: {', '.join(others)}"

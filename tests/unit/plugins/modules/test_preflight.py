@@ -132,7 +132,8 @@ def test_all_is_well(cluster: FakeCluster, run: Run, check: bool) -> None:
     result = run("preflight", check=check, **OPTIONS)
     assert (result["changed"], result["ok"], result["findings"], result["problems"]) == (False, True, [], [])
     assert (result["not_checked"], result["inspected_nodes"]) == ([], ["worker-1", "worker-2"])
-    assert result["summary"] == f"1 router, 2 nodes (2 may run one): {len(IDS)} checks, 0 errors"
+    about = f"1 router, 2 nodes (2 may run one), {result['requests']} requests in {result['seconds']} s"
+    assert (result["about"], result["summary"]) == (about, f"{about}: {len(IDS)} checks, 0 errors")
     assert len(result["table"]) == len(result["checked"]) == len(IDS)
     assert len(created) == 2 and set(cluster.objects) == before
 
@@ -392,7 +393,7 @@ def test_a_pod_that_admission_refuses(cluster: FakeCluster, run: Run) -> None:
 
 def test_the_trial_is_a_dry_run(cluster: FakeCluster, run: Run) -> None:
     run("preflight", node_checks=False, **OPTIONS)
-    assert [write.rsplit("-", 1)[0] for write in cluster.writes] == ["dry run POST pods/db"]
+    assert {write.rsplit("-", 1)[0] for write in cluster.writes} == {"dry run POST pods/db", "dry run POST services/db"}
 
 
 def test_without_node_checks(cluster: FakeCluster, run: Run) -> None:
@@ -496,4 +497,4 @@ def test_bad_options_are_told_at_once(cluster: FakeCluster, run: Run) -> None:
 
 def test_absent_routers_are_left_out(cluster: FakeCluster, run: Run) -> None:
     result = run("preflight", routers=[{"name": "db", "state": "absent"}], defaults=DEFAULTS)
-    assert (result["ok"], result["about"]) == (True, "0 routers, 2 nodes (0 may run one)")
+    assert result["ok"] and result["about"].startswith("0 routers, 2 nodes (0 may run one), ")

@@ -178,6 +178,10 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
         "pod_security", "error", "namespace payments refuses such a pod"),
     "refused by a webhook": (
         facts(trials={"payments": "admission webhook denied the request: no root"}), "admission", "error", "no root"),
+    "no IPv6 Services": (
+        facts(router(addresses=[{"ip": f"{IP}/24"}, {"ip": "2001:db8::5/64"}]),
+              service_trials={("payments", (4, 6)): "this cluster is not configured for dual-stack"}),
+        "service", "error", "a Service for IPv4 and IPv6: this cluster is not"),
     "quota of pods": (quota({"pods": "5"}, {"pods": "5"}), "quota", "error", "leaves 0 of pods, the routers need 1"),
     "quota of memory": (
         quota({"requests.memory": "1Gi"}, {"requests.memory": "1000Mi"}), "quota", "error",
@@ -293,6 +297,8 @@ SOUND: dict[str, Facts] = {
         {"podSelector": {"matchExpressions": [{"key": names.LABEL_NAME, "operator": "NotIn", "values": ["egress-router"]}]}}),
     "an old kernel that can": on_worker(kernel="4.18.0-553.el8"),
     "nothing could be seen": facts(on_nodes=Inspection(problem="its pod did not end in time")),
+    "Services that the quota refuses, told of the quota": facts(service_trials={("payments", (4,)): "exceeded quota: x"}),
+    "no IPv6 forwarding for pods without IPv6": on_worker(sysctl={"net.ipv6.conf.all.forwarding": "0"}),
     "unknown conntrack": on_worker(conntrack_max=None, conntrack_count=None),
     "own objects": facts(
         deployed={"payments/db": deployed(router())},
