@@ -44,6 +44,8 @@ Place = tuple[str, "int | tuple[int, int]"]
 # Destination (str), destination and port, mark, or None (elements of a set); and the comment.
 Content = tuple[Any, str]
 
+_MAPS = ("redirect", "marks", "fallback", "fallmarks")
+_CHAINS = ("prerouting", "postrouting", "forward", "input")
 _NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 _PROTOCOLS = {number: name for name, number in _NUMBERS.items()}
 
@@ -183,6 +185,12 @@ table {FAMILY} {name} {{
 """
 
 
+def parts(name: str) -> list[str]:
+    """What `skeleton` puts into table `name`, each for one command `list`."""
+    found = [f"map {FAMILY} {name} {kind}{family}" for kind in _MAPS for family in FAMILIES]
+    return [*found, f"set {FAMILY} {name} live", *(f"chain {FAMILY} {name} {chain}" for chain in _CHAINS)]
+
+
 def maps(name: str) -> str:
     """Commands that add table `name` with the maps alone: no packet gets there."""
     return f"table {FAMILY} {name} {{\n  flags dormant;\n{_maps()}\n}}\n"
@@ -222,7 +230,7 @@ def _source(config: Config) -> str:
 
 
 def parse(listed: Iterable[Json]) -> Listing:
-    """A Listing of what `list table` gave (the value of its key `nftables`, see libnftables-json(5))."""
+    """A Listing of what `list` gave (the value of its key `nftables`, see libnftables-json(5))."""
     found = Listing()
     for thing in listed:
         kind, body = next(iter(thing.items()))
@@ -233,7 +241,14 @@ def parse(listed: Iterable[Json]) -> Listing:
         if kind in ("map", "set"):
             for element in body.get("elem", []):
                 _read_element(found, kind, body["name"], element)
+    # The same whether a table is listed as a whole or in parts; the rules of a chain keep their order.
+    found.skeleton.sort(key=_kind_and_name)
     return found
+
+
+def _kind_and_name(thing: Json) -> tuple[str, str]:
+    kind, body = next(iter(thing.items()))
+    return kind, body["chain"] if kind == "rule" else body["name"]
 
 
 def _rule_contents(rule: Rule) -> dict[Place, Content]:
