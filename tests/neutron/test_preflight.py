@@ -14,14 +14,14 @@ ROUTERS = [
 ]
 
 
-def look(cloud: Cloud, port: Any, **options: Any) -> dict[str, Any]:
+def look(api: Cloud, port: Any, **options: Any) -> dict[str, Any]:
     """The report, with everything else as it should be."""
     asked = {"on_openstack": True, "problems": [], "nodes": {port.device_id: "worker-1"}}
     checked = [check for check in IDS if check != "openstack"]
     gaps = [{"check": "openstack", "reason": "not asked yet"}]
     found: dict[str, Any] = {"findings": [], "checked": checked, "not_checked": gaps, "ignored": [], "openstack": asked}
     found.update(about="", requests=1, seconds=1.0)
-    answer = cloud._run(
+    answer = api._run(
         False,
         "openstack_allowed_address_info",
         {"addresses": [ADDRESS], "nodes": [port.device_id], "writable": True, **options},
