@@ -275,8 +275,8 @@ def _http_error(error: Any, what: str, owner: Callable[[], str]) -> EgressError:
         rules = ", ".join(dict.fromkeys(_RULE.findall(said))) or said
         whose = owner()
         return Forbidden(
-            f"may not {what}: Neutron's policy ({rules}) refuses it{f'; {whose}' if whose else ''}: use credentials of the "
-            "network's owner or an admin, or have the policy changed"
+            f"may not {what}: Neutron's policy ({rules}) refuses it{f'; {whose}' if whose else ''}: use the credentials of an "
+            "admin, or of a project that owns both the port and its network, or have the policy changed"
         )
     if status == 404:
         return NotFound(f"cannot {what}: it does not exist (any more), or belongs to another project")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.extend([str(Path(__file__).parent), str(Path(__file__).parents[1] / "lab")])
 
 from ansible.utils.collection_loader import _collection_finder
 from cloud import Cloud, make_networks

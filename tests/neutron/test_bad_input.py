@@ -170,7 +170,7 @@ def test_not_the_networks_owner(api: Cloud) -> None:
     message = api.fails(cloud="tenant", addresses=[ADDRESS], nodes=[port.device_id])
     assert "update_port:allowed_address_pairs" in message
     assert f"network egress belongs to project {api.network.project_id}" in message
-    assert "use credentials of the network's owner or an admin" in message
+    assert "of a project that owns both the port and its network" in message
     assert api.pairs(port) == []
 
 

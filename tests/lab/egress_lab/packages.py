@@ -1,4 +1,4 @@
-"""Debian packages that the lab needs on the machine; only missing ones are installed."""
+"""Debian packages that the tests need on the machine; only missing ones are installed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ensure(programs: dict[str, str]) -> None:
         return
     if not shutil.which("apt-get"):
         raise LabError(
-            f"The lab needs {', '.join(missing)}, and there is no apt-get to install them with: install them by hand."
+            f"The tests need {', '.join(missing)}, and there is no apt-get to install them with: install them by hand."
         )
     with step(f"installing {' '.join(missing)}", "30 seconds"):
         run(["apt-get", "update", "-q"])

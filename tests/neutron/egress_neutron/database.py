@@ -7,10 +7,17 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
+from egress_lab import packages
+
 from . import process
 from .settings import Instance
 
 NAMES = ("keystone", "neutron")
+_PACKAGES = {
+    "mariadbd": "mariadb-server-core",
+    "mariadb-install-db": "mariadb-server-core",
+    "mariadb": "mariadb-client-core",
+}
 
 
 class Sqlite:
@@ -68,20 +75,7 @@ def of(instance: Instance) -> Sqlite | MariaDb:
 
 def install() -> None:
     """Debian's packages, if they are not there. They start no service."""
-    if shutil.which("mariadb-install-db") and _server().exists():
-        return
-    process.say("neutron: installing mariadb-server-core")
-    command = [
-        "apt-get",
-        "install",
-        "-qq",
-        "-y",
-        "--no-install-recommends",
-        "mariadb-server-core",
-        "mariadb-client-core",
-    ]
-    process.run(["apt-get", "update", "-qq"])
-    process.run(command, {"DEBIAN_FRONTEND": "noninteractive"})
+    packages.ensure(_PACKAGES)
 
 
 def _server() -> Path:

@@ -35,6 +35,7 @@ class Release:
 
 
 # 2024.1 has the Linux bridge agent, whose port security works on any kernel. setuptools: its pkg_resources is used.
+# The constraints are that release's own, but for scrypt: 0.8.24 is the first that comes compiled.
 OLD = Release("2024.1", ("neutron==24.2.2", "keystone==25.0.0", "pymysql", "setuptools<81"))
 NEW = Release("2026.1", ("neutron==28.0.2", "pymysql"), noauth=True)
 

@@ -7,9 +7,14 @@ import subprocess
 import sys
 import time
 
+from egress_lab import packages
+
 from .lock import exclusive
 from .process import NeutronError, say
 from .settings import Release
+
+# netifaces, which Neutron 2024.1 needs, comes as C for this Python.
+_COMPILER = {"gcc": "gcc", "python3-config": "python3-dev"}
 
 
 def ensure(release: Release) -> None:
@@ -20,6 +25,7 @@ def ensure(release: Release) -> None:
     with exclusive(release.venv.with_name(f"{release.venv.name}.lock")):
         if ready.exists():
             return
+        packages.ensure(_COMPILER)
         say(f"neutron: making the environment of Neutron {release.name} (about 1 minute)")
         began = time.monotonic()
         shutil.rmtree(release.venv, ignore_errors=True)
