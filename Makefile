@@ -1,7 +1,7 @@
 # The table of contents of everything a developer or CI runs. The work is in tools/, tests/ and benchmarks/.
 # Every target installs what it needs; a second run finds it in ${EGRESS_CACHE:-~/.cache/egress.router}.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format docs sanity units-ansible-test importer unit agent-test neutron-test lab lab-down lab-test image molecule bench
+.PHONY: help venv demo test lint format docs sanity units-ansible-test importer unit agent-test neutron-test vsphere-test lab lab-down lab-test image molecule bench
 
 run := tools/run
 
@@ -44,6 +44,9 @@ agent-test: venv ## The router's agent in network namespaces with real nftables
 
 neutron-test: venv ## The OpenStack modules on real Keystone and Neutron
 	$(run) tests/neutron/run
+
+vsphere-test: venv ## The vSphere modules on a simulated vCenter
+	$(run) tests/vcsim/run
 
 lab: ## A kind cluster with an egress segment and an outside server
 	tests/lab/lab up

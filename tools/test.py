@@ -46,6 +46,7 @@ BESIDE_THE_LAB = [
     Stage("unit", "30 s", counts_tests=True),
     Stage("agent-test", "1-3 min", counts_tests=True),
     Stage("neutron-test", "4 min cold, 2 min warm", counts_tests=True),
+    Stage("vsphere-test", "1 min cold, 30 s warm", counts_tests=True),
     Stage("importer", "10 s"),
     Stage("sanity", "1 min cold, 30 s warm"),
     Stage("units-ansible-test", "30 s"),

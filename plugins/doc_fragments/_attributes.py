@@ -38,6 +38,16 @@ attributes:
       - egress.router.openstack
 """
 
+    ACTION_GROUP_VSPHERE = r"""
+options: {}
+attributes:
+  action_group:
+    description: Use C(group/egress.router.vsphere) in C(module_defaults) to set the connection once for all modules.
+    support: full
+    membership:
+      - egress.router.vsphere
+"""
+
     # For modules that only read.
     INFO_MODULE = r"""
 options: {}

@@ -14,10 +14,9 @@ from __future__ import annotations
 import json
 import re
 import threading
-import traceback
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
@@ -26,6 +25,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
 
 from ._errors import ApiError, Conflict, Denied, EgressError, Forbidden, NotFound, Unreachable
+from ._failing import FailingModule
 
 try:
     from kubernetes.client.exceptions import ApiException
@@ -64,7 +64,7 @@ _TIMEOUT = (5, 30)
 _FORBIDDEN = re.compile(r'User "(?P<user>[^"]+)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)"')
 
 
-class EgressModule(AnsibleK8SModule):
+class EgressModule(FailingModule, AnsibleK8SModule):
     """An Ansible module with the options of kubernetes.core for the connection."""
 
     def __init__(self, argument_spec: dict[str, Any], **kwargs: Any) -> None:
@@ -78,19 +78,6 @@ class EgressModule(AnsibleK8SModule):
         with _translated("", ""):
             client = get_api_client(self)
         return Cluster(client.client, dry_run=self.check_mode and not leaves_nothing)
-
-    @contextmanager
-    def errors(self) -> Generator[None, None, None]:
-        """Turns our exceptions into the module's failure."""
-        try:
-            yield
-        except EgressError as error:
-            self.fail(str(error), exception=traceback.format_exc())
-
-    def fail(self, message: str, **result: Any) -> NoReturn:
-        """Fails with `message` and what there is of a result."""
-        self.fail_json(msg=message, **result)
-        raise SystemExit(1)  # fail_json has left already
 
 
 class Cluster:

@@ -18,11 +18,12 @@ import re
 import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ._errors import ApiError, Conflict, EgressError, Forbidden, NotFound, Unreachable
+from ._failing import FailingModule
 from ._model.server_port import Port, Subnet
 
 IMPORT_ERROR = None
@@ -66,7 +67,7 @@ _RULE = re.compile(r"rule:([a-z_]+(?::[a-z_]+)+|(?:create|update|delete|get)_[a-
 RESERVATION_OWNER = "egress.router:reservation"
 
 
-class OpenStackModule(AnsibleModule):
+class OpenStackModule(FailingModule, AnsibleModule):
     """An Ansible module with the options of openstack.cloud for the connection."""
 
     def __init__(self, argument_spec: dict[str, Any], **kwargs: Any) -> None:
@@ -86,19 +87,6 @@ class OpenStackModule(AnsibleModule):
             # The catalogue is asked for now, so that what is wrong with the credentials is not blamed on a port.
             connection.session.get_token()
             return Cloud(connection)
-
-    @contextmanager
-    def errors(self) -> Generator[None, None, None]:
-        """Turns our exceptions into the module's failure."""
-        try:
-            yield
-        except EgressError as error:
-            self.fail(str(error), exception=traceback.format_exc())
-
-    def fail(self, message: str, **result: Any) -> NoReturn:
-        """Fails with `message` and what there is of a result."""
-        self.fail_json(msg=message, **result)
-        raise SystemExit(1)  # fail_json has left already
 
     def _connection_options(self) -> dict[str, Any]:
         cloud = self.params["cloud"]

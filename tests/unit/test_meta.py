@@ -61,9 +61,10 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def is_openstack(module: str) -> bool:
-    """Whether a module takes the connection of openstack.cloud; the others take that of kubernetes.core."""
-    return module.startswith("openstack_")
+def group_of(module: str) -> str:
+    """The action group of a module's kind of connection: its first word names the cloud, else it is Kubernetes'."""
+    first = module.split("_")[0]
+    return first if first in ("openstack", "vsphere") else "egress"
 
 
 def statement_lines(source: str) -> int:
@@ -87,9 +88,15 @@ def test_the_tree_has_what_is_checked_here() -> None:
 
 def test_action_groups_list_every_module() -> None:
     groups = load(ROOT / "meta/runtime.yml")["action_groups"]
-    for name, neighbour in (("egress", "kubernetes.core.k8s"), ("openstack", "openstack.cloud.openstack")):
+    neighbours = {
+        "egress": "kubernetes.core.k8s",
+        "openstack": "openstack.cloud.openstack",
+        "vsphere": "community.vmware.vmware",
+    }
+    assert list(groups) == list(neighbours)
+    for name, neighbour in neighbours.items():
         listed = [entry for entry in groups[name] if isinstance(entry, str)]
-        assert listed == [module for module in MODULES if (name == "openstack") == is_openstack(module)], (
+        assert listed == [module for module in MODULES if group_of(module) == name], (
             f"list the modules, sorted, in action_groups.{name} of meta/runtime.yml"
         )
         assert {"metadata": {"extend_group": [neighbour]}} in groups[name]
@@ -97,7 +104,7 @@ def test_action_groups_list_every_module() -> None:
 
 def test_every_module_on_kubernetes_has_the_action_plugin_of_kubernetes_core() -> None:
     sources = {path.stem: path.read_text() for path in (PLUGINS / "action").glob("*.py")}
-    expected = [module for module in MODULES if not is_openstack(module)]
+    expected = [module for module in MODULES if group_of(module) == "egress"]
     assert sorted(sources) == expected, "copy plugins/action/router_info.py for every module that talks to Kubernetes"
     assert len(set(sources.values())) == 1, "the files of plugins/action are copies of each other"
 
@@ -126,8 +133,12 @@ def test_licence_header(path: Path) -> None:
 @pytest.mark.parametrize("path", PYTHON_OF_PLUGINS, ids=relative)
 @pytest.mark.parametrize(
     ("world", "seam"),
-    [("kubernetes", "_kubernetes.py"), ("openstack|keystoneauth1", "_openstack.py")],
-    ids=["kubernetes", "openstack"],
+    [
+        ("kubernetes", "_kubernetes.py"),
+        ("openstack|keystoneauth1", "_openstack.py"),
+        ("community.vmware|vmware.vmware|pyVim|pyVmomi", "_vsphere.py"),
+    ],
+    ids=["kubernetes", "openstack", "vsphere"],
 )
 def test_one_file_talks_to_each_world(path: Path, world: str, seam: str) -> None:
     if path == PLUGINS / "module_utils" / seam or path.parent == PLUGINS / "action":

@@ -14,12 +14,11 @@ from .addresses import read_addresses, read_mac
 from .allowed_address import PairError
 from .fields import Fields
 from .node_id import is_openstack, read_node
+from .placement import may_run_on
 from .problems import Problem, Problems
 from .router import Router, merged
 from .routers import load
 
-# Taints of this prefix come and go with a node's state, a router may run there before and after.
-_STATE_TAINTS = "node.kubernetes.io/"
 Addresses = list[dict[str, Any]]
 
 
@@ -55,26 +54,6 @@ def plan_addresses(
 def on_openstack(nodes: Iterable[Mapping[str, Any]], servers: Mapping[str, str]) -> bool:
     """Whether any node of the cluster is a server of OpenStack."""
     return bool(servers) or any(is_openstack(node["spec"].get("providerID") or "") for node in nodes)
-
-
-def may_run_on(router: Router, node: Mapping[str, Any]) -> bool:
-    """Whether the scheduler may place the router's pod on a node: its labels match, and its taints are tolerated."""
-    labels = node["metadata"].get("labels") or {}
-    if any(labels.get(key) != value for key, value in router.node_selector.items()):
-        return False
-    return all(_tolerated(taint, router.tolerations) for taint in node["spec"].get("taints") or ())
-
-
-def _tolerated(taint: Mapping[str, Any], tolerations: list[dict[str, Any]]) -> bool:
-    if taint["effect"] == "PreferNoSchedule" or taint["key"].startswith(_STATE_TAINTS):
-        return True
-    return any(
-        # Kubernetes: no key with Exists is every key, no effect is every effect.
-        toleration.get("key", taint["key"] if toleration.get("operator") == "Exists" else None) == taint["key"]
-        and toleration.get("effect", taint["effect"]) in (taint["effect"], "", None)
-        and (toleration.get("operator") == "Exists" or (toleration.get("value") or "") == (taint.get("value") or ""))
-        for toleration in tolerations
-    )
 
 
 def _server(node: Mapping[str, Any], servers: Mapping[str, str]) -> str:

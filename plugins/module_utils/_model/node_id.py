@@ -7,14 +7,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from .allowed_address import PairError
-
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
-# cloud-provider-openstack writes openstack:///UUID, and openstack://REGION/UUID when it deals with several regions.
-_PROVIDER_ID = re.compile(r"(?P<cloud>[^:/]+)://(?:(?P<region>[^/]*)/)?(?P<server>.*)\Z")
+from .provider_id import is_uuid, split_provider_id
 
 
 @dataclass(frozen=True)
@@ -42,13 +38,14 @@ def read_node(text: str) -> NodeId:
         raise PairError(
             "a node has neither a server id nor a providerID: is the cloud controller of OpenStack running?"
         )
-    match = _PROVIDER_ID.match(written)
-    if match and match["cloud"] != "openstack":
+    provider = split_provider_id(written)
+    if provider and provider.cloud != "openstack":
         raise PairError(
-            f"node '{written}' belongs to the cloud '{match['cloud']}', not to OpenStack: leave it out, or give the id of "
+            f"node '{written}' belongs to the cloud '{provider.cloud}', not to OpenStack: leave it out, or give the id of "
             "its OpenStack server"
         )
-    found = match["server"] if match else written
-    if not _UUID.match(found.lower()):
+    # cloud-provider-openstack writes openstack:///UUID, and openstack://REGION/UUID when it deals with several regions.
+    region, _slash, found = provider.path.rpartition("/") if provider else ("", "", written)
+    if not is_uuid(found.lower()) or "/" in region:
         raise PairError(f"node '{written}' is not a server id, a port id or openstack:///SERVER-ID")
-    return NodeId(written, found.lower(), server=bool(match), region=(match["region"] or "") if match else "")
+    return NodeId(written, found.lower(), server=bool(provider), region=region)

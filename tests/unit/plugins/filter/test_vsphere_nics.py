@@ -1,0 +1,71 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From routers and nodes to the network adapters of the module's call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.egress.router.plugins.filter.vsphere_nics import vsphere_nics
+
+IDS = {name: f"42161111-2222-4333-8444-00000000000{number}" for number, name in enumerate(("w1", "w2"))}
+DEFAULTS = {"image": "registry.example.com/egress-router:0.1.0", "namespace": "payments", "master": "eth1"}
+
+
+def node(name: str, provider_id: str | None = None, **labels: str) -> dict[str, Any]:
+    spec = {"providerID": f"vsphere://{IDS[name]}" if provider_id is None else provider_id}
+    return {"metadata": {"name": name, "labels": labels}, "spec": spec}
+
+
+def router(number: int, **fields: Any) -> dict[str, Any]:
+    return {"name": f"r{number}", "addresses": [{"ip": f"198.51.100.{number}/24"}], **fields}
+
+
+NODES = [node("w1", egress="yes"), node("w2")]
+BOTH = [f"vsphere://{id_}" for id_ in IDS.values()]
+
+
+def test_each_router_has_its_nodes() -> None:
+    routers = [router(50), router(51, node_selector={"egress": "yes"}), router(52, state="absent")]
+    found = vsphere_nics(routers, NODES, DEFAULTS)
+    assert found == {
+        "on_vsphere": True,
+        "problems": [],
+        "nics": [{"addresses": ["198.51.100.50"], "nodes": BOTH}, {"addresses": ["198.51.100.51"], "nodes": BOTH[:1]}],
+    }
+
+
+def test_both_families_are_on_one_adapter() -> None:
+    both = router(50, addresses=[{"ip": "198.51.100.50/24"}, {"ip": "2001:db8::50/64"}])
+    assert vsphere_nics([both], NODES, DEFAULTS)["nics"][0]["addresses"] == ["198.51.100.50", "2001:db8::50"]
+
+
+def test_the_network_of_a_master() -> None:
+    routers = [router(50), router(51, master="eth2")]
+    found = vsphere_nics(routers, NODES, DEFAULTS, networks={"eth1": "egress"})["nics"]
+    assert found == [{"network": "egress", "nodes": BOTH}, {"addresses": ["198.51.100.51"], "nodes": BOTH}]
+
+
+def test_no_node_may_run_it() -> None:
+    assert vsphere_nics([router(50, node_selector={"egress": "no"})], NODES, DEFAULTS)["nics"] == []
+
+
+def test_nodes_that_are_no_vms() -> None:
+    nodes = [node("w1"), node("w2", provider_id="openstack:///1")]
+    problems = vsphere_nics([router(50)], nodes, DEFAULTS)["problems"]
+    assert len(problems) == 1
+    assert "router payments/r50, node_selector: node w2 may run it, but node 'openstack:///1' belongs" in problems[0]
+    assert "vsphere_security_vms" in problems[0]
+    assert vsphere_nics([router(50)], nodes, DEFAULTS, vms={"w2": "worker-2"})["problems"] == []
+
+
+def test_a_cluster_elsewhere() -> None:
+    elsewhere = [node("w1", provider_id="kind://docker/lab/w1")]
+    assert not vsphere_nics([], elsewhere, DEFAULTS)["on_vsphere"]
+    assert vsphere_nics([], elsewhere, DEFAULTS, vms={"w1": "worker-1"})["on_vsphere"]
+    assert vsphere_nics([], NODES, DEFAULTS)["on_vsphere"]
+
+
+def test_problems_of_the_list_come_first() -> None:
+    assert "image" in vsphere_nics([router(50)], NODES, {"namespace": "payments"})["problems"][0]

@@ -1,0 +1,1 @@
+"""A simulated vCenter on loopback, for tests."""
