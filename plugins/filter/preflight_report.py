@@ -10,24 +10,30 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.egress.router.plugins.module_utils._model.preflight import openstack as neutron
+from ansible_collections.egress.router.plugins.module_utils._model.preflight import vsphere as vcenter
 from ansible_collections.egress.router.plugins.module_utils._model.preflight.report import Examination, report
 from ansible_collections.egress.router.plugins.module_utils._model.routers import load
 
 
 def preflight_report(
-    result: Mapping[str, Any], data: object, defaults: object = None, openstack: Mapping[str, Any] | None = None
+    result: Mapping[str, Any],
+    data: object,
+    defaults: object = None,
+    openstack: Mapping[str, Any] | None = None,
+    vsphere: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     routers, problems = load(data, defaults)
     if problems:
         raise AnsibleFilterError("\n".join(str(problem) for problem in problems))
     examination = Examination.from_dict(result)
-    asked = result["openstack"]
-    if asked["on_openstack"] and openstack is not None:
-        present = [router for router in routers if router.present]
-        findings = neutron.findings(openstack, asked, present)
-        examination = examination.with_answer("openstack", findings)
-    found = report(examination, result["ignored"], result["about"])
-    return {**found, "requests": result["requests"], "seconds": result["seconds"]}
+    present = [router for router in routers if router.present]
+    if result["openstack"]["on_openstack"] and openstack is not None:
+        found = neutron.findings(openstack, result["openstack"], present)
+        examination = examination.with_answer("openstack", found)
+    if result["vsphere"]["on_vsphere"] and vsphere is not None:
+        examination = examination.with_answer("vsphere", vcenter.findings(vsphere, result["vsphere"]))
+    whole = report(examination, result["ignored"], result["about"])
+    return {**whole, "requests": result["requests"], "seconds": result["seconds"]}
 
 
 class FilterModule:

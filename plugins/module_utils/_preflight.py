@@ -20,8 +20,8 @@ from ._cluster_facts import read
 from ._errors import ApiError, Forbidden, InputError
 from ._inspection import Place, inspect
 from ._kubernetes import Cluster
-from ._model.node_addresses import on_openstack, plan_addresses
-from ._model.preflight.facts import INSPECTION, NODES, OPENSTACK, Facts, Settings, name_of, ready
+from ._model.preflight.facts import INSPECTION, NODES, Facts, Settings, name_of, ready
+from ._model.preflight.questions import questions
 from ._model.preflight.report import examine, report, unknown_ids
 from ._model.router import Router
 from ._model.routers import load
@@ -43,6 +43,8 @@ SPEC: dict[str, Any] = {
     "attachment_plugins": {"type": "list", "elements": "str", "default": []},
     "mac_limit": {"type": "int"},
     "openstack_servers": {"type": "dict", "default": {}},
+    "vsphere_vms": {"type": "dict", "default": {}},
+    "vsphere_networks": {"type": "dict", "default": {}},
 }
 
 
@@ -56,17 +58,13 @@ def read_options(params: dict[str, Any]) -> list[Router]:
 
 
 def run(connect: Callable[[], Cluster], params: dict[str, Any]) -> dict[str, Any]:
-    """The module's result: the report, and what the role needs to ask OpenStack."""
+    """The module's result: the report, and what the role has to ask clouds."""
     routers, began = read_options(params), time.monotonic()
     cluster = connect()
     settings = Settings(params["create_namespaces"], params["mac_limit"], tuple(params["attachment_plugins"]))
     facts = read(cluster, routers, settings)
     facts = look_at_nodes(cluster, facts, params)
-    openstack = _openstack(facts, params)
-    if openstack["on_openstack"]:
-        facts = replace(
-            facts, unread={**facts.unread, OPENSTACK: "the role preflight asks Neutron, the module does not"}
-        )
+    facts, asked_elsewhere = questions(facts, params)
     nodes = {name_of(node) for router in routers for node in facts.eligible(router)}
     seconds = round(time.monotonic() - began, 1)
     what = (
@@ -76,7 +74,7 @@ def run(connect: Callable[[], Cluster], params: dict[str, Any]) -> dict[str, Any
     return {
         **report(examine(facts), params["ignore"], what),
         "about": what,
-        "openstack": openstack,
+        **asked_elsewhere,
         "inspected_nodes": sorted(node for node, seen in facts.inspections.items() if seen.facts),
         "requests": cluster.requests,
         "seconds": seconds,
@@ -114,22 +112,6 @@ def _without(facts: Facts, reason: str) -> Facts:
 def _cni_directory(facts: Facts) -> str:
     openshift = any(_OPENSHIFT_LABEL in (node["metadata"].get("labels") or {}) for node in facts.nodes)
     return _CNI_DIRECTORY_OPENSHIFT if openshift else _CNI_DIRECTORY
-
-
-def _openstack(facts: Facts, params: dict[str, Any]) -> dict[str, Any]:
-    """The addresses as openstack_allowed_address_info takes them, and the nodes by the ids of their servers."""
-    servers = {str(name): str(server) for name, server in params["openstack_servers"].items()}
-    here = on_openstack(facts.eligible_anywhere, servers)
-    present, _absent, problems = plan_addresses(
-        params["routers"], facts.nodes if here else [], params["defaults"], servers
-    )
-    ids = {name_of(node): servers.get(name_of(node)) or node["spec"].get("providerID") or "" for node in facts.nodes}
-    return {
-        "on_openstack": here,
-        "addresses": present if here else [],
-        "nodes": {server.rpartition("/")[2]: name for name, server in ids.items()} if here else {},
-        "problems": [str(problem) for problem in problems],
-    }
 
 
 def _count(number: int, noun: str) -> str:

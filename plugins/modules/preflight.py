@@ -18,7 +18,7 @@ description:
   - What only shows on a node is seen by a pod of the router's image on each node that may run a router, all at once. The
     pods change nothing there, and are removed in every case.
   - Checks that the identity in use may not make are named in RV(not_checked), with the reason.
-  - Neutron is not asked here. The role C(egress.router.preflight) does that too.
+  - Neutron and vCenter are not asked here. The role C(egress.router.preflight) does that too.
 options:
   routers:
     description: The routers as users write them in C(egress_routers). Absent ones are left out.
@@ -79,6 +79,14 @@ options:
     type: int
   openstack_servers:
     description: Ids of servers or ports by node name, for nodes whose C(providerID) is not OpenStack's.
+    type: dict
+    default: {}
+  vsphere_vms:
+    description: Names or UUIDs of VMs by node name, for nodes whose C(providerID) is not vSphere's.
+    type: dict
+    default: {}
+  vsphere_networks:
+    description: Port group by C(master), where the guests' addresses do not tell the network adapter.
     type: dict
     default: {}
 extends_documentation_fragment:
@@ -193,6 +201,12 @@ about:
 openstack:
   description:
     - What M(egress.router.openstack_allowed_address_info) has to be asked, with C(on_openstack), C(addresses), C(nodes) and
+      C(problems).
+  returned: success
+  type: dict
+vsphere:
+  description:
+    - What M(egress.router.vsphere_network_security_info) has to be asked, with C(on_vsphere), C(nics), C(nodes) and
       C(problems).
   returned: success
   type: dict

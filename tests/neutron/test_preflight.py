@@ -19,7 +19,14 @@ def look(api: Cloud, port: Any, **options: Any) -> dict[str, Any]:
     asked = {"on_openstack": True, "problems": [], "nodes": {port.device_id: "worker-1"}}
     checked = [check for check in IDS if check != "openstack"]
     gaps = [{"check": "openstack", "reason": "not asked yet"}]
-    found: dict[str, Any] = {"findings": [], "checked": checked, "not_checked": gaps, "ignored": [], "openstack": asked}
+    found: dict[str, Any] = {
+        "findings": [],
+        "checked": checked,
+        "not_checked": gaps,
+        "ignored": [],
+        "openstack": asked,
+        "vsphere": {"on_vsphere": False},
+    }
     found.update(about="", requests=1, seconds=1.0)
     answer = api._run(
         False,

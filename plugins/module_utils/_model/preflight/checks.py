@@ -21,12 +21,14 @@ from . import (
     nodes,
     openstack,
     permissions,
+    vsphere,
 )
 from .finding import Check
 
 CHECKS: tuple[Check, ...] = (
     cloud.CHECK,
     openstack.CHECK,
+    vsphere.CHECK,
     *cni.CHECKS,
     *nodes.CHECKS,
     *master.CHECKS,

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from .. import names
-from ..node_addresses import may_run_on
+from ..placement import may_run_on
 from ..router import Router
 from ..view import network_config
 from .node_facts import NodeFacts
@@ -33,6 +33,7 @@ TRIALS = "trials"
 SERVICE_TRIALS = "trials of Services"
 INSPECTION = "node checks"
 OPENSTACK = "OpenStack"
+VSPHERE = "vSphere"
 
 
 @dataclass(frozen=True)

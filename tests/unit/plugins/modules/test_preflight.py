@@ -488,6 +488,17 @@ def test_openstack_is_left_to_the_role(cluster: FakeCluster, run: Run) -> None:
     assert result["openstack"]["addresses"][0]["ip_address"] == "198.51.100.50"
 
 
+def test_vsphere_is_left_to_the_role(cluster: FakeCluster, run: Run) -> None:
+    kubelet(cluster)
+    vm = "vsphere://42170000-0000-4000-8000-000000000001"
+    for name in ("worker-1", "worker-2"):
+        cluster.objects[("nodes", "", name)]["spec"]["providerID"] = f"{vm[:-1]}{name[-1]}"
+    result = run("preflight", vsphere_networks={"eth1": "egress"}, **OPTIONS)
+    assert "vsphere: the role preflight asks vCenter" in reasons(result) and "vsphere" not in result["checked"]
+    assert result["vsphere"]["nodes"][vm] == "worker-1"
+    assert result["vsphere"]["nics"] == [{"network": "egress", "nodes": [vm, f"{vm[:-1]}2"]}]
+
+
 def test_bad_options_are_told_at_once(cluster: FakeCluster, run: Run) -> None:
     result = run("preflight", routers=[{"name": "db"}], ignore=["adress", "address"])
     assert "router db, namespace: is missing" in result["msg"] and "router db, addresses: is missing" in result["msg"]
