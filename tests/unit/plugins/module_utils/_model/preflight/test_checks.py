@@ -217,6 +217,10 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
     "rights": (
         facts(missing_rights={"payments": ("create deployments.apps", "patch services")}, identity="jane"),
         "permissions", "error", "jane may not create deployments.apps, patch services in namespace payments"),
+    "rights in the cluster": (
+        facts(missing_rights={"": ("create namespaces",)}), "permissions", "error",
+        "the identity in use may not create namespaces in the cluster; expected: every right that provision needs. grant "
+        "them with a ClusterRole and a ClusterRoleBinding"),
     "old kernel": (on_worker(kernel="4.9.0-x", nft_maps=None), "kernel", "warning", "kernel 4.9.0-x"),
     "no nftables": (on_worker(nft_usable=False, nft_error="Operation not supported"), "nft", "error", "not supported"),
     "no concatenations": (on_worker(nft_maps=False), "nft", "error", "refuses the router's table"),
