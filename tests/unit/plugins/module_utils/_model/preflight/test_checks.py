@@ -66,6 +66,17 @@ def master(**changes: Any) -> Facts:
     return on_worker(interfaces={"eth1": interface(**changes)}, targets={(IP, "eth1"): target(error=error)})
 
 
+def bonded(macs: int) -> Facts:
+    """A bond of two NICs, of which one has many MAC addresses."""
+    bond = interface(name="bond0", kind="bond", driver="", macs=macs, lower=("eth1", "eth2"))
+    members = {
+        name: interface(name=name, macs=count, enslaved_to="bond0", enslaved_kind="bond")
+        for name, count in (("eth1", 3), ("eth2", macs))
+    }
+    found = seen(interfaces={"bond0": bond, **members}, targets={(IP, "bond0"): target(master="bond0")})
+    return facts(router(master="bond0"), inspections={"worker-2": Inspection(found)})
+
+
 def namespace(**metadata: Any) -> Facts:
     return facts(namespaces={"payments": {"metadata": {"name": "payments", **metadata}}})
 
@@ -98,8 +109,8 @@ SQUATTER = "02:00:00:00:00:07"
 
 # What is there, the one finding (id and severity), and words of it.
 FAULTS: dict[str, tuple[Facts, str, str, str]] = {
-    "a cloud": (provider(AWS, AWS), "cloud", "error", "2 of 2 nodes that may run it: servers of AWS"),
-    "a mixed cluster": (provider(AWS, VSPHERE), "cloud", "error", "server of AWS, 1 other nodes are not"),
+    "a cloud": (provider(AWS, AWS), "cloud", "error", "use the cloud's own NAT gateway instead"),
+    "a mixed cluster": (provider(AWS, VSPHERE), "cloud", "error", "leave these nodes out with node_selector"),
     "no attachment API": (facts(attachment_api=False), "attachment_api", "error", "NetworkAttachmentDefinitions"),
     "Multus not on a node": (
         facts(pods=(Pod("kube-system", "multus", "worker-1", (), {"app": "multus"}),),
@@ -167,6 +178,8 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
         "eth1 has 65 MAC addresses, with the routers 66"),
     "too many MACs for the switch": (
         facts(settings=Settings(mac_limit=1)), "mac_budget", "error", "at most 1, which preflight_mac_limit sets"),
+    "too many MACs for the NICs below a bond": (
+        bonded(65), "mac_budget", "warning", "eth2 has 65 MAC addresses, with the routers 66"),
     "promiscuous": (
         on_worker(interfaces={"eth1": interface(promiscuous=1)}), "promiscuous", "info", "eth1 is in promiscuous mode"),
     "no namespace": (facts(namespaces={}), "namespace", "error", "there is no namespace payments"),
@@ -183,6 +196,8 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
               service_trials={("payments", (4, 6)): "this cluster is not configured for dual-stack"}),
         "service", "error", "a Service for IPv4 and IPv6: this cluster is not"),
     "quota of pods": (quota({"pods": "5"}, {"pods": "5"}), "quota", "error", "leaves 0 of pods, the routers need 1"),
+    "quota of the CPU's short name": (
+        quota({"cpu": "1"}, {"cpu": "950m"}), "quota", "error", "leaves 0.05 of cpu, the routers need 0.1"),
     "quota of memory": (
         quota({"requests.memory": "1Gi"}, {"requests.memory": "1000Mi"}), "quota", "error",
         "leaves 25165824 of requests.memory, the routers need 100663296"),
@@ -193,12 +208,19 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
         policies({"podSelector": {}, "policyTypes": ["Ingress"]}), "network_policy", "error", "p0 of namespace payments let nothing in"),
     "nothing gets out": (
         policies({"podSelector": {}, "policyTypes": ["Egress"]}), "network_policy", "error", "let nothing out"),
+    "nothing gets out by a policy that names no type": (
+        policies({"podSelector": {}, "ingress": [{}], "egress": [{"to": [{"podSelector": {}}]}]}),
+        "network_policy", "error", "let it out to pods only"),
     "the API server is out of reach": (
         policies({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": {}}]}]}),
         "network_policy", "error", "let it out to pods only"),
     "rights": (
         facts(missing_rights={"payments": ("create deployments.apps", "patch services")}, identity="jane"),
         "permissions", "error", "jane may not create deployments.apps, patch services in namespace payments"),
+    "rights in the cluster": (
+        facts(missing_rights={"": ("create namespaces",)}), "permissions", "error",
+        "the identity in use may not create namespaces in the cluster; expected: every right that provision needs. grant "
+        "them with a ClusterRole and a ClusterRoleBinding"),
     "old kernel": (on_worker(kernel="4.9.0-x", nft_maps=None), "kernel", "warning", "kernel 4.9.0-x"),
     "no nftables": (on_worker(nft_usable=False, nft_error="Operation not supported"), "nft", "error", "not supported"),
     "no concatenations": (on_worker(nft_maps=False), "nft", "error", "refuses the router's table"),
@@ -213,6 +235,10 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
     "leftovers": (
         facts(named=(named("Lease", "old", "old"), named("Role", "old", "old"))), "leftovers", "info",
         "left of an earlier egress router payments/old: Lease old, Role old"),
+    "leftovers of a router of the list": (
+        facts(named=(named("ConfigMap", "db-rules", "db"),)), "leftovers", "info",
+        "leftovers (router payments/db): left of an earlier egress router payments/db: ConfigMap db-rules; expected: a "
+        "router has a Deployment, or nothing. they are taken over"),
     "a killed preflight": (
         facts(namespaces={**facts().namespaces, "egress-preflight-x": {
             "metadata": {"name": "egress-preflight-x", "labels": PREFLIGHT}}}),
