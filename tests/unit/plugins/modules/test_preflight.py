@@ -343,6 +343,21 @@ def test_who_may_read_little_is_told_what_was_not_checked(cluster: FakeCluster, 
     assert {"permissions", "network_policy", "attachment_api", "foreign_objects"} <= set(result["checked"])
 
 
+def test_own_routers_are_known_without_rights_elsewhere(cluster: FakeCluster, run: Run) -> None:
+    def serves(node: str, pod: dict[str, Any]) -> None:
+        key = f"{pod['metadata']['name']}/inspect"
+        said = json.loads(cluster.logs[key])
+        said["targets"][0].update(holder_mac=MAC, mac_seen_at="198.51.100.50")
+        cluster.logs[key] = json.dumps(said)
+
+    kubelet(cluster, serves)
+    serve(cluster)
+    cluster.fault = forbid("GET /apis/apps/v1/deployments")
+    result = run("preflight", **OPTIONS)
+    assert result["findings"] == []
+    assert "cluster_address: jane may not list deployments in all namespaces" in reasons(result)
+
+
 def test_rights_are_listed_at_once(cluster: FakeCluster, run: Run) -> None:
     kubelet(cluster)
     cluster.rules = [

@@ -20,6 +20,7 @@ from ansible_collections.egress.router.plugins.module_utils._model.preflight.fac
     Settings,
 )
 from ansible_collections.egress.router.plugins.module_utils._model.preflight.finding import Finding
+from ansible_collections.egress.router.plugins.module_utils._model.preflight.permissions import Right
 from ansible_collections.egress.router.plugins.module_utils._model.preflight.report import examine
 from ansible_collections.egress.router.tests.unit.plugins.module_utils._model.preflight.good_cluster import (
     IP,
@@ -368,3 +369,20 @@ def test_the_same_is_said_once() -> None:
     assert finding.routers == ("payments/a", "payments/b")
     assert finding.nodes == ("worker-1", "worker-2")
     assert finding.where == "routers payments/a, payments/b, nodes worker-1, worker-2"
+
+
+def test_rights_as_the_api_server_is_asked_for_them() -> None:
+    right = Right("patch", "discovery.k8s.io", "endpointslices/restricted", "payments")
+    assert str(right) == "patch endpointslices.discovery.k8s.io/restricted"
+    assert right.attributes() == {
+        "verb": "patch", "group": "discovery.k8s.io", "resource": "endpointslices", "subresource": "restricted",
+        "namespace": "payments",
+    }  # fmt: skip
+    assert "subresource" not in Right("get", "", "pods").attributes()
+
+
+def test_rights_concern_the_routers_of_their_namespace() -> None:
+    other = router(name="web", namespace="shop", addresses=[{"ip": "198.51.100.51/24"}])
+    namespaces = {name: {"metadata": {"name": name}} for name in ("payments", "shop")}
+    of = facts(router(), other, namespaces=namespaces, missing_rights={"shop": ("get leases",)})
+    assert [finding.routers for finding in found(of) if finding.check == "permissions"] == [("shop/web",)]
