@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ._concurrent import each
@@ -33,6 +33,8 @@ JITTER = 0.2
 # After a removal, the port has to be left alone for twice as long as the write took, within these limits, in seconds.
 PAUSE, LONGEST_PAUSE = 0.3, 5.0
 _EXTENSION = "revision-if-match"
+# No port has it: a write with it is refused, whoever asks. Neutron judges rights before revisions (24.2.2 and 28.0.2).
+_NO_REVISION = 2**31 - 1
 
 ADDRESSES_SPEC: dict[str, Any] = {
     "type": "list",
@@ -45,6 +47,7 @@ ADDRESSES_SPEC: dict[str, Any] = {
     },
 }
 SPEC: dict[str, Any] = {"addresses": ADDRESSES_SPEC, "nodes": {"type": "list", "elements": "str"}}
+INFO_SPEC: dict[str, Any] = {**SPEC, "writable": {"type": "bool", "default": False}}
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Outcome:
     wanted: list[Pair]
     after: list[dict[str, Any]] = field(default_factory=list)
     error: str = ""
+    write_error: str = ""
 
     @property
     def plan(self) -> Plan:
@@ -82,7 +86,12 @@ class Outcome:
     def info(self) -> dict[str, Any]:
         """For the result of a module that only reads."""
         missing = [pair.raw for pair in self.missing]
-        return {**_facts(self.port), "allowed_address_pairs": list(self.port.pairs), "missing": missing}
+        return {
+            **_facts(self.port),
+            "allowed_address_pairs": list(self.port.pairs),
+            "missing": missing,
+            "write_error": self.write_error,
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """For the result of a module that writes."""
@@ -151,6 +160,16 @@ def select(cloud: Cloud, requests: list[Request]) -> Selection:
     return Selection(chosen, subnets)
 
 
+def info(connect: Callable[[], Cloud], params: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a module that only reads returns. Wrong options are told before the cloud is asked."""
+    requests = read_requests(params)
+    cloud = connect()
+    outcomes = select(cloud, requests).outcomes
+    if params["writable"]:
+        _ask_for_leave(cloud, [outcome for outcome in outcomes if outcome.missing])
+    return [outcome.info() for outcome in outcomes]
+
+
 def find_pairs(cloud: Cloud, requests: list[Request]) -> list[Outcome]:
     """Whichever ports of the nodes have one of the pairs. A server or port that is gone has none."""
     ports = find_ports(cloud, requests)
@@ -196,6 +215,28 @@ def _refuse(problems: Iterable[str]) -> None:
     found = list(dict.fromkeys(problems))
     if found:
         raise InputError("\n".join(found))
+
+
+def _ask_for_leave(cloud: Cloud, outcomes: list[Outcome]) -> None:
+    """Notes with each port why it could not be changed, by a write of what is there that cannot succeed."""
+
+    def ask(outcome: Outcome) -> None:
+        try:
+            cloud.set_pairs(replace(outcome.port, revision=_NO_REVISION), list(outcome.port.pairs))
+        except Conflict:
+            return
+        except EgressError as error:
+            outcome.write_error = str(error)
+
+    if not outcomes:
+        return
+    if cloud.has_extension(_EXTENSION):
+        each(ask, outcomes)
+    else:
+        for outcome in outcomes:
+            outcome.write_error = (
+                f"this Neutron lacks the extension {_EXTENSION}, without which others' pairs may be lost"
+            )
 
 
 def _swap(cloud: Cloud, outcome: Outcome, present: bool, guarded: bool) -> None:

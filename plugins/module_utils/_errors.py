@@ -32,6 +32,10 @@ class Forbidden(ApiError):
     """The identity lacks a right."""
 
 
+class Denied(Forbidden):
+    """The identity has the right, but a policy of the API server does not admit the object."""
+
+
 class Unreachable(EgressError):
     """No answer from the API server."""
 

@@ -38,6 +38,12 @@ options:
         Kubernetes has for it.
     type: list
     elements: str
+  writable:
+    description:
+      - Whether to find out if the credentials may add what is missing. Neutron is sent a change that cannot succeed, because
+        it is for a revision that no port has; that it is refused for the revision, and not for a lack of rights, is the answer.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - egress.router._attributes
   - egress.router._attributes.action_group_openstack
@@ -94,6 +100,9 @@ ports:
       elements: dict
       sample:
         - {ip_address: 203.0.113.5, mac_address: fa:16:3e:00:00:05}
+    write_error:
+      description: With O(writable), why what is missing cannot be added; empty if it can, or if nothing is missing.
+      type: str
     missing:
       description: The given addresses that it does not let through.
       type: list
@@ -105,11 +114,9 @@ from ansible_collections.egress.router.plugins.module_utils._openstack import Op
 
 
 def main() -> None:
-    module = OpenStackModule(argument_spec=pairs.SPEC)
+    module = OpenStackModule(argument_spec=pairs.INFO_SPEC)
     with module.errors():
-        requests = pairs.read_requests(module.params)
-        found = pairs.select(module.connect(), requests).outcomes
-        module.exit_json(changed=False, ports=[outcome.info() for outcome in found])
+        module.exit_json(changed=False, ports=pairs.info(module.connect, module.params))
 
 
 if __name__ == "__main__":

@@ -119,4 +119,4 @@ def segment_host(network: None) -> Iterator[Callable[..., None]]:
 
     yield add
     for name in names:
-        namespaces.remove(name)
+        namespaces.remove_from_segment(name)

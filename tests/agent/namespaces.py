@@ -102,6 +102,12 @@ def remove(name: str) -> None:
     run(f"ip netns del @{name}", check=False)
 
 
+def remove_from_segment(name: str) -> None:
+    """Remove a node or a host. Its place on the segment goes at once; with the namespace alone it goes some time later."""
+    ip(f"-n @outside link del {name}")
+    remove(name)
+
+
 def remove_leftovers() -> None:
     """Namespaces of runs whose process is gone, with all that still runs in them."""
     global PREFIX

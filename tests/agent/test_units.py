@@ -12,7 +12,7 @@ import threading
 from typing import Any
 
 import pytest
-from egress_router import config, table, wire
+from egress_router import config, frames, table, wire
 from egress_router.kube import ApiError
 from egress_router.lease import Elector, Fence
 from egress_router.marks import BASE, MASK, fallback_mark, rule_mark
@@ -200,23 +200,23 @@ def test_the_fence_falls_once_for_each_deadline() -> None:
 
 def test_frames() -> None:
     mac, ip = bytes.fromhex("02e6c6336432"), ipaddress.ip_address("198.51.100.50")
-    probe, announcement = wire._question(mac, ip), wire._announcement(mac, ip)
+    probe, announcement = frames.question(mac, ip), frames.announcement(mac, ip)
     assert (
         probe.hex()
         == "ffffffffffff02e6c633643208060001080006040001" + "02e6c6336432" + "00000000" + "0" * 12 + "c6336432"
     )
     # Two of these meet: each is a claim of the other's address.
-    assert list(wire._claims(probe))[1] == (ip, mac)
-    assert (ip, mac) in wire._claims(announcement)
-    assert wire._others(announcement, mac) == [] and wire._others(announcement, bytes(6)) == [(ip, mac)]
+    assert list(frames.claims(probe)) == [(ip, mac)] and list(frames.answers(probe)) == []
+    assert (ip, mac) in frames.claims(announcement)
+    assert wire.others(announcement, mac) == [] and wire.others(announcement, bytes(6)) == [(ip, mac)]
     ip6 = ipaddress.ip_address("2001:db8:51::50")
-    for frame in (wire._question(mac, ip6), wire._announcement(mac, ip6)):
-        assert list(wire._claims(frame)) == [(ip6, mac)]
+    for frame in (frames.question(mac, ip6), frames.announcement(mac, ip6)):
+        assert list(frames.claims(frame)) == [(ip6, mac)]
         # RFC 1071: a message with its checksum sums up to zero.
         pseudo = frame[22:54] + len(frame[54:]).to_bytes(4, "big") + (58).to_bytes(4, "big")
-        assert wire._checksum(pseudo + frame[54:]) == 0
+        assert frames.checksum(pseudo + frame[54:]) == 0
 
 
 @pytest.mark.parametrize("frame", [b"", b"\0" * 14, b"\xff" * 20, b"\0" * 12 + b"\x08\x06" + b"\0" * 10])
 def test_short_frames_claim_nothing(frame: bytes) -> None:
-    assert list(wire._claims(frame)) == []
+    assert list(frames.claims(frame)) == []

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.egress.router.plugins.module_utils._model.preflight.checks import IDS
+
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "plugins"
 MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py") if path.stem != "__init__")
@@ -149,7 +151,7 @@ def test_one_file_talks_to_each_world(path: Path, world: str, seam: str) -> None
 def test_the_model_needs_nothing_but_python(tmp_path: Path) -> None:
     names = [
         ".".join(["ansible_collections.egress.router", *path.relative_to(ROOT).with_suffix("").parts])
-        for path in sorted((PLUGINS / "module_utils/_model").glob("*.py"))
+        for path in sorted((PLUGINS / "module_utils/_model").rglob("*.py"))
         if path.name != "__init__.py"
     ]
     assert names
@@ -186,6 +188,11 @@ def test_role_defaults_are_those_of_its_specification(role: str) -> None:
     defaults_file = path / "defaults/main.yml"
     defaults = (load(defaults_file) if defaults_file.is_file() else None) or {}
     assert defaults == specified, f"make roles/{role}/defaults/main.yml and its meta/argument_specs.yml agree"
+
+
+def test_every_check_of_preflight_is_explained() -> None:
+    headings = re.findall(r"^### (\w+)$", (ROOT / "docs/preflight.md").read_text(), flags=re.MULTILINE)
+    assert headings == list(IDS), "docs/preflight.md explains each check under its id, in the order of the report"
 
 
 def test_no_path_of_a_machine() -> None:

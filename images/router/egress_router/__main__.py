@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The command `egress-router`: run, probe, observe."""
+"""The command `egress-router`: run, probe, observe, inspect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 
-from . import __version__, config, observe, probe
+from . import __version__, config, inspection, observe, probe
 
 
 def main() -> int:
@@ -24,12 +24,15 @@ def main() -> int:
     config.add_arguments(commands.add_parser("run", help="the agent of the router's pod"))
     probe.add_arguments(commands.add_parser("probe", help="a client: connects n times, prints JSON"))
     observe.add_arguments(commands.add_parser("observe", help="the far end: answers with the source that it saw"))
+    inspection.add_arguments(commands.add_parser("inspect", help="looks at a node and its segment, prints JSON"))
     arguments = parser.parse_args()
     if arguments.command == "probe":
         return probe.run(arguments)
     if arguments.command == "observe":
         return observe.run(arguments)
     try:
+        if arguments.command == "inspect":
+            return inspection.run(arguments, os.environ)
         settings = config.load(arguments, os.environ)
     except config.ConfigError as error:
         parser.error(str(error))

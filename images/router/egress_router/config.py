@@ -90,7 +90,7 @@ def load(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Confi
     """The checked configuration; raises ConfigError."""
     addresses = _addresses(arguments.address, arguments.gateway)
     mac = arguments.mac.lower()
-    if not _MAC.match(mac) or int(mac[:2], 16) & 1:
+    if not is_mac(mac):
         raise ConfigError(f"--mac '{arguments.mac}' is not a unicast MAC address such as 02:e6:c6:33:64:32")
     if arguments.replicas < 1:
         raise ConfigError(f"--replicas {arguments.replicas} must be at least 1")
@@ -115,6 +115,11 @@ def load(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Confi
         lease_seconds=arguments.lease_seconds,
         renew_seconds=arguments.renew_seconds,
     )
+
+
+def is_mac(text: str) -> bool:
+    """Whether `text` is a unicast MAC address in lower case with colons."""
+    return bool(_MAC.match(text)) and not int(text[:2], 16) & 1
 
 
 def _addresses(texts: Sequence[str], gateway_texts: Sequence[str]) -> tuple[Address, ...]:

@@ -7,29 +7,27 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import ipaddress
 import socket
-import struct
 import threading
 from collections import OrderedDict
 
 from pyroute2 import IPRoute
 
+from . import bpf
+
 # Protocol number, source address, source port.
 Source = tuple[int, str, int]
 
 _ALL = 0x0003
-_SO_ATTACH_FILTER = 26
 _LOOPBACK = 772
 _OUTGOING = 4
 _REMEMBERED = 65536
 # How long to wait for the sniffer's thread: the kernel queues the frame here before the connection stands.
 _WAIT_SECONDS = 0.3
 
-# Classic BPF (linux/filter.h) on network headers: UDP, and the first packet of TCP connections, IPv4 and IPv6.
-# (code, jump if true, jump if false, constant)
+# On network headers: UDP, and the first packet of TCP connections, IPv4 and IPv6.
 _FILTER = (
     (0x28, 0, 0, 0xFFFFF000),  # 0: A = ethertype
     (0x15, 0, 5, 0x0800),  # 1: IPv4, or 7
@@ -56,10 +54,7 @@ class Sniffer:
 
     def __init__(self) -> None:
         self._raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ALL))
-        code = b"".join(struct.pack("HBBI", *instruction) for instruction in _FILTER)
-        self._buffer = ctypes.create_string_buffer(code)
-        program = struct.pack("HL", len(_FILTER), ctypes.addressof(self._buffer))
-        self._raw.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        bpf.attach(self._raw, _FILTER)
         with contextlib.suppress(OSError):
             self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
         self._macs: OrderedDict[Source, str] = OrderedDict()

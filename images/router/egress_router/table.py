@@ -191,6 +191,11 @@ def parts(name: str) -> list[str]:
     return [*found, f"set {FAMILY} {name} live", *(f"chain {FAMILY} {name} {chain}" for chain in _CHAINS)]
 
 
+def maps(name: str) -> str:
+    """Commands that add table `name` with the maps alone: no packet gets there."""
+    return f"table {FAMILY} {name} {{\n  flags dormant;\n{_maps()}\n}}\n"
+
+
 def _maps() -> str:
     return "\n".join(
         f"""\

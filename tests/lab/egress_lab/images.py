@@ -24,15 +24,16 @@ def load(engine: Engine, name: str) -> None:
     if not engine.exists("image", name):
         raise LabError(f"{name} is neither a file nor an image in {engine.name}'s storage.")
     identity = engine.output("image", "inspect", "--format", "{{.Id}}", name)
-    stamp = f"{LOADED}/{hashlib.sha256(f'{name} {identity}'.encode()).hexdigest()[:16]}"
-    if all(engine.run("exec", node, "test", "-e", stamp, check=False).returncode == 0 for node in WORKERS):
+    # One file for each name, with what was loaded last: an image may come back that was there before another one.
+    stamp = f"{LOADED}/{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    if all(engine.run("exec", node, "grep", "-qsx", identity, stamp, check=False).returncode == 0 for node in WORKERS):
         return
     with step(f"loading {name} into the workers", "10 seconds"), tempfile.TemporaryDirectory(dir=LAB_CACHE) as scratch:
         archive = str(Path(scratch) / "image.tar")
         engine.run("save", "-o", archive, name)
         cluster.load(engine, archive)
         for node in WORKERS:
-            engine.run("exec", node, "sh", "-c", f"mkdir -p {LOADED} && touch {stamp}")
+            engine.run("exec", node, "sh", "-c", f"mkdir -p {LOADED} && echo {identity} >{stamp}")
 
 
 def build_router(engine: Engine) -> bool:

@@ -44,6 +44,12 @@ class FakeCluster:
         self.missing_namespaces: set[str] = set()
         self.writes: list[str] = []
         self.requests: list[str] = []
+        # Paths of API groups that are asked for, and the resources in them.
+        self.apis: dict[str, list[str]] = {}
+        # What the reviews of rights answer: the rules, whether they are all, and the answer to a single question.
+        self.rules: list[dict[str, Any]] = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
+        self.rules_incomplete = False
+        self.access: Callable[[dict[str, Any]], bool] = lambda attributes: True
         self.fault: Fault = lambda method, path: None
         # Called after each write that is not a dry run: the agents live here.
         self.watchers: list[Callable[[str, dict[str, Any]], None]] = []
@@ -56,7 +62,7 @@ class FakeCluster:
         item = {"metadata": metadata, **content}
         return self._store((plural, namespace, name), item)
 
-    def handle(self, method: str, url: str, body: Any) -> Any:
+    def handle(self, method: str, url: str, body: Any, accept: str = "") -> Any:
         parts = urlsplit(url)
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         with self._lock:
@@ -64,18 +70,24 @@ class FakeCluster:
             fault = self.fault(method, parts.path)
             if fault:
                 raise ApiError(*fault)
-            return self._handle(method, parts.path, query, body)
+            return _in_form(self._handle(method, parts.path, query, body), accept)
 
     def _handle(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
+        if path in self.apis:
+            return {"kind": "APIResourceList", "resources": [{"name": name} for name in self.apis[path]]}
+        if path.rsplit("/", 1)[-1].startswith("selfsubject"):
+            return self._review(path.rsplit("/", 1)[-1], body.get("spec") or {})
         if path == "/version":
             return {"kind": "Version", "major": "1", "minor": "34"}
         if path in ("/api", "/apis"):
             return {"kind": "APIVersions", "versions": [], "groups": []}
         words = path.split("/namespaces/", 1)[-1].split("/") if "/namespaces/" in path else ["", *path.split("/")[-1:]]
+        if len(words) == 1:  # One namespace itself.
+            words = ["", "namespaces", *words]
         namespace, plural = words[:2]
         name, below = "".join(words[2:3]), "/".join(words[3:])
         if below == "log":
-            return self.logs[name]
+            return self.logs[f"{name}/{query['container']}" if "container" in query else name]
         if below.startswith("proxy"):
             return self.pages[f"{namespace}/{name}{below.removeprefix('proxy')}"]
         if method == "GET" and not name:
@@ -92,6 +104,8 @@ class FakeCluster:
             return self.objects[key]
         if method == "DELETE":
             self.writes.append(f"DELETE {plural}/{name}")
+            if plural == "namespaces":
+                self.objects = {other: item for other, item in self.objects.items() if other == key or other[1] != name}
             return self.objects.pop(key)
         if method == "PATCH":
             return self._write(
@@ -100,6 +114,13 @@ class FakeCluster:
         if body["metadata"].get("resourceVersion") != self.objects[key]["metadata"]["resourceVersion"]:
             raise ApiError(409, f'Operation cannot be fulfilled on {plural} "{name}": the object has been modified')
         return self._write(method, key, body, query)
+
+    def _review(self, plural: str, spec: dict[str, Any]) -> dict[str, Any]:
+        if plural == "selfsubjectreviews":
+            return {"status": {"userInfo": {"username": "jane"}}}
+        if plural == "selfsubjectaccessreviews":
+            return {"status": {"allowed": self.access(spec["resourceAttributes"])}}
+        return {"status": {"resourceRules": self.rules, "incomplete": self.rules_incomplete}}
 
     def _write(self, method: str, key: Key, item: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
         item = copy.deepcopy(item)
@@ -121,12 +142,15 @@ class FakeCluster:
 
     def _list(self, plural: str, namespace: str, query: dict[str, str]) -> list[dict[str, Any]]:
         labels = dict(pair.split("=") for pair in query.get("labelSelector", "").split(",") if pair)
-        fields = dict(pair.split("=") for pair in query.get("fieldSelector", "").split(",") if pair)
+        terms = [pair for pair in query.get("fieldSelector", "").split(",") if pair]
+        fields = dict(pair.split("=") for pair in terms if "!=" not in pair)
+        others = [pair.split("!=") for pair in terms if "!=" in pair]
         found = []
         for (kind, where, _name), item in self.objects.items():
             own = item["metadata"].get("labels") or {}
             here = kind == plural and namespace in ("", where)
             wanted = labels.items() <= own.items() and all(_field(item, path) == fields[path] for path in fields)
+            wanted = wanted and all(_field(item, path) != value for path, value in others)
             if here and wanted:
                 found.append(item)
         return found
@@ -237,7 +261,7 @@ def serving(cluster: FakeCluster) -> Iterator[str]:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
             try:
-                status, answer = 200, cluster.handle(self.command, self.path, body)
+                status, answer = 200, cluster.handle(self.command, self.path, body, self.headers.get("Accept", ""))
             except ApiError as error:
                 status = error.status
                 answer = {"kind": "Status", "code": status, "message": error.message, "details": error.details}
@@ -253,7 +277,11 @@ def serving(cluster: FakeCluster) -> Iterator[str]:
         def log_message(self, *args: object) -> None:
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        # The modules ask many things at once; the default of 5 refuses some of them when the machine is busy.
+        request_queue_size = 128
+
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
@@ -284,6 +312,27 @@ def _applied(item: dict[str, Any], body: dict[str, Any], manager: str, force: bo
         for owner, keys in owners.items()
     ]
     return item
+
+
+def _in_form(answer: Any, accept: str) -> Any:
+    """A list in the form that was asked for: a table of pods, or metadata alone."""
+    items = answer.get("items") if isinstance(answer, dict) else None
+    if items is None or "as=" not in accept:
+        return answer
+    objects = [{"metadata": item["metadata"]} for item in items]
+    if "as=PartialObjectMetadataList" in accept:
+        return {"kind": "PartialObjectMetadataList", "items": objects}
+    cells = [
+        [
+            item["metadata"]["name"],
+            (item.get("status") or {}).get("podIP", "<none>"),
+            item["spec"].get("nodeName", "<none>"),
+        ]
+        for item in items
+    ]
+    columns = [{"name": name} for name in ("Name", "IP", "Node")]
+    rows = [{"cells": row, "object": item} for row, item in zip(cells, objects, strict=True)]
+    return {"kind": "Table", "columnDefinitions": columns, "rows": rows}
 
 
 def _key(port: dict[str, Any]) -> str:

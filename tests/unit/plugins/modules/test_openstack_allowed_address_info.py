@@ -13,6 +13,8 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.egress.router.plugins.module_utils import _openstack
+from ansible_collections.egress.router.plugins.module_utils._errors import Forbidden
+from ansible_collections.egress.router.plugins.module_utils._model.server_port import Port
 from ansible_collections.egress.router.tests.unit.plugins.fake_cloud import SERVERS, FakeCloud
 
 ONE = {"ip_address": "198.51.100.50", "mac_address": "02:e6:c6:33:64:32"}
@@ -43,3 +45,21 @@ def test_a_node_without_a_port(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     result = info(FakeCloud(), monkeypatch, capsys, nodes=[SERVERS[0].replace("1111", "9999")])
     assert result["failed"]
     assert "is visible" in result["msg"]
+
+
+def test_whether_the_rest_can_be_added(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    cloud = FakeCloud()
+    cloud.change("p0", pairs=(ONE, TWO))
+
+    def forbidden(port: Port) -> None:
+        raise Forbidden("may not change it")
+
+    before = dict(cloud.all)
+    assert [port["write_error"] for port in info(cloud, monkeypatch, capsys, writable=True)["ports"]] == ["", ""]
+    cloud.before_write = forbidden
+    found = info(cloud, monkeypatch, capsys, writable=True)["ports"]
+    assert [port["write_error"] for port in found] == ["", "may not change it"]
+    assert [port["write_error"] for port in info(cloud, monkeypatch, capsys)["ports"]] == ["", ""]
+    cloud.guarded = False
+    assert "lacks the extension" in info(cloud, monkeypatch, capsys, writable=True)["ports"][1]["write_error"]
+    assert (cloud.written, cloud.all) == ([], before)
