@@ -39,6 +39,8 @@ def world(
     # Nothing is to be found in the environment that a test does not give.
     for variable in [name for name in os.environ if name.startswith("VMWARE_")]:
         monkeypatch.delenv(variable)
+    # A filter in the same process makes it a controller, where warnings are shown instead of returned.
+    monkeypatch.setattr("ansible.module_utils._internal.is_controller", False, raising=False)
     made = World(environment, where, capsys)
     try:
         yield made
