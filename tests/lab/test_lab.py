@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -314,3 +316,17 @@ def test_a_second_up_is_a_matter_of_seconds(lab: engine.Engine) -> None:
     done = subprocess.run([str(HERE / "lab"), "up"], check=True, capture_output=True, text=True)
     assert time.monotonic() - begin < 5, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_up_after_the_outside_server_died_unnoticed(lab: engine.Engine) -> None:
+    """As after a power cut: Podman's monitor of the container died as well, so Podman takes it for running."""
+    before = lab.running()[settings.OUTSIDE]
+    monitor = lab.output("inspect", "--format", "{{.State.ConmonPid}}", settings.OUTSIDE, check=False)
+    if monitor:
+        os.kill(int(monitor), signal.SIGKILL)
+    os.kill(before, signal.SIGKILL)
+    wait_for("the server's end", lambda: settings.OUTSIDE not in lab.running())
+    subprocess.run([str(HERE / "lab"), "up"], check=True, capture_output=True)
+    after = lab.running()[settings.OUTSIDE]
+    assert after != before
+    assert segment.MACS[settings.OUTSIDE] in lab.output("exec", settings.OUTSIDE, "cat", "/sys/class/net/eth1/address")

@@ -36,12 +36,17 @@ class Engine:
         return self.run(kind, "inspect", name, check=False).returncode == 0
 
     def running(self) -> dict[str, int]:
-        """Running containers: name to process id."""
+        """Running containers: name to process id.
+
+        Podman goes by what the container's monitor last wrote, and after the monitor was killed too, or the machine was
+        restarted, that is "running" for ever: so the process must exist, and be in the container's control group.
+        """
         names = self.output("ps", "--format", "{{.Names}}").split()
         if not names:
             return {}
-        lines = self.output("inspect", "--format", "{{.Name}} {{.State.Pid}}", *names, check=False).splitlines()
-        return {name.lstrip("/"): int(pid) for name, pid in (line.split() for line in lines) if pid != "0"}
+        fields = "{{.Name}} {{.State.Pid}} {{.Id}}"
+        found = (line.split() for line in self.output("inspect", "--format", fields, *names, check=False).splitlines())
+        return {name.lstrip("/"): int(pid) for name, pid, identity in found if _is_of(pid, identity)}
 
     def label(self, kind: str, name: str, label: str) -> str:
         """A label's value; empty when the object or the label is missing."""
@@ -113,6 +118,14 @@ def _podman_configuration() -> Path:
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
     return path
+
+
+def _is_of(pid: str, container: str) -> bool:
+    """Is the process alive, and the container's? Its number may be another's by now."""
+    try:
+        return container in Path(f"/proc/{pid}/cgroup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _hard(limit: int) -> int:
