@@ -188,8 +188,15 @@ def failure(outcomes: Iterable[Outcome]) -> str:
     )
 
 
-def info(chain: Chain) -> dict[str, Any]:
-    """One node and NIC for the result of the module that only reads."""
+def write_errors(vcenter: Vcenter, places: Iterable[Place]) -> dict[tuple[str, str, str, str], str]:
+    """Why what is missing at places cannot be changed, by their ids."""
+    closed = [place for place in places if missing(place.effective)]
+    found = vcenter.lacking(place for place in closed if not place.refused)
+    return found | {place.id: f"{place} {place.refused}" for place in closed if place.refused}
+
+
+def info(chain: Chain, errors: Mapping[tuple[str, str, str, str], str]) -> dict[str, Any]:
+    """One node and NIC for the result of the module that only reads. `errors`: of write_errors."""
     machine, nic = chain.machine, chain.nic
     return {
         "node": chain.node.text,
@@ -201,17 +208,18 @@ def info(chain: Chain) -> dict[str, Any]:
         "addresses": list(nic.guest) if nic else [],
         "network": nic.network if nic else "",
         "problem": chain.problem,
-        "policies": [policy(place) for place in chain.places],
+        "policies": [policy(place, errors) for place in chain.places],
     }
 
 
-def policy(place: Place) -> dict[str, Any]:
+def policy(place: Place, errors: Mapping[tuple[str, str, str, str], str]) -> dict[str, Any]:
     """One place for the result of the module that only reads."""
     return {
         **place.address(),
         "effective": place.effective.words(),
         "sources": {name: source for name, source in sources(place).items() if source},
         "missing": missing(place.effective),
+        "write_error": errors.get(place.id, ""),
     }
 
 

@@ -58,6 +58,9 @@ AUTH_SPEC: dict[str, Any] = {
 }
 # Seconds: to connect, for an answer, for a task.
 _CONNECT, _ANSWER, _TASK = 15, 120, 120
+# What it takes to change a policy: on a host, a distributed port group, a distributed switch (docs/vsphere.md).
+_ON_HOST = ("Host.Config.Network",)
+_ON_GROUP, _ON_SWITCH = ("DVPortgroup.Modify", "DVPortgroup.PolicyOp"), ("DVSwitch.Modify", "DVSwitch.PolicyOp")
 # Our flags and the API's.
 _NAMES = dict(zip(FLAGS, ("allowPromiscuous", "forgedTransmits", "macChanges"), strict=True))
 
@@ -107,6 +110,8 @@ class Vcenter:
         self._names: dict[str, str] = {}
         # Distributed port groups by key, as far as they were met.
         self._groups: dict[str, Any] = {}
+        # Hosts by the ids of their networks, likewise.
+        self._hosts: dict[str, Any] = {}
 
     def vms(self) -> list[Vm]:
         """Every visible VM that is no template."""
@@ -151,15 +156,18 @@ class Vcenter:
         }
         refs = [ref for _cluster, found in clusters for ref in found.get("host") or ()]
         names = ["name", "runtime.connectionState", "configManager.networkSystem"]
+        rows = self._read(refs, names, "read the hosts")
+        networks = {ref: found.get("configManager.networkSystem") for ref, found in rows}
+        self._hosts |= {network._moId: ref for ref, network in networks.items() if network is not None}
         return [
             Host(
                 ref._moId,
                 found["name"],
                 *cluster_of[ref._moId],
                 str(found.get("runtime.connectionState")) == "connected",
-                found.get("configManager.networkSystem"),
+                networks[ref],
             )
-            for ref, found in self._read(refs, names, "read the hosts")
+            for ref, found in rows
         ]
 
     def standard(self, hosts: Iterable[Host]) -> list[Place]:
@@ -215,6 +223,34 @@ class Vcenter:
             if one.id == place.id:
                 return one
         raise NotFound(f"{place} was removed meanwhile: run again")
+
+    def lacking(self, places: Iterable[Place]) -> dict[tuple[str, str, str, str], str]:
+        """Why the user may not change places, by their ids; without those that may be changed. Changes nothing."""
+        needed = {place.id: self._needed(place) for place in places}
+        if not needed:
+            return {}
+        entities = list(dict.fromkeys(entity for entity, _privileges in needed.values()))
+        wanted = sorted({privilege for _entity, privileges in needed.values() for privilege in privileges})
+        with _translated("ask for the user's privileges", self._names):
+            session = self._content.sessionManager.currentSession.key
+            answer = self._content.authorizationManager.HasPrivilegeOnEntities(entities, session, wanted)
+        granted = {
+            (row.entity._moId, one.privId) for row in answer for one in row.privAvailability or () if one.isGranted
+        }
+        found = {}
+        for id_, (entity, privileges) in needed.items():
+            missing = [privilege for privilege in privileges if (entity._moId, privilege) not in granted]
+            if missing:
+                name = self._names.get(entity._moId, entity._moId)
+                found[id_] = f"the user lacks the privilege {' and '.join(missing)} on {name}"
+        return found
+
+    def _needed(self, place: Place) -> tuple[Any, tuple[str, ...]]:
+        """The object on which it takes privileges to change a place, and which."""
+        if place.kind == STANDARD:
+            return self._hosts[place.raw[0]._moId], _ON_HOST
+        group, _config, switch = place.raw
+        return (switch, _ON_SWITCH) if group is None else (group, _ON_GROUP)
 
     def set_policy(self, place: Place, own: Flags) -> None:
         """Has a place set these flags, and leaves everything else of it. Conflict if a distributed one has changed."""

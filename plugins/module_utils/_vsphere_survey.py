@@ -47,6 +47,7 @@ SELECTION_SPEC: dict[str, Any] = {
         "required_one_of": [("switch", "port_group")],
     },
 }
+INFO_SPEC: dict[str, Any] = {**SELECTION_SPEC, "writable": {"type": "bool", "default": False}}
 SPEC: dict[str, Any] = {
     **SELECTION_SPEC,
     "scope": {"type": "str", "choices": [PORT_GROUP, SWITCH], "default": PORT_GROUP},

@@ -60,6 +60,10 @@ options:
       port_group:
         description: Name of the port group. Without it the switch itself is meant.
         type: str
+  writable:
+    description: Also find out whether the user may change what is missing. Nothing is changed.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - egress.router._attributes
   - egress.router._attributes.action_group_vsphere
@@ -147,6 +151,10 @@ nics:
           type: list
           elements: str
           sample: [promiscuous_mode]
+        write_error:
+          description: With O(writable), why what is missing cannot be changed; empty if it can, or if nothing is missing.
+          type: str
+          sample: the user lacks the privilege Host.Config.Network on esxi-1.example.com
 targets:
   description: The policies of O(targets).
   returned: success
@@ -161,18 +169,19 @@ from ansible_collections.egress.router.plugins.module_utils._vsphere import Vsph
 
 
 def main() -> None:
-    module = VsphereModule(argument_spec=places.SELECTION_SPEC, required_one_of=[("nics", "nodes", "targets")])
+    module = VsphereModule(argument_spec=places.INFO_SPEC, required_one_of=[("nics", "nodes", "targets")])
     params = module.params
     with module.errors():
         requests, targets = places.read_requests(params), places.read_targets(params["targets"])
         with module.connect() as vcenter:
             found = places.survey(vcenter, requests, targets, every_nic=True, allow_disconnected=True)
+            errors = security.write_errors(vcenter, found.places) if params["writable"] else {}
     for warning in [*found.warnings, *found.problems]:
         module.warn(warning)
     module.exit_json(
         changed=False,
-        nics=[security.info(chain) for chain in found.chains],
-        targets=[security.policy(place) for place in found.targeted],
+        nics=[security.info(chain, errors) for chain in found.chains],
+        targets=[security.policy(place, errors) for place in found.targeted],
     )
 
 

@@ -26,18 +26,6 @@ def closed_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def permit(world: World, user: str, privileges: list[str], entities: list[Any]) -> None:
-    """A role with these privileges for the user, there and below."""
-    manager = world.content.authorizationManager
-    name = f"{user} on {entities[0].name}"
-    manager.AddAuthorizationRole(name, privileges)
-    # The simulator does not return it.
-    role = next(role.roleId for role in manager.roleList if role.name == name)
-    for entity in entities:
-        permission = vim.AuthorizationManager.Permission(principal=user, group=False, roleId=role, propagate=True)
-        manager.SetEntityPermissions(entity, [*manager.RetrieveEntityPermissions(entity, False), permission])
-
-
 # The connection.
 
 
@@ -160,8 +148,8 @@ def test_rights_on_one_host_only(world: World) -> None:
     world.standard()
     node = provider_id(world.node(GROUP))
     first, *others = world.hosts
-    permit(world, "networker@vsphere.local", ["System.Read"], [world.content.rootFolder])
-    permit(world, "networker@vsphere.local", ["System.Read", "Host.Config.Network"], [world.hosts[first]])
+    world.permit("networker@vsphere.local", ["System.Read"], [world.content.rootFolder])
+    world.permit("networker@vsphere.local", ["System.Read", "Host.Config.Network"], [world.hosts[first]])
     result = world.result(nodes=[node], username="networker@vsphere.local", **OPEN)
     assert result["failed"]
     lines = result["msg"].splitlines()
@@ -184,7 +172,7 @@ def test_enough_rights(world: World) -> None:
         "DVSwitch.Modify",
         "DVSwitch.PolicyOp",
     ]
-    permit(world, "egress@vsphere.local", privileges, [world.content.rootFolder])
+    world.permit("egress@vsphere.local", privileges, [world.content.rootFolder])
     for scope in ("switch", "port_group"):
         nics = [*NICS, *DV_NICS]
         assert world.run(nodes=[node], nics=nics, scope=scope, username="egress@vsphere.local", **OPEN)["changed"]

@@ -311,6 +311,17 @@ class World:
         if self.site.real:
             pytest.skip(f"not proven on a real vCenter: {why}")
 
+    def permit(self, user: str, privileges: list[str], entities: list[Any]) -> None:
+        """A role with these privileges for the user, there and below."""
+        manager = self.content.authorizationManager
+        name = f"{user} on {entities[0].name}"
+        manager.AddAuthorizationRole(name, privileges)
+        # The simulator does not return it.
+        role = next(role.roleId for role in manager.roleList if role.name == name)
+        for entity in entities:
+            permission = vim.AuthorizationManager.Permission(principal=user, group=False, roleId=role, propagate=True)
+            manager.SetEntityPermissions(entity, [*manager.RetrieveEntityPermissions(entity, False), permission])
+
     def control(self, method: str, path: str, body: Any = None) -> Any:
         self.simulated(f"only the simulator can do this: {method} {path}")
         data = None if body is None else json.dumps(body).encode()

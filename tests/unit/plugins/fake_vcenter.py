@@ -24,6 +24,7 @@ _UUID = "42161111-2222-4333-8444-00000000000"
 class FakeVcenter:
     """Two VMs on three hosts of a cluster, with a standard and a distributed port group.
 
+    `forbidden`: names of hosts and distributed port groups that the user may not change.
     `before_write`: called with the place before a write, to change it or to raise. `revision` of a place is its raw.
     """
 
@@ -34,6 +35,7 @@ class FakeVcenter:
         self.obedient = True
         self.warnings: list[str] = []
         self.overriding: list[str] = []
+        self.forbidden: set[str] = set()
         self.all_hosts = [Host(f"h{number}", f"esxi-{number}", "c1", "cluster", True, None) for number in range(3)]
         self.all_vms = [Vm(f"vm-{number}", name, f"{_UUID}{number}") for number, name in enumerate(NODES)]
         self.nics = {
@@ -92,6 +94,14 @@ class FakeVcenter:
 
     def overriding_ports(self, place: Place) -> list[str]:
         return self.overriding
+
+    def lacking(self, places: Iterable[Place]) -> dict[tuple[str, str, str, str], str]:
+        self.calls.append("lacking")
+        return {
+            place.id: f"the user lacks a privilege on {place.host or place.port_group}"
+            for place in places
+            if (place.host or place.port_group) in self.forbidden
+        }
 
     def reread(self, place: Place) -> Place:
         if place.id not in self.all:

@@ -59,7 +59,7 @@ func extend(registry *simulator.Registry, user string) *extension {
 var extended = map[string]bool{
 	"HostNetworkSystem": true, "DistributedVirtualPortgroup": true, switchType: true,
 	"DistributedVirtualSwitchManager": true, "Folder": true, "HostSystem": true,
-	"PropertyCollector": true,
+	"PropertyCollector": true, "AuthorizationManager": true,
 }
 
 // handle sees every request before the simulator does. The simulator looks a method up on the object that

@@ -7,6 +7,7 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
@@ -84,6 +85,28 @@ func (e *extension) permitted(ctx *simulator.Context, method *simulator.Method) 
 		Object: &object, PrivilegeId: missing[0],
 		MissingPrivileges: []types.NoPermissionEntityPrivileges{{Entity: object, PrivilegeIds: missing}},
 	}
+}
+
+// HasPrivilegeOnEntities tells which privileges the session's user has on each entity. The simulator grants all to all.
+// Other people's sessions cannot be asked about here.
+func (e *extension) HasPrivilegeOnEntities(ctx *simulator.Context, req *types.HasPrivilegeOnEntities) soap.HasFault {
+	body := &methods.HasPrivilegeOnEntitiesBody{}
+	if req.SessionId != ctx.Session.Key {
+		body.Fault_ = simulator.Fault("", &types.InvalidArgument{InvalidProperty: "sessionId"})
+		return body
+	}
+	body.Res = &types.HasPrivilegeOnEntitiesResponse{}
+	for _, ref := range req.Entity {
+		granted := held(ctx, ctx.Session.UserName, ctx.Map.Get(ref).(mo.Entity))
+		row := types.EntityPrivilege{Entity: ref}
+		for _, id := range req.PrivId {
+			row.PrivAvailability = append(row.PrivAvailability, types.PrivilegeAvailability{
+				PrivId: id, IsGranted: ctx.Session.UserName == e.user || slices.Contains(granted, id),
+			})
+		}
+		body.Res.Returnval = append(body.Res.Returnval, row)
+	}
+	return body
 }
 
 // subject is the entity on which a call needs its privilege: a host for its parts.

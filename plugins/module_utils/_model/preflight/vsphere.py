@@ -18,7 +18,7 @@ _ADVICE = "correct that: provision changes the port group too, and would fail th
 
 
 def findings(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[Finding]:
-    """`answer`: the result of vsphere_network_security_info. `asked`: what preflight says of it."""
+    """`answer`: the result of vsphere_network_security_info with `writable`. `asked`: what preflight says of it."""
     for problem in asked["problems"]:
         yield _unanswered(problem)
     if answer.get("failed") or "nics" not in answer:
@@ -36,8 +36,13 @@ def findings(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[Fi
 def _closed(policy: Mapping[str, Any], node: str) -> Finding:
     name = f"port group {policy['port_group']}" if policy["port_group"] else f"switch {policy['switch']}"
     host = f" of host {policy['host']}" if policy["host"] else ""
+    seen = f"{name}{host} rejects {', '.join(policy['missing'])}"
+    refused = policy["write_error"]
+    if refused:
+        advice = "give the user a role with it, or let somebody who may do it run the role vsphere_security"
+        return Finding("vsphere", ERROR, f"{seen}, and {refused}", _EXPECTED, advice, (), (node,))
     return Finding(
-        "vsphere", INFO, f"{name}{host} rejects {', '.join(policy['missing'])}", _EXPECTED,
+        "vsphere", INFO, seen, _EXPECTED,
         "nothing: provision changes these flags, as the role vsphere_security does", (), (node,),
     )  # fmt: skip
 

@@ -97,6 +97,24 @@ def test_what_openstack_ports_cannot_open_is_an_error(answer: dict[str, Any], sa
     assert not report["ok"] and report["findings"][0]["seen"].startswith(said)
 
 
+@pytest.mark.parametrize(("write_error", "severity", "said"), [
+    ("", "info", "port group egress of host esxi-1 rejects mac_changes"),
+    ("the user lacks a privilege", "error", "port group egress of host esxi-1 rejects mac_changes, and the user lacks a privilege"),
+])  # fmt: skip
+def test_what_vcenter_says(write_error: str, severity: str, said: str) -> None:
+    policy = {"port_group": "egress", "switch": "vSwitch1", "host": "esxi-1", "missing": ["mac_changes"]}
+    nic = {
+        "node": "vsphere://1",
+        "nic": "adapter 1",
+        "problem": "",
+        "policies": [{**policy, "write_error": write_error}],
+    }
+    asked = {"on_vsphere": True, "problems": [], "nics": [], "nodes": {"vsphere://1": "worker-1"}}
+    report = preflight_report(result(vsphere=asked), ROUTERS, openstack=port(missing=[]), vsphere={"nics": [nic]})
+    (found,) = report["findings"]
+    assert (found["severity"], found["seen"], found["nodes"]) == (severity, said, ["worker-1"])
+
+
 def test_nodes_that_are_no_servers() -> None:
     asked = {**result()["openstack"], "problems": ["node worker-9 has no server"]}
     report = preflight_report(result(openstack=asked), ROUTERS, openstack=port(missing=[]))

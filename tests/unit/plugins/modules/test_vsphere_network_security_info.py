@@ -68,9 +68,34 @@ def test_every_adapter_of_each_node(vcenter: FakeVcenter, run: Run) -> None:
             },
             "sources": dict.fromkeys(["promiscuous_mode", "forged_transmits", "mac_changes", "mac_learning"], "switch"),
             "missing": ["promiscuous_mode", "forged_transmits", "mac_changes"],
+            "write_error": "",
         }
     ]
     assert vcenter.written == []
+    assert "lacking" not in vcenter.calls
+
+
+def test_what_may_not_be_changed(vcenter: FakeVcenter, run: Run) -> None:
+    vcenter.forbidden = {"esxi-1", "esxi-2", "dv"}
+    vcenter.change(vcenter.all[("standard", "esxi-2", "vSwitch1", "egress")], own=Flags(True, True, True))
+
+    def errors(**options: Any) -> list[list[str]]:
+        return [
+            [policy["write_error"] for policy in nic["policies"]] for nic in run(nodes=NODES[:1], **options)["nics"]
+        ]
+
+    # On the third host nothing has to be changed.
+    assert errors(writable=True) == [
+        ["", "the user lacks a privilege on esxi-1", ""],
+        ["the user lacks a privilege on dv"],
+    ]
+    assert errors() == [["", "", ""], [""]]
+
+
+def test_what_is_not_ours_may_not_be_changed(vcenter: FakeVcenter, run: Run) -> None:
+    vcenter.change(vcenter.all[("distributed", "", "dvs", "dv")], refused="belongs to NSX")
+    (policy,) = run(nodes=NODES[:1], nics=[{"network": "dv"}], writable=True)["nics"][0]["policies"]
+    assert policy["write_error"] == "distributed port group 'dv' of distributed switch 'dvs' belongs to NSX"
 
 
 def test_what_is_set_where(vcenter: FakeVcenter, run: Run) -> None:
