@@ -24,7 +24,7 @@ os.environ["PYTHONPATH"] += f":{Path(__file__).parent.parent}/images/router"
 
 from report import Figure, Ratio, paired, publish
 
-from ansible_collections.egress.router.plugins.module_utils._model.rules import Rule, rule_set
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import Rule, rule_set
 
 SIZES = (1, 1000, 5000)
 ROUNDS = 11

@@ -12,7 +12,7 @@ import sys
 from egress_router import config
 from egress_router.firewall import Firewall
 
-from ansible_collections.egress.router.plugins.module_utils._model.rules import parse
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
 
 
 def main() -> None:

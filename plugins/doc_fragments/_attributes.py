@@ -22,7 +22,7 @@ attributes:
 options: {}
 attributes:
   action_group:
-    description: Use C(group/egress.router.egress) in C(module_defaults) to set the connection once for all modules.
+    description: Use C(group/egress.router.kubernetes) in C(module_defaults) to set the connection once for all modules.
     support: full
     membership:
       - egress.router.egress

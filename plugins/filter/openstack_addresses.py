@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible_collections.egress.router.plugins.module_utils._model.node_addresses import on_openstack, plan_addresses
+from ansible_collections.egress.router.plugins.module_utils._openstack.plan import on_openstack, plan_addresses
 
 
 def openstack_addresses(

@@ -9,10 +9,10 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.egress.router.plugins.module_utils._model.preflight import openstack as neutron
-from ansible_collections.egress.router.plugins.module_utils._model.preflight import vsphere as vcenter
-from ansible_collections.egress.router.plugins.module_utils._model.preflight.report import Examination, report
-from ansible_collections.egress.router.plugins.module_utils._model.routers import load
+from ansible_collections.egress.router.plugins.module_utils._preflight.checks import openstack as neutron
+from ansible_collections.egress.router.plugins.module_utils._preflight.checks import vsphere as vcenter
+from ansible_collections.egress.router.plugins.module_utils._preflight.report import Examination, report
+from ansible_collections.egress.router.plugins.module_utils._router.routers import load
 
 
 def preflight_report(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.egress.router.plugins.module_utils._model.routers import load
+from ansible_collections.egress.router.plugins.module_utils._router.routers import load
 
 
 def router_problems(data: object, defaults: object = None) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.egress.router.plugins.module_utils._model.routers import load
-from ansible_collections.egress.router.plugins.module_utils._model.view import view
+from ansible_collections.egress.router.plugins.module_utils._router.routers import load
+from ansible_collections.egress.router.plugins.module_utils._router.view import view
 
 
 def routers(data: object, defaults: object = None) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.egress.router.plugins.module_utils._model.routers import load
-from ansible_collections.egress.router.plugins.module_utils._model.verification import Scope, judge
+from ansible_collections.egress.router.plugins.module_utils._router.routers import load
+from ansible_collections.egress.router.plugins.module_utils._verify.verification import Scope, judge
 
 
 def verify_report(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible_collections.egress.router.plugins.module_utils._model.node_nics import on_vsphere, plan_nics
+from ansible_collections.egress.router.plugins.module_utils._vsphere.plan import on_vsphere, plan_nics
 
 
 def vsphere_nics(

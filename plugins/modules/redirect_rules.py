@@ -178,8 +178,12 @@ routers:
       type: str
 """
 
-from ansible_collections.egress.router.plugins.module_utils._kubernetes import EgressModule
-from ansible_collections.egress.router.plugins.module_utils._redirect_rules import change, read_requests, summary
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.cluster import EgressModule
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.redirect_rules import (
+    change,
+    read_requests,
+    summary,
+)
 
 
 def main() -> None:

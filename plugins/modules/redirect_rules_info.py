@@ -87,9 +87,9 @@ routers:
       type: str
 """
 
-from ansible_collections.egress.router.plugins.module_utils import _selection
-from ansible_collections.egress.router.plugins.module_utils._kubernetes import EgressModule
-from ansible_collections.egress.router.plugins.module_utils._redirect_rules_info import read
+from ansible_collections.egress.router.plugins.module_utils._kubernetes import selection as _selection
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.cluster import EgressModule
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.redirect_rules_info import read
 
 
 def main() -> None:

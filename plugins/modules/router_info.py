@@ -124,9 +124,9 @@ routers:
       type: str
 """
 
-from ansible_collections.egress.router.plugins.module_utils import _selection
-from ansible_collections.egress.router.plugins.module_utils._kubernetes import EgressModule
-from ansible_collections.egress.router.plugins.module_utils._router_info import read, wait_for_serving
+from ansible_collections.egress.router.plugins.module_utils._kubernetes import selection as _selection
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.cluster import EgressModule
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.router_info import read, wait_for_serving
 
 
 def main() -> None:

@@ -21,8 +21,8 @@ import namespaces
 from fake_api import NAMESPACE, FakeApi
 from waiting import until
 
-from ansible_collections.egress.router.plugins.module_utils._model.rules import RuleSet, parse
-from ansible_collections.egress.router.plugins.module_utils._model.status import Status
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet, parse
+from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
 
 MAC = "02:e6:c6:33:64:32"
 EGRESS4 = "198.51.100.50"

@@ -16,7 +16,7 @@ from egress_router import table
 from egress_router.config import Address, Config
 from egress_router.firewall import Firewall, FirewallError
 
-from ansible_collections.egress.router.plugins.module_utils._model.rules import parse
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
 
 T = TypeVar("T")
 CONFIG = Config(

@@ -17,8 +17,8 @@ from egress_router.kube import ApiError
 from egress_router.lease import Elector, Fence
 from egress_router.marks import BASE, MASK, fallback_mark, rule_mark
 
-from ansible_collections.egress.router.plugins.module_utils._model.rules import parse
-from ansible_collections.egress.router.plugins.module_utils._model.status import Status
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
+from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
 
 ENVIRONMENT = {"POD_NAME": "pod", "POD_NAMESPACE": "payments", "NODE_NAME": "node", "POD_IPS": "10.244.0.11"}
 ARGUMENTS = ["--router=r", "--address=198.51.100.50/24", "--gateway=198.51.100.1", "--mac=02:E6:c6:33:64:32"]

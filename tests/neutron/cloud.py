@@ -59,13 +59,15 @@ class Cloud:
         found: dict[str, Any] = yaml.safe_load(self.file.read_text())["clouds"][name]
         return found
 
-    def run(self, check: bool = False, module: str = "openstack_allowed_address", **options: Any) -> dict[str, Any]:
+    def run(
+        self, check: bool = False, module: str = "openstack_allowed_address_pair", **options: Any
+    ) -> dict[str, Any]:
         """Runs the module in this process, which has to work, and returns what it printed."""
         result = self._run(check, module, options)
         assert not result.get("failed"), result
         return result
 
-    def fails(self, check: bool = False, module: str = "openstack_allowed_address", **options: Any) -> str:
+    def fails(self, check: bool = False, module: str = "openstack_allowed_address_pair", **options: Any) -> str:
         """Runs the module, which has to fail, and returns its words."""
         result = self._run(check, module, options)
         assert result.get("failed"), result

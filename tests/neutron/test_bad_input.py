@@ -60,7 +60,7 @@ def test_rejected_password(api: Cloud) -> None:
     settings = api.settings()
     settings["auth"]["password"] = "a-wrong-one-0815"
     result = api._run(
-        False, "openstack_allowed_address", {"cloud": settings, "addresses": [ADDRESS], "nodes": [SERVER]}
+        False, "openstack_allowed_address_pair", {"cloud": settings, "addresses": [ADDRESS], "nodes": [SERVER]}
     )
     assert "does not accept the credentials" in result["msg"]
     assert "a-wrong-one-0815" not in str(result)
@@ -178,7 +178,7 @@ def test_ten_foreign_pairs(api: Cloud) -> None:
     full, other = api.server(allowed_address_pairs=TEN), api.server()
     stored = api.pairs(full)
     result = api._run(
-        False, "openstack_allowed_address", {"addresses": [ADDRESS], "nodes": [full.device_id, other.device_id]}
+        False, "openstack_allowed_address_pair", {"addresses": [ADDRESS], "nodes": [full.device_id, other.device_id]}
     )
     assert full.id in result["msg"]
     assert "max_allowed_address_pair" in result["msg"]
@@ -230,7 +230,7 @@ def test_another_writer_at_the_same_moment(api: Cloud, between: Proxy) -> None:
 
 
 def test_a_writer_who_never_stops(api: Cloud, between: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ansible_collections.egress.router.plugins.module_utils import _allowed_address
+    from ansible_collections.egress.router.plugins.module_utils._openstack import pairs as _allowed_address
 
     for pause in ("JITTER", "PAUSE", "LONGEST_PAUSE"):
         monkeypatch.setattr(_allowed_address, pause, 0)
@@ -273,7 +273,9 @@ def test_secrets_are_hidden_in_the_invocation(api: Cloud) -> None:
         {"cloud": None, "auth": api.settings()["auth"], "region_name": "RegionOne"},
     ):
         result = api._run(
-            False, "openstack_allowed_address", {"addresses": [ADDRESS], "nodes": [api.server().device_id], **options}
+            False,
+            "openstack_allowed_address_pair",
+            {"addresses": [ADDRESS], "nodes": [api.server().device_id], **options},
         )
         assert result["changed"]
         assert "admin" in str(result["invocation"])

@@ -9,7 +9,7 @@ import subprocess
 from ansible_collections.openstack.cloud.plugins.module_utils.openstack import openstack_full_argument_spec
 from cloud import ADDRESS, FOREIGN, PLAYBOOKS, Cloud
 
-from ansible_collections.egress.router.plugins.module_utils._openstack import AUTH_SPEC
+from ansible_collections.egress.router.plugins.module_utils._openstack.cloud import AUTH_SPEC
 
 
 def test_the_options_are_those_of_the_neighbour() -> None:
@@ -28,7 +28,7 @@ def test_foreign_pairs_with_either_module(api: Cloud) -> None:
     ours = api.run(addresses=[ADDRESS], nodes=[port.id])["ports"][0]
     assert [pair for pair in api.pairs(port) if pair in two] == ours["before"]
     print(f"\nbefore                    {shown(ours['before'])}")
-    print(f"openstack_allowed_address {shown(api.pairs(port))}")
+    print(f"openstack_allowed_address_pair {shown(api.pairs(port))}")
 
     api.admin.network.update_port(port.id, allowed_address_pairs=two)
     variables = json.dumps({"port": port.id, "network": port.network_id, "address": ADDRESS})

@@ -149,7 +149,9 @@ def test_a_server_that_is_gone_has_nothing_to_remove(cloud: Cloud) -> None:
 
 def test_info(cloud: Cloud) -> None:
     port = cloud.server(allowed_address_pairs=[ADDRESS])
-    result = cloud.run(module="openstack_allowed_address_info", addresses=[ADDRESS, OTHER], nodes=[provider_id(port)])
+    result = cloud.run(
+        module="openstack_allowed_address_pair_info", addresses=[ADDRESS, OTHER], nodes=[provider_id(port)]
+    )
     assert result["changed"] is False
     assert len(result["ports"]) == 1
     assert result["ports"][0]["allowed_address_pairs"] == [ADDRESS]
@@ -158,7 +160,7 @@ def test_info(cloud: Cloud) -> None:
 
 
 def test_revisions_cannot_be_compared(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ansible_collections.egress.router.plugins.module_utils import _allowed_address
+    from ansible_collections.egress.router.plugins.module_utils._openstack import pairs as _allowed_address
 
     monkeypatch.setattr(_allowed_address, "_EXTENSION", "revision-of-another-world")
     port = cloud.server()

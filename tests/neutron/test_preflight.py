@@ -7,7 +7,7 @@ from typing import Any
 from cloud import ADDRESS, Cloud
 
 from ansible_collections.egress.router.plugins.filter.preflight_report import preflight_report
-from ansible_collections.egress.router.plugins.module_utils._model.preflight.checks import IDS
+from ansible_collections.egress.router.plugins.module_utils._preflight.checks.all import IDS
 
 ROUTERS = [
     {"name": "db", "namespace": "payments", "image": "img:1", "addresses": [{"ip": f"{ADDRESS['ip_address']}/24"}]}
@@ -30,7 +30,7 @@ def look(api: Cloud, port: Any, **options: Any) -> dict[str, Any]:
     found.update(about="", requests=1, seconds=1.0)
     answer = api._run(
         False,
-        "openstack_allowed_address_info",
+        "openstack_allowed_address_pair_info",
         {"addresses": [ADDRESS], "nodes": [port.device_id], "writable": True, **options},
     )
     report = preflight_report(found, ROUTERS, openstack=answer)

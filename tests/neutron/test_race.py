@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import openstack
 from cloud import FOREIGN, Cloud
 
-from ansible_collections.egress.router.plugins.module_utils import _allowed_address, _reservation
-from ansible_collections.egress.router.plugins.module_utils._openstack import Cloud as Seam
+from ansible_collections.egress.router.plugins.module_utils._openstack import pairs as _allowed_address
+from ansible_collections.egress.router.plugins.module_utils._openstack import reservation as _reservation
+from ansible_collections.egress.router.plugins.module_utils._openstack.cloud import Cloud as Seam
 
 
 def addresses(count: int) -> list[dict[str, str]]:

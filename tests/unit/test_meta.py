@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.egress.router.plugins.module_utils._model.preflight.checks import IDS
+from ansible_collections.egress.router.plugins.module_utils._preflight.checks.all import IDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "plugins"
@@ -64,7 +64,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 def group_of(module: str) -> str:
     """The action group of a module's kind of connection: its first word names the cloud, else it is Kubernetes'."""
     first = module.split("_")[0]
-    return first if first in ("openstack", "vsphere") else "egress"
+    return first if first in ("openstack", "vsphere") else "kubernetes"
 
 
 def statement_lines(source: str) -> int:
@@ -83,13 +83,13 @@ def test_the_tree_has_what_is_checked_here() -> None:
     assert MODULES, "no module was found in plugins/modules"
     assert ROLES, "no role was found in roles"
     assert len(PYTHON_OF_PLUGINS) > len(MODULES)
-    assert (PLUGINS / "module_utils/_model").is_dir()
+    assert (PLUGINS / "module_utils/_contract").is_dir()
 
 
 def test_action_groups_list_every_module() -> None:
     groups = load(ROOT / "meta/runtime.yml")["action_groups"]
     neighbours = {
-        "egress": "kubernetes.core.k8s",
+        "kubernetes": "kubernetes.core.k8s",
         "openstack": "openstack.cloud.openstack",
         "vsphere": "community.vmware.vmware",
     }
@@ -104,7 +104,7 @@ def test_action_groups_list_every_module() -> None:
 
 def test_every_module_on_kubernetes_has_the_action_plugin_of_kubernetes_core() -> None:
     sources = {path.stem: path.read_text() for path in (PLUGINS / "action").glob("*.py")}
-    expected = [module for module in MODULES if group_of(module) == "egress"]
+    expected = [module for module in MODULES if group_of(module) == "kubernetes"]
     assert sorted(sources) == expected, "copy plugins/action/router_info.py for every module that talks to Kubernetes"
     assert len(set(sources.values())) == 1, "the files of plugins/action are copies of each other"
 
@@ -134,9 +134,9 @@ def test_licence_header(path: Path) -> None:
 @pytest.mark.parametrize(
     ("world", "seam"),
     [
-        ("kubernetes", "_kubernetes.py"),
-        ("openstack|keystoneauth1", "_openstack.py"),
-        ("community.vmware|vmware.vmware|pyVim|pyVmomi", "_vsphere.py"),
+        ("kubernetes", "_kubernetes/cluster.py"),
+        ("openstack|keystoneauth1", "_openstack/cloud.py"),
+        ("community.vmware|vmware.vmware|pyVim|pyVmomi", "_vsphere/vcenter.py"),
     ],
     ids=["kubernetes", "openstack", "vsphere"],
 )
@@ -151,7 +151,7 @@ def test_one_file_talks_to_each_world(path: Path, world: str, seam: str) -> None
 def test_the_model_needs_nothing_but_python(tmp_path: Path) -> None:
     names = [
         ".".join(["ansible_collections.egress.router", *path.relative_to(ROOT).with_suffix("").parts])
-        for path in sorted((PLUGINS / "module_utils/_model").rglob("*.py"))
+        for path in sorted(p for d in ("_contract", "_router") for p in (PLUGINS / "module_utils" / d).rglob("*.py"))
         if path.name != "__init__.py"
     ]
     assert names

@@ -14,7 +14,7 @@ from egress_vcsim import server
 from pyVmomi import vim
 from world import DV_GROUP, DVS, GROUP, NSX, OPEN, World, cards, finished, provider_id, warnings
 
-from ansible_collections.egress.router.plugins.module_utils._vsphere import _not_ours
+from ansible_collections.egress.router.plugins.module_utils._vsphere.vcenter import _not_ours
 
 NICS = [{"network": GROUP}]
 DV_NICS = [{"network": DV_GROUP}]
@@ -463,7 +463,7 @@ def test_a_rival_on_a_standard_port_group(world: World) -> None:
 
     # One at a time, so that the second host is still to come when the first one's write waits.
     with pytest.MonkeyPatch.context() as patch:
-        from ansible_collections.egress.router.plugins.module_utils import _concurrent
+        from ansible_collections.egress.router.plugins.module_utils._common import concurrent as _concurrent
 
         patch.setattr(_concurrent, "WORKERS", 1)
         with rival(world, "UpdatePortGroup", act):

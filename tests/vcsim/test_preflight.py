@@ -8,7 +8,7 @@ from egress_vcsim import server
 from world import DV_GROUP, GROUP, OPEN, World, provider_id
 
 from ansible_collections.egress.router.plugins.filter.preflight_report import preflight_report
-from ansible_collections.egress.router.plugins.module_utils._model.preflight.checks import IDS
+from ansible_collections.egress.router.plugins.module_utils._preflight.checks.all import IDS
 
 ROUTERS = [
     {"name": "db", "namespace": "payments", "image": "img:1", "addresses": [{"ip": "198.51.100.50/24"}]},
@@ -24,7 +24,7 @@ def look(world: World, node: str, network: str, **options: Any) -> dict[str, Any
         "openstack": {"on_openstack": False}, "vsphere": asked,
     }  # fmt: skip
     nics = [{"nodes": [node], "network": network}]
-    answer = world.result(module="vsphere_network_security_info", nics=nics, writable=True, **options)
+    answer = world.result(module="vsphere_port_group_security_info", nics=nics, writable=True, **options)
     report = preflight_report(found, ROUTERS, vsphere=answer)
     assert (report["checked"], report["not_checked"]) == (list(IDS), [])
     return report

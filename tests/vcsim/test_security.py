@@ -8,8 +8,8 @@ import pytest
 from pyVmomi import vim
 from world import DV_GROUP, DVS, GROUP, OPEN, SWITCH, World, cards, finished, provider_id, warnings
 
-from ansible_collections.egress.router.plugins.module_utils._model.network_security import Flags
-from ansible_collections.egress.router.plugins.module_utils._vsphere import _mac_management
+from ansible_collections.egress.router.plugins.module_utils._vsphere.policies import Flags
+from ansible_collections.egress.router.plugins.module_utils._vsphere.vcenter import _mac_management
 
 STANDARD: dict[str, Any] = {"nics": [{"addresses": ["198.51.100.50"]}]}
 DISTRIBUTED: dict[str, Any] = {"nics": [{"network": DV_GROUP}]}

@@ -44,7 +44,7 @@ def test_show_side_by_side(world: World) -> None:
         **OPEN,
     )
     ours = differences(before, world.everything())
-    world.show(f"egress.router.vsphere_network_security: {len(ours)} other settings change")
+    world.show(f"egress.router.vsphere_port_group_security: {len(ours)} other settings change")
     assert ours == []
 
     flags = {"promiscuous_mode": True, "forged_transmits": True, "mac_changes": True}

@@ -267,22 +267,24 @@ class World:
 
     # The modules, in this process.
 
-    def run(self, check: bool = False, module: str = "vsphere_network_security", **options: Any) -> dict[str, Any]:
+    def run(self, check: bool = False, module: str = "vsphere_port_group_security", **options: Any) -> dict[str, Any]:
         """Runs our module, which has to work, and returns what it printed."""
         result = self.result(check, module, **options)
         assert not result.get("failed"), result
         return result
 
-    def fails(self, check: bool = False, module: str = "vsphere_network_security", **options: Any) -> str:
+    def fails(self, check: bool = False, module: str = "vsphere_port_group_security", **options: Any) -> str:
         """Runs our module, which has to fail, and returns its words."""
         result = self.result(check, module, **options)
         assert result.get("failed"), result
         return str(result["msg"])
 
     def info(self, **options: Any) -> dict[str, Any]:
-        return self.run(module="vsphere_network_security_info", **options)
+        return self.run(module="vsphere_port_group_security_info", **options)
 
-    def result(self, check: bool = False, module: str = "vsphere_network_security", **options: Any) -> dict[str, Any]:
+    def result(
+        self, check: bool = False, module: str = "vsphere_port_group_security", **options: Any
+    ) -> dict[str, Any]:
         given = {**self.options, "_ansible_check_mode": check, "_ansible_diff": True, **options}
         return self._main(f"{OURS}.{module}", {name: value for name, value in given.items() if value is not None})
 

@@ -21,9 +21,9 @@ from typing import Any
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from ansible_collections.egress.router.plugins.module_utils._model import names, status
-from ansible_collections.egress.router.plugins.module_utils._model.rules import RulesError, RuleSet, parse
-from ansible_collections.egress.router.plugins.module_utils._model.status import Status
+from ansible_collections.egress.router.plugins.module_utils._contract import names, status
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import RulesError, RuleSet, parse
+from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
 
 from . import conntrack, endpoints, wire
 from .config import Config

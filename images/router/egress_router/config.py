@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.egress.router.plugins.module_utils._model.rules import PROTOCOLS
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import PROTOCOLS
 
 IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.egress.router.plugins.module_utils._model.names import AGENT_PORT, AGENT_PORT_NAME, port_name
-from ansible_collections.egress.router.plugins.module_utils._model.rules import RuleSet
+from ansible_collections.egress.router.plugins.module_utils._contract.names import (
+    AGENT_PORT,
+    AGENT_PORT_NAME,
+    port_name,
+)
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet
 
 from .config import Config
 

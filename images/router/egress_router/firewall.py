@@ -12,7 +12,7 @@ import threading
 import nftables
 from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_GETGEN, NFTSocket, nft_gen_msg
 
-from ansible_collections.egress.router.plugins.module_utils._model.rules import RuleSet
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet
 
 from . import table
 from .config import Config

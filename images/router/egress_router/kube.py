@@ -17,7 +17,7 @@ from typing import Any
 import kubernetes
 import urllib3
 
-from ansible_collections.egress.router.plugins.module_utils._model import names
+from ansible_collections.egress.router.plugins.module_utils._contract import names
 
 Json = dict[str, Any]
 # (connect, read) in seconds. python3-kubernetes 22.6 ignores a timeout that is one float, and then waits for ever.

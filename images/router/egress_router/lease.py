@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.egress.router.plugins.module_utils._model.status import Status
+from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
 
 from .config import Config
 from .kube import ApiError, Kube, Timeout

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from ansible_collections.egress.router.plugins.module_utils._model.status import (
+from ansible_collections.egress.router.plugins.module_utils._contract.status import (
     CONFLICT,
     FAILED,
     SERVING,

@@ -22,7 +22,7 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from ansible_collections.egress.router.plugins.module_utils._model.names import CLUSTER_INTERFACE, EGRESS_INTERFACE
+from ansible_collections.egress.router.plugins.module_utils._contract.names import CLUSTER_INTERFACE, EGRESS_INTERFACE
 
 from .config import Address, Config
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 
-from ansible_collections.egress.router.plugins.module_utils._model.names import AGENT_PORT
-from ansible_collections.egress.router.plugins.module_utils._model.rules import RuleSet
+from ansible_collections.egress.router.plugins.module_utils._contract.names import AGENT_PORT
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet
 
 from .config import Config
 

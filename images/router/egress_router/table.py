@@ -24,13 +24,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.egress.router.plugins.module_utils._model.names import (
+from ansible_collections.egress.router.plugins.module_utils._contract.names import (
     AGENT_PORT,
     CLUSTER_INTERFACE,
     EGRESS_INTERFACE,
     FAMILIES,
 )
-from ansible_collections.egress.router.plugins.module_utils._model.rules import Rule, RuleSet
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import Rule, RuleSet
 
 from .config import Config
 from .marks import BASE, MASK, fallback_mark, rule_mark

@@ -89,7 +89,7 @@ def test_nodes_that_are_no_servers() -> None:
     assert len(problems) == 2
     assert "router payments/r50, node_selector: node w2 may run it, but a node has neither" in problems[0]
     assert "node cp may run it, but node 'aws:///eu-central-1a/i-0abc' belongs to the cloud 'aws'" in problems[1]
-    assert "openstack_ports_servers" in problems[1]
+    assert "openstack_allowed_address_pair_servers" in problems[1]
     # They do not matter when a router is only removed.
     found = openstack_addresses([router(50)], nodes, DEFAULTS, all_absent=True)
     assert found["problems"] == []

@@ -11,7 +11,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.egress.router.plugins.filter.preflight_report import preflight_report
-from ansible_collections.egress.router.plugins.module_utils._model.preflight.checks import CHECKS, IDS
+from ansible_collections.egress.router.plugins.module_utils._preflight.checks.all import CHECKS, IDS
 
 ADDRESS = {"ip_address": "198.51.100.50", "mac_address": "02:e6:c6:33:64:32"}
 ROUTERS = [{"name": "db", "namespace": "payments", "image": "img:1", "addresses": [{"ip": "198.51.100.50/24"}]}]
@@ -92,7 +92,7 @@ def test_what_neutron_says_takes_its_place() -> None:
     ({"failed": True, "msg": "cannot reach OpenStack"}, "cannot reach OpenStack"),
     ({"skipped": True}, "Neutron was not asked"),
 ])  # fmt: skip
-def test_what_openstack_ports_cannot_open_is_an_error(answer: dict[str, Any], said: str) -> None:
+def test_what_openstack_allowed_address_pair_cannot_open_is_an_error(answer: dict[str, Any], said: str) -> None:
     report = preflight_report(result(), ROUTERS, openstack=answer)
     assert not report["ok"] and report["findings"][0]["seen"].startswith(said)
 

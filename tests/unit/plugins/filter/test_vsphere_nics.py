@@ -56,7 +56,7 @@ def test_nodes_that_are_no_vms() -> None:
     problems = vsphere_nics([router(50)], nodes, DEFAULTS)["problems"]
     assert len(problems) == 1
     assert "router payments/r50, node_selector: node w2 may run it, but node 'openstack:///1' belongs" in problems[0]
-    assert "vsphere_security_vms" in problems[0]
+    assert "vsphere_port_group_security_vms" in problems[0]
     assert vsphere_nics([router(50)], nodes, DEFAULTS, vms={"w2": "worker-2"})["problems"] == []
 
 

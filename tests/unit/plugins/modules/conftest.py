@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.egress.router.tests.unit.plugins.fake_api_server import FakeCluster, serving
+from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster, serving
 
 Run = Callable[..., "dict[str, Any]"]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.egress.router.plugins.module_utils import _redirect_rules
-from ansible_collections.egress.router.plugins.module_utils._model import names
-from ansible_collections.egress.router.plugins.module_utils._model.status import CONFLICT
-from ansible_collections.egress.router.tests.unit.plugins.fake_api_server import FakeCluster, add_router
+from ansible_collections.egress.router.plugins.module_utils._contract import names
+from ansible_collections.egress.router.plugins.module_utils._contract.status import CONFLICT
+from ansible_collections.egress.router.plugins.module_utils._kubernetes import redirect_rules as _redirect_rules
+from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster, add_router
 
 from .conftest import Run
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.egress.router.tests.unit.plugins.fake_api_server import FakeCluster, add_router
+from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster, add_router
 
 from .conftest import Run
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.egress.router.plugins.module_utils import _router_info
-from ansible_collections.egress.router.plugins.module_utils._model.status import CONFLICT, STARTING
-from ansible_collections.egress.router.tests.unit.plugins.fake_api_server import FakeAgent, FakeCluster, add_router
+from ansible_collections.egress.router.plugins.module_utils._contract.status import CONFLICT, STARTING
+from ansible_collections.egress.router.plugins.module_utils._kubernetes import router_info as _router_info
+from ansible_collections.egress.router.tests.support.fake_api_server import FakeAgent, FakeCluster, add_router
 
 from .conftest import Run
 

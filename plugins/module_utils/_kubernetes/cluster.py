@@ -1,0 +1,303 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""The one seam to kubernetes.core and the Kubernetes client: nothing else in the collection imports them.
+
+Objects are plain dictionaries. Whatever goes wrong comes out as one of our own exceptions (_errors.py), with a
+sentence that says what was tried and what to do. A Cluster may be used by several threads at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
+from typing import Any
+from urllib.parse import quote
+
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
+
+from .._common.errors import ApiError, Conflict, Denied, EgressError, Forbidden, NotFound, Unreachable
+from .._common.failing import FailingModule
+
+try:
+    from kubernetes.client.exceptions import ApiException
+    from kubernetes.config import ConfigException
+    from urllib3.exceptions import HTTPError, MaxRetryError
+except ImportError:
+    # AnsibleK8SModule reports the missing library; until then these are only names in except clauses.
+    ApiException, ConfigException, HTTPError, MaxRetryError = (type(f"Missing{n}", (Exception,), {}) for n in range(4))
+
+# The API group and the plural name of each kind that the collection deals with.
+_PATHS = {
+    "ConfigMap": ("/api/v1", "configmaps"),
+    "Deployment": ("/apis/apps/v1", "deployments"),
+    "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
+    "Event": ("/api/v1", "events"),
+    "Lease": ("/apis/coordination.k8s.io/v1", "leases"),
+    "Namespace": ("/api/v1", "namespaces"),
+    "NetworkAttachmentDefinition": ("/apis/k8s.cni.cncf.io/v1", "network-attachment-definitions"),
+    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+    "Node": ("/api/v1", "nodes"),
+    "Pod": ("/api/v1", "pods"),
+    "ResourceQuota": ("/api/v1", "resourcequotas"),
+    "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
+    "SelfSubjectAccessReview": ("/apis/authorization.k8s.io/v1", "selfsubjectaccessreviews"),
+    "SelfSubjectReview": ("/apis/authentication.k8s.io/v1", "selfsubjectreviews"),
+    "SelfSubjectRulesReview": ("/apis/authorization.k8s.io/v1", "selfsubjectrulesreviews"),
+    "Service": ("/api/v1", "services"),
+    "ServiceAccount": ("/api/v1", "serviceaccounts"),
+}
+# Forms of an answer that are smaller than the objects (https://kubernetes.io/docs/reference/using-api/api-concepts/).
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
+# (connect, read), in seconds. A tuple: some versions of the client ignore a single number.
+_TIMEOUT = (5, 30)
+_FORBIDDEN = re.compile(r'User "(?P<user>[^"]+)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)"')
+
+
+class EgressModule(FailingModule, AnsibleK8SModule):
+    """An Ansible module with the options of kubernetes.core for the connection."""
+
+    def __init__(self, argument_spec: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(argument_spec={**AUTH_ARG_SPEC, **argument_spec}, supports_check_mode=True, **kwargs)
+
+    def connect(self, leaves_nothing: bool = False) -> Cluster:
+        """The cluster that the options name. In check mode its writes are dry runs of the server.
+
+        `leaves_nothing`: the module removes whatever it makes, so that it works in check mode too.
+        """
+        with _translated("", ""):
+            client = get_api_client(self)
+        return Cluster(client.client, dry_run=self.check_mode and not leaves_nothing)
+
+
+class Cluster:
+    """One API server, asked as one identity. `dry_run`: nothing is written, the server only says what it would do."""
+
+    def __init__(self, client: Any, dry_run: bool = False) -> None:
+        self._client = client
+        self._counting = threading.Lock()
+        self.dry_run = dry_run
+        # How many requests it has made.
+        self.requests = 0
+
+    def find(
+        self, kind: str, namespace: str | None = None, labels: str = "", fields: str = "", metadata_only: bool = False
+    ) -> list[dict[str, Any]]:
+        """All objects of a kind in a namespace, or in all (None), that have the labels and fields."""
+        accept = _METADATA if metadata_only else ""
+        answer = self._json("GET", kind, namespace, query=_selectors(labels, fields), accept=accept)
+        # Lists leave out what is the same for each of their items.
+        return [{"apiVersion": answer.get("apiVersion"), **item, "kind": kind} for item in answer.get("items") or []]
+
+    def table(self, kind: str, fields: str = "") -> list[dict[str, Any]]:
+        """All objects of a kind in all namespaces, as `kubectl get --output wide` has them: `metadata` and `cells` by column."""
+        answer = self._json("GET", kind, None, query=_selectors("", fields), accept=_TABLE)
+        columns = [column["name"] for column in answer.get("columnDefinitions") or ()]
+        return [
+            {"metadata": row["object"]["metadata"], "cells": dict(zip(columns, row["cells"], strict=True))}
+            for row in answer.get("rows") or ()
+        ]
+
+    def serves(self, kind: str) -> bool:
+        """Whether the API server knows a kind."""
+        prefix, plural = _PATHS[kind]
+        with suppress(NotFound):
+            answer = json.loads(self._request("GET", prefix, "get", f"API {prefix}"))
+            return plural in [item["name"] for item in answer.get("resources") or ()]
+        return False
+
+    def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
+        """One object; NotFound if there is none."""
+        return self._json("GET", kind, namespace, name)
+
+    def create(self, kind: str, namespace: str | None, body: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
+        """Creates an object and returns it as it is now. `dry_run`: the server only says whether it would."""
+        body = {"apiVersion": _api_version(kind), "kind": kind, **body}
+        return self._json("POST", kind, namespace, body=body, query=[("dryRun", "All")] if dry_run else self._write())
+
+    def replace(self, kind: str, body: dict[str, Any], manager: str) -> dict[str, Any]:
+        """Replaces an object as `manager` if it is still in the version of `body`, else Conflict."""
+        namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+        return self._json("PUT", kind, namespace, name, body, [("fieldManager", manager), *self._write()])
+
+    def apply(self, kind: str, namespace: str, name: str, fields: dict[str, Any], manager: str) -> dict[str, Any]:
+        """Server-side apply as `manager`; Conflict if somebody else owns one of the fields with another value."""
+        body = {"apiVersion": _api_version(kind), "kind": kind, "metadata": {"name": name}, **fields}
+        query = [("fieldManager", manager), ("force", "false"), *self._write()]
+        # A text, because older clients do not serialise for this content type.
+        return self._json("PATCH", kind, namespace, name, json.dumps(body), query, "application/apply-patch+yaml")
+
+    def delete(self, kind: str, namespace: str | None, name: str, grace_seconds: int | None = None) -> None:
+        """Deletes an object; nothing happens if it is not there."""
+        query = [("gracePeriodSeconds", grace_seconds)] if grace_seconds is not None else []
+        with suppress(NotFound):
+            self._json("DELETE", kind, namespace, name, query=[*query, *self._write()])
+
+    def logs(self, namespace: str, pod: str, lines: int | None = None, container: str = "") -> str:
+        """What a pod's only container wrote, or `container`, or the end of it."""
+        query: list[tuple[str, Any]] = [("tailLines", lines)] if lines is not None else []
+        query += [("container", container)] if container else []
+        return self._text("GET", "Pod", namespace, pod, "/log", query=query)
+
+    def pod_http(self, namespace: str, pod: str, port: int, path: str) -> Any:
+        """The JSON document that a pod serves, fetched by the API server."""
+        answer = self._text("GET", "Pod", namespace, f"{pod}:{port}", f"/proxy/{path.lstrip('/')}")
+        try:
+            return json.loads(answer)
+        except ValueError as error:
+            raise ApiError(
+                f"pod {namespace}/{pod} answered {path} with something else than JSON: {answer[:80]!r}"
+            ) from error
+
+    def _write(self) -> list[tuple[str, Any]]:
+        return [("dryRun", "All")] if self.dry_run else []
+
+    def _json(
+        self,
+        method: str,
+        kind: str,
+        namespace: str | None,
+        name: str = "",
+        body: Any = None,
+        query: Iterable[tuple[str, Any]] = (),
+        content_type: str = "application/json",
+        accept: str = "",
+    ) -> dict[str, Any]:
+        text = self._text(
+            method, kind, namespace, name, body=body, query=query, content_type=content_type, accept=accept
+        )
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    def _text(
+        self,
+        method: str,
+        kind: str,
+        namespace: str | None,
+        name: str = "",
+        below: str = "",
+        body: Any = None,
+        query: Iterable[tuple[str, Any]] = (),
+        content_type: str = "application/json",
+        accept: str = "",
+    ) -> str:
+        prefix, plural = _PATHS[kind]
+        path = prefix + (f"/namespaces/{quote(namespace)}" if namespace else "") + f"/{plural}"
+        path += (f"/{quote(name, safe=':')}" if name else "") + below
+        verb = {"GET": "get" if name else "list", "POST": "create", "PUT": "update"}.get(method, method.lower())
+        many = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+        one = f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
+        what = one if name else f"{many} of namespace {namespace}" if namespace else many
+        return self._request(method, path, verb, what, namespace or "", body, query, content_type, accept)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        verb: str,
+        what: str,
+        namespace: str = "",
+        body: Any = None,
+        query: Iterable[tuple[str, Any]] = (),
+        content_type: str = "application/json",
+        accept: str = "",
+    ) -> str:
+        """`verb`, `what` and `namespace` are for messages."""
+        with self._counting:
+            self.requests += 1
+        with _translated(verb, what, namespace, self._client.configuration.host):
+            response = self._client.request(
+                method,
+                path,
+                body=body,
+                serialize=False,
+                query_params=list(query),
+                header_params={"Accept": accept} if accept else {},
+                content_type=content_type,
+                _request_timeout=_TIMEOUT,
+            )
+            data: bytes = response.data
+            return data.decode()
+
+
+def _selectors(labels: str, fields: str) -> list[tuple[str, Any]]:
+    return [(key, value) for key, value in (("labelSelector", labels), ("fieldSelector", fields)) if value]
+
+
+def field_owner_keys(item: dict[str, Any], manager: str, path: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The keys of the list items below `path` that `manager` owns by server-side apply.
+
+    `metadata.managedFields` has `k:{"port":80,"protocol":"TCP"}` for an item of a list with such keys.
+    """
+    for entry in item["metadata"].get("managedFields") or []:
+        if entry.get("manager") == manager and entry.get("operation") == "Apply":
+            fields = entry.get("fieldsV1") or {}
+            for step in path:
+                fields = fields.get(f"f:{step}") or {}
+            return [json.loads(key[2:]) for key in fields if key.startswith("k:")]
+    return []
+
+
+def _api_version(kind: str) -> str:
+    return _PATHS[kind][0].split("/", 2)[2] if _PATHS[kind][0].startswith("/apis/") else "v1"
+
+
+@contextmanager
+def _translated(verb: str, what: str, namespace: str = "", host: str = "") -> Generator[None, None, None]:
+    """Turns every exception of the libraries into one of ours."""
+    try:
+        yield
+    except ApiException as error:
+        raise _api_error(error, verb, what, namespace, host) from error
+    except (CoreException, ConfigException) as error:
+        raise EgressError(
+            f"{error}: name the cluster with kubeconfig and context, or host and api_key, or their K8S_AUTH_ variables"
+        ) from error
+    except HTTPError as error:
+        reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+        purpose = f" to {verb} {what}" if verb else ""
+        raise Unreachable(f"cannot reach the API server at {host or _host_of(error)}{purpose}: {reason}") from error
+
+
+def _host_of(error: Any) -> str:
+    pool = getattr(error, "pool", None)
+    return f"{pool.scheme}://{pool.host}:{pool.port}" if pool is not None else "the given address"
+
+
+def _api_error(error: Any, verb: str, what: str, namespace: str, host: str) -> EgressError:
+    try:
+        status = json.loads(error.body)
+    except (TypeError, ValueError):
+        status = {}
+    said = status.get("message") or error.reason or str(error)
+    if error.status == 401:
+        return Forbidden(
+            f"the API server {host} does not accept the credentials to {verb} {what}: renew the token or certificate"
+        )
+    if error.status == 403:
+        match = _FORBIDDEN.search(said)
+        if not match:
+            return Denied(f"cannot {verb} {what}: {said}")
+        where = f"in namespace {namespace}" if namespace else "in all namespaces"
+        allowed = f"{match['user']} may not {match['verb']} {match['resource']} {where}"
+        return Forbidden(f"{allowed}: grant it with a Role and a RoleBinding")
+    if error.status == 404:
+        if (status.get("details") or {}).get("kind") == "namespaces":
+            return NotFound(f"cannot {verb} {what}: namespace {namespace} does not exist, create it first")
+        return NotFound(f"{what} does not exist")
+    if error.status == 409:
+        return Conflict(f"cannot {verb} {what}: {said}")
+    if error.status in (429, 503, 504):
+        # Busy, starting or behind a proxy that cannot reach it: whoever waits asks again.
+        return Unreachable(f"cannot {verb} {what}: {said}")
+    return ApiError(f"cannot {verb} {what}: {said}")

@@ -1,0 +1,383 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""Changes the redirect rules of many routers at once, and sees to it that they are live or back as they were.
+
+For each router: the ports of the Service that go away are taken out, the ConfigMap is replaced if nobody else has
+written it since it was read (compare-and-swap by resourceVersion), the agent's report is awaited, new ports come in.
+So a port is there only while its rule is live. Refused or unanswered rules are taken back in the same way.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from .._common.concurrent import each, wait_until
+from .._common.errors import Conflict, EgressError, InputError, NotFound, NotReady
+from .._common.plan import Plan
+from .._contract import names
+from .._contract.rules import RulesError, RuleSet, parse
+from .._contract.status import CONFLICT, FAILED, Status
+from .._router.fields import Fields
+from .._router.problems import Problems
+from .._router.redirects import PortKey, check_size, read_port_keys, read_rule_set
+from .cluster import Cluster, field_owner_keys
+from .router_info import lease_is_over
+from .selection import Key, find_all, router_of
+
+# How often merged and deleted start over when somebody else wrote in between.
+ATTEMPTS = 5
+# How long the agent is given to confirm the previous rules after they came back.
+ROLLBACK_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one router is asked for. `all`: everything goes (deleted without rules)."""
+
+    namespace: str
+    name: str
+    state: str
+    rules: RuleSet = field(default_factory=RuleSet)
+    ports: frozenset[PortKey] = frozenset()
+    fallback_ip: str = ""
+    all: bool = False
+
+    @property
+    def key(self) -> Key:
+        return self.namespace, self.name
+
+    @property
+    def id(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    def after(self, before: RuleSet) -> RuleSet:
+        """The rules that are wanted, given those that are there."""
+        if self.state == "replaced":
+            return self.rules
+        if self.state == "merged":
+            return before.merged(self.rules)
+        if self.all:
+            return RuleSet()
+        kept = tuple(rule for rule in before.rules if (rule.port, rule.protocol) not in self.ports)
+        return RuleSet(kept, "" if before.fallback_ip == self.fallback_ip else before.fallback_ip)
+
+
+@dataclass
+class Outcome:
+    """What became of one router's request."""
+
+    request: Request
+    plan: Plan
+    hash: str = ""
+    seconds: float | None = None
+    error: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.request.name,
+            "namespace": self.request.namespace,
+            "changed": self.plan.changed,
+            "before": list(self.plan.before),
+            "after": list(self.plan.after),
+            "hash": self.hash,
+            "seconds": self.seconds,
+            "error": self.error,
+        }
+
+
+def read_requests(routers: list[dict[str, Any]], state: str) -> list[Request]:
+    """The requests of the module's options; InputError with every problem of all of them."""
+    requests: list[Request] = []
+    problems = []
+    for router in routers:
+        found = Problems(f"{router['namespace']}/{router['name']}")
+        fields = Fields(router, found)
+        if state == "deleted":
+            ports, fallback = read_port_keys(fields)
+            # An empty list names no rule; leaving it out names all, as in modules for network devices.
+            nothing_named = router.get("redirect_rules") is None and not fallback
+            given: dict[str, Any] = {"ports": frozenset(ports), "fallback_ip": fallback, "all": nothing_named}
+        else:
+            given = {"rules": read_rule_set(fields)}
+        request = Request(router["namespace"], router["name"], state, **given)
+        if request.key in [other.key for other in requests]:
+            found.add("", "is in the list twice: put its rules into one item")
+        requests.append(request)
+        problems += found.found
+    if problems:
+        raise InputError("\n".join(str(problem) for problem in problems))
+    return requests
+
+
+def change(cluster: Cluster, requests: list[Request], wait_seconds: float | None) -> list[Outcome]:
+    """Does the requests, all at once; errors are in the outcomes. `wait_seconds` None: does not wait for the agents."""
+    where = list(dict.fromkeys(request.namespace for request in requests))
+    objects = find_all(cluster, ("ConfigMap", "Service"), where)
+    texts = {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in objects["ConfigMap"]}
+    services = {router_of(item): item for item in objects["Service"]}
+
+    def one(request: Request) -> Outcome:
+        found = texts.get((request.namespace, names.rules_config_map(request.name)))
+        return _Change(cluster, request, _Ports(cluster, services.get(request.key)), wait_seconds).run(found)
+
+    return each(one, requests)
+
+
+def summary(outcomes: list[Outcome]) -> str:
+    """What went wrong and how far the others came; empty if nothing did."""
+    failed = [outcome for outcome in outcomes if outcome.error]
+    if not failed:
+        return ""
+    lines = [f"router {outcome.request.id}: {outcome.error}" for outcome in failed]
+    for word, wanted in (("changed and live", True), ("unchanged", False)):
+        others = [o.request.id for o in outcomes if not o.error and o.plan.changed is wanted]
+        if others:
+            lines.append(f"{word}: {', '.join(others)}")
+    return "\n".join(lines)
+
+
+class _Ports:
+    """The ports of the router's Service that follow its rules: those that this module owns by server-side apply."""
+
+    def __init__(self, cluster: Cluster, service: dict[str, Any] | None) -> None:
+        self._cluster = cluster
+        self._service = service
+        # Headless Services have no ports for rules: clients get the pod's address itself.
+        self.managed = service is not None and service["spec"].get("clusterIP") != "None"
+        owned = field_owner_keys(service, names.FIELD_MANAGER_RULES, ("spec", "ports")) if service else []
+        self.present = frozenset((key["port"], key["protocol"]) for key in owned)
+
+    def wanted(self, rules: RuleSet) -> frozenset[PortKey]:
+        """The ports that `rules` need."""
+        return frozenset((rule.port, rule.protocol) for rule in rules.rules) if self.managed else self.present
+
+    def set(self, ports: frozenset[PortKey]) -> bool:
+        """Makes these the ports, and touches no other port of the Service. Returns whether that took a write."""
+        if ports == self.present or self._service is None:
+            return False
+        metadata = self._service["metadata"]
+        items = [
+            {"name": names.port_name(protocol, port), "port": port, "protocol": protocol, "targetPort": port}
+            for port, protocol in sorted(ports)
+        ]
+        self._cluster.apply(
+            "Service", metadata["namespace"], metadata["name"], {"spec": {"ports": items}}, names.FIELD_MANAGER_RULES
+        )
+        self.present = ports
+        return True
+
+
+class _Change:
+    """One router's change."""
+
+    def __init__(self, cluster: Cluster, request: Request, ports: _Ports, wait_seconds: float | None) -> None:
+        self.cluster = cluster
+        self.request = request
+        self.ports = ports
+        self.wait_seconds = wait_seconds
+        self.started = time.monotonic()
+        self.written = False
+
+    def run(self, config_map: dict[str, Any] | None) -> Outcome:
+        outcome = Outcome(self.request, Plan(self.request.id, (), ()))
+        try:
+            self._run(config_map, outcome)
+        except EgressError as error:
+            outcome.error = str(error)
+            if not self.written:
+                outcome.plan = Plan(outcome.plan.title, outcome.plan.before, outcome.plan.before)
+        return outcome
+
+    def _run(self, config_map: dict[str, Any] | None, outcome: Outcome) -> None:
+        ports_before = self.ports.present
+        for attempt in count(1):
+            config_map = config_map or self._read()
+            before, after = self._plan(config_map, outcome)
+            if config_map is None:
+                return
+            if before == after:
+                self._confirm(config_map, after, outcome)
+                self._follow(after, config_map)
+                return
+            self.ports.set(ports_before & self.ports.wanted(after))
+            try:
+                previous, written = config_map, self._write(config_map, after.text())
+                self.written = True
+                break
+            except Conflict as error:
+                self.ports.set(ports_before)
+                config_map = self._after_conflict(after, attempt, error)
+        if self.wait_seconds is not None and not self.cluster.dry_run:
+            reason = self._wait(after, written["metadata"]["resourceVersion"], self.wait_seconds)
+            if reason:
+                raise NotReady(f"{reason}. {self._roll_back(previous, written, ports_before, outcome)}")
+            outcome.seconds = round(time.monotonic() - self.started, 3)
+        self._follow(after, written)
+
+    def _follow(self, rules: RuleSet, config_map: dict[str, Any]) -> None:
+        """Gives the Service the ports of `rules`, which are live.
+
+        Another run may have written rules and ports in between, and its ports went with this: so until nobody has, the
+        newest rules' ports are set once more.
+        """
+        try:
+            while self.ports.set(self.ports.wanted(rules)) and not self.cluster.dry_run:
+                newest = self._read() or config_map
+                if newest["metadata"]["resourceVersion"] == config_map["metadata"]["resourceVersion"]:
+                    return
+                rules, config_map = parse(_text(newest)), newest
+        except RulesError:
+            return  # Broken by hand meanwhile: the agent keeps what it has.
+        except EgressError as error:
+            raise EgressError(f"its rules are live, but its Service's ports could not follow them: {error}") from error
+
+    def _plan(self, config_map: dict[str, Any] | None, outcome: Outcome) -> tuple[RuleSet | None, RuleSet]:
+        """The rules before (None: they cannot be read) and after; notes both in `outcome`."""
+        text = _text(config_map)
+        try:
+            found = parse(text)
+            before: RuleSet | None = found
+            lines = found.lines()
+        except RulesError as error:
+            if self.request.state != "replaced" and not self.request.all:
+                raise EgressError(
+                    f"its present rules cannot be read, so nothing can be {self.request.state}: {error}. "
+                    f"Correct ConfigMap {self._name} or use state replaced"
+                ) from error
+            before, lines = None, text.splitlines()
+        after = self.request.after(before or RuleSet())
+        problems = Problems(self.request.id)
+        check_size(after, problems)
+        if problems.found:
+            raise InputError(problems.found[0].message)
+        shown_before, shown_after = tuple(lines), tuple(after.lines())
+        if before == after:
+            # Nothing but the Service may be in need of repair.
+            shown_before += _port_lines(self.ports.present - self.ports.wanted(after))
+            shown_after += _port_lines(self.ports.wanted(after) - self.ports.present)
+        outcome.plan = Plan(f"rules of {self.request.id}", shown_before, shown_after)
+        outcome.hash = after.hash()
+        return before, after
+
+    @property
+    def _name(self) -> str:
+        return f"{self.request.namespace}/{names.rules_config_map(self.request.name)}"
+
+    def _read(self) -> dict[str, Any] | None:
+        """The ConfigMap; None if there is none and that is as good as an empty one."""
+        try:
+            return self.cluster.get("ConfigMap", self.request.namespace, names.rules_config_map(self.request.name))
+        except NotFound as error:
+            # A dry run predicts: the role deploy would have made it. Without it there is nothing to delete either.
+            if self.cluster.dry_run or self.request.state == "deleted":
+                return None
+            raise NotFound(f"{error}: deploy the router first") from error
+
+    def _write(self, config_map: dict[str, Any], text: str | None) -> dict[str, Any]:
+        """Compare-and-swap: Conflict if the ConfigMap is not in this version any more."""
+        data = dict(config_map.get("data") or {})
+        data.pop(names.RULES_KEY, None)
+        if text is not None:
+            data[names.RULES_KEY] = text
+        return self.cluster.replace("ConfigMap", {**config_map, "data": data}, names.FIELD_MANAGER_RULES)
+
+    def _after_conflict(self, after: RuleSet, attempt: int, error: Conflict) -> dict[str, Any] | None:
+        """The ConfigMap as it is now, to start over with it; raises where starting over would hide the conflict."""
+        now = self._read()
+        try:
+            # Another run wrote the very same, or our own write was repeated after its answer got lost.
+            same = parse(_text(now)) == after
+        except RulesError:
+            same = False
+        if attempt < ATTEMPTS and (same or self.request.state != "replaced"):
+            return now
+        raise Conflict(
+            f"its rules were changed by somebody else between read and write, nothing was written: run again ({error})"
+        ) from error
+
+    def _confirm(self, config_map: dict[str, Any], rules: RuleSet, outcome: Outcome) -> None:
+        """Waits for rules that were there already: the agent may have refused them or be away."""
+        if self.wait_seconds is None or self.cluster.dry_run:
+            return
+        reason = self._wait(rules, config_map["metadata"]["resourceVersion"], self.wait_seconds)
+        if reason:
+            raise NotReady(f"{reason}. The rules were in ConfigMap {self._name} before and stay there")
+        outcome.seconds = round(time.monotonic() - self.started, 3)
+
+    def _wait(self, rules: RuleSet, version: str, seconds: float) -> str:
+        """Waits until the agent reports `rules`, read back from the kernel. Returns why they are not live, or ""."""
+        wanted = rules.hash()
+        lease: dict[str, Any] = {}
+
+        def check() -> str | None:
+            nonlocal lease
+            lease = self._lease()
+            status = Status.from_lease(lease)
+            if status.serving and status.rules_hash == wanted and not lease_is_over(lease):
+                return ""
+            if status.rules_version == version and status.rules_error:
+                return f"its agent refused the rules: {status.rules_error}"
+            return None
+
+        reason = wait_until(check, seconds)
+        return _silence(lease, seconds) if reason is None else reason
+
+    def _lease(self) -> dict[str, Any]:
+        try:
+            return self.cluster.get("Lease", self.request.namespace, self.request.name)
+        except NotFound:
+            return {}
+
+    def _roll_back(
+        self, before: dict[str, Any], written: dict[str, Any], ports: frozenset[PortKey], outcome: Outcome
+    ) -> str:
+        """Brings the previous rules back and says what the state is now."""
+        try:
+            now = self._write({**before, **_version(written)}, (before.get("data") or {}).get(names.RULES_KEY))
+            self.ports.set(ports)
+        except Conflict:
+            return f"The previous rules were not brought back: somebody else has changed ConfigMap {self._name} since"
+        except EgressError as error:
+            return f"The previous rules could not be brought back: {error}"
+        outcome.plan = Plan(outcome.plan.title, outcome.plan.before, outcome.plan.before)
+        try:
+            rules = parse(_text(before))
+        except RulesError:
+            return f"The previous text is back in ConfigMap {self._name}; it could not be read either"
+        outcome.hash = rules.hash()
+        if self._wait(rules, now["metadata"]["resourceVersion"], ROLLBACK_SECONDS):
+            return f"The previous rules are back in ConfigMap {self._name}; the agent has not confirmed them"
+        return f"The previous rules are back in ConfigMap {self._name} and live"
+
+
+def _text(config_map: dict[str, Any] | None) -> str:
+    return str(((config_map or {}).get("data") or {}).get(names.RULES_KEY, ""))
+
+
+def _version(written: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": written["metadata"]}
+
+
+def _port_lines(ports: frozenset[PortKey]) -> tuple[str, ...]:
+    return tuple(f"service port {port}/{protocol}" for port, protocol in sorted(ports))
+
+
+def _silence(lease: dict[str, Any], seconds: float) -> str:
+    status = Status.from_lease(lease)
+    if not status.state:
+        known = "no pod of it has reported yet"
+    elif status.state in (CONFLICT, FAILED):
+        known = f"pod {status.pod} cannot serve: {status.error}"
+    elif lease_is_over(lease):
+        known = f"pod {status.pod} has not renewed its lease, its node or its network may be down"
+    elif status.serving:
+        known = f"pod {status.pod} still serves the {status.rules_count or 0} rules of before"
+    else:
+        known = f"pod {status.pod} is {status.state}"
+    return f"its agent did not confirm the rules within {seconds:g} s: {known}"

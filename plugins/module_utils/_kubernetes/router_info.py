@@ -1,0 +1,229 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""What is known of routers: from their Lease (the agent's own words), Deployment and pods."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from .._common.concurrent import wait_until
+from .._common.errors import EgressError, Forbidden, NotReady
+from .._contract.status import CONFLICT, FAILED, Status
+from .cluster import Cluster
+from .pods import GRACE_SECONDS, going, pod_problem, waits_for_sandbox
+from .selection import Key, find_all, router_of
+
+# A lease counts as given up only this long after its end: the clocks of node and controller may differ.
+CLOCK_SLACK_SECONDS = 60.0
+
+
+@dataclass
+class Facts:
+    """One router's objects, as they were read."""
+
+    namespace: str
+    name: str
+    lease: dict[str, Any] | None = None
+    deployment: dict[str, Any] | None = None
+    pods: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def status(self) -> Status:
+        """The agent's status."""
+        return Status.from_lease(self.lease or {})
+
+    @property
+    def holder(self) -> dict[str, Any] | None:
+        """The pod that has the lease, if it is there and stays."""
+        name = ((self.lease or {}).get("spec") or {}).get("holderIdentity")
+        return next((pod for pod in self.pods if pod["metadata"]["name"] == name and not going(pod)), None)
+
+    @property
+    def serving(self) -> bool:
+        """Whether a living pod says that it serves. A pod that crashed may have said so just before."""
+        holder = self.holder
+        alive = holder is not None and not pod_problem(holder) and not lease_is_over(self.lease or {})
+        return alive and self.status.serving
+
+    @property
+    def rolled_out(self) -> bool:
+        """Whether the Deployment's controller has seen its newest form and no pod of an older one is left."""
+        if self.deployment is None:
+            return False
+        spec, status = self.deployment.get("spec") or {}, self.deployment.get("status") or {}
+        wanted = spec.get("replicas", 1)
+        return bool(
+            status.get("observedGeneration", 0) >= self.deployment["metadata"].get("generation", 0)
+            and status.get("updatedReplicas", 0) == wanted
+            and status.get("replicas", 0) == wanted
+        )
+
+    def problem(self) -> str:
+        """What keeps the router from serving and will not pass by itself; empty if nothing is known."""
+        if self.deployment is None:
+            return "it has no Deployment: deploy it first"
+        for condition in (self.deployment.get("status") or {}).get("conditions") or []:
+            if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+                return f"its pod may not be made: {condition.get('message')}"
+        for pod in self.pods:
+            own = [event for event in self.events if event["involvedObject"].get("name") == pod["metadata"]["name"]]
+            found = "" if going(pod) else pod_problem(pod, own)
+            if found:
+                return found
+        status = self.status
+        # What a pod said that is gone by now says nothing of the one to come.
+        known = [pod["metadata"]["name"] for pod in self.pods if not going(pod)]
+        if status.state in (CONFLICT, FAILED) and status.error and status.pod in known:
+            return f"pod {status.pod} on node {status.node}: {status.error}"
+        return ""
+
+    def reason(self) -> str:
+        """Why the router does not serve, with all replicas in their newest form; empty if it does."""
+        if self.serving and self.rolled_out:
+            return ""
+        known = self.problem()
+        if known:
+            return known
+        if not self.rolled_out:
+            return "its Deployment is being rolled out"
+        if self.holder is None:
+            return "none of its pods has taken the lease yet"
+        if self.status.serving:
+            return f"pod {self.status.pod} has not renewed its lease: its node or its network may be down"
+        return f"pod {self.status.pod} is {self.status.state or 'starting'}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result of router_info."""
+        status, holder = self.status, self.holder or {}
+        return {
+            "name": self.name,
+            "namespace": self.namespace,
+            "serving": self.serving,
+            "state": status.state,
+            "reason": self.reason(),
+            "rolled_out": self.rolled_out,
+            "node": status.node,
+            "pod": status.pod,
+            "pod_ips": [ip["ip"] for ip in (holder.get("status") or {}).get("podIPs") or []],
+            "restarts": sum(item.get("restartCount", 0) for item in _containers(holder)),
+            "addresses": [address for address in status.addresses.split(",") if address],
+            "mac": status.mac,
+            "rules_hash": status.rules_hash,
+            "rules_count": int(status.rules_count or 0),
+            "rules_version": status.rules_version,
+            "rules_error": status.rules_error,
+            "applied_at": status.applied_at,
+            "error": status.error,
+        }
+
+
+def lease_is_over(lease: dict[str, Any]) -> bool:
+    """Whether the holder has not renewed the lease for long."""
+    spec = lease.get("spec") or {}
+    if not spec.get("renewTime"):
+        return True
+    renewed = datetime.fromisoformat(spec["renewTime"].replace("Z", "+00:00"))
+    age = (datetime.now(timezone.utc) - renewed).total_seconds()
+    return bool(age > spec.get("leaseDurationSeconds", 0) + CLOCK_SLACK_SECONDS)
+
+
+def read(cluster: Cluster, wanted: list[Key] | None, where: list[Any]) -> list[Facts]:
+    """The facts of the routers `wanted`, in that order, or of all that are there (None)."""
+    objects = find_all(cluster, ("Lease", "Deployment", "Pod"), where)
+    found: dict[Key, Facts] = {key: Facts(*key) for key in wanted or []}
+    for kind, items in objects.items():
+        for item in items:
+            key = router_of(item)
+            if wanted is None:
+                found.setdefault(key, Facts(*key))
+            if key in found:
+                _keep(found[key], kind, item)
+    return list(found.values()) if wanted is not None else [found[key] for key in sorted(found)]
+
+
+def wait_for_serving(cluster: Cluster, wanted: list[Key] | None, where: list[Any], seconds: float) -> list[Facts]:
+    """The facts once every router serves. NotReady, with each router's reason, if one does not.
+
+    A reason that does not pass by itself is told after GRACE_SECONDS, without waiting for the rest of the time.
+    """
+    patience = _Patience(min(GRACE_SECONDS, seconds))
+
+    def look() -> list[Facts]:
+        facts = read(cluster, wanted, where)
+        for router in facts:
+            _add_events(cluster, router)
+        return facts
+
+    def check() -> list[Facts] | None:
+        facts = look()
+        waiting = [router for router in facts if router.reason()]
+        # Nothing to wait for: all serve, or all that do not will not by themselves.
+        hopeless = [router for router in waiting if patience.over(router)]
+        return facts if len(hopeless) == len(waiting) else None
+
+    facts = wait_until(check, seconds, interval=0.2)
+    facts = look() if facts is None else facts
+    failed = [router for router in facts if router.reason()]
+    if failed:
+        raise NotReady("\n".join(f"router {r.namespace}/{r.name} does not serve: {r.reason()}" for r in failed))
+    return facts
+
+
+class _Patience:
+    """Remembers since when a router has had a problem that does not pass by itself."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._since: dict[Key, float] = {}
+
+    def over(self, router: Facts) -> bool:
+        key = (router.namespace, router.name)
+        if not router.problem():
+            self._since.pop(key, None)
+            return False
+        return self._clock() - self._since.setdefault(key, self._clock()) >= self._seconds
+
+
+def _keep(facts: Facts, kind: str, item: dict[str, Any]) -> None:
+    if kind == "Pod":
+        facts.pods.append(item)
+    elif item["metadata"]["name"] == facts.name:
+        setattr(facts, kind.lower(), item)
+
+
+def _add_events(cluster: Cluster, router: Facts) -> None:
+    """Asks for the events of pods that only events explain. Whoever may not read events does without."""
+    for pod in router.pods:
+        if waits_for_sandbox(pod):
+            try:
+                fields = f"involvedObject.name={pod['metadata']['name']},type=Warning"
+                router.events += cluster.find("Event", router.namespace, fields=fields)
+            except Forbidden:
+                return
+    for event in router.events:
+        # The macvlan plugin does not say which interface it misses.
+        if "Link not found" in event.get("message", ""):
+            event["message"] += f": the node has no interface {_master(cluster, router)}"
+
+
+def _master(cluster: Cluster, router: Facts) -> str:
+    """The interface of the nodes that the router's network asks for, for a message."""
+    try:
+        network = cluster.get("NetworkAttachmentDefinition", router.namespace, router.name)
+        plugins = json.loads(network["spec"]["config"])["plugins"]
+        return f"{plugins[0]['master']}, which is the router's master"
+    except (EgressError, ValueError, LookupError, TypeError):
+        return "such as the router's master names"
+
+
+def _containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    return (pod.get("status") or {}).get("containerStatuses") or []

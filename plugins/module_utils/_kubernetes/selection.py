@@ -1,0 +1,60 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""Which routers a module is about."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from .._common.concurrent import each
+from .._contract import names
+from .cluster import Cluster
+
+SPEC: dict[str, Any] = {
+    "routers": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "namespace": {"type": "str", "required": True},
+        },
+    },
+    "namespaces": {"type": "list", "elements": "str"},
+}
+
+# A router as (namespace, name).
+Key: TypeAlias = "tuple[str, str]"
+
+
+def wanted(params: dict[str, Any]) -> list[Key] | None:
+    """The named routers, each once, in the order given; None if none is named."""
+    if params["routers"] is None:
+        return None
+    return list(dict.fromkeys((router["namespace"], router["name"]) for router in params["routers"]))
+
+
+def namespaces(params: dict[str, Any]) -> list[str | None]:
+    """Where to look; [None] is everywhere."""
+    named = wanted(params)
+    if named is not None:
+        return list(dict.fromkeys(namespace for namespace, _name in named))
+    return list(dict.fromkeys(params["namespaces"])) if params["namespaces"] is not None else [None]
+
+
+def find_all(cluster: Cluster, kinds: tuple[str, ...], where: list[Any]) -> dict[str, list[dict[str, Any]]]:
+    """The routers' objects by kind: one call for each kind and namespace, however many routers there are."""
+    calls = [(kind, namespace) for kind in kinds for namespace in where]
+    found = each(lambda call: cluster.find(call[0], call[1], labels=names.SELECTOR), calls)
+    result: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
+    for (kind, _namespace), objects in zip(calls, found, strict=True):
+        result[kind] += objects
+    return result
+
+
+def router_of(item: dict[str, Any]) -> Key:
+    """The router that an object belongs to."""
+    metadata = item["metadata"]
+    return metadata["namespace"], (metadata.get("labels") or {}).get(names.LABEL_INSTANCE, "")

@@ -1,0 +1,131 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""What the wire says of the egress addresses, on the segment of each node (RFC 5227, RFC 4861)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..._router.addresses import Address
+from ..._router.router import Router
+from ..facts import INSPECTION, ROUTERS, Facts
+from ..finding import ERROR, WARNING, Check, Finding, Part
+from ..node_facts import NodeFacts, Target
+from .master import problem_of
+
+
+def _seen(facts: Facts) -> Iterator[tuple[Router, str, NodeFacts]]:
+    for router in facts.routers:
+        for node, seen in facts.node_facts(router):
+            yield router, node, seen
+
+
+def _targets(facts: Facts) -> Iterator[tuple[Router, str, Address, Target]]:
+    for router, node, seen in _seen(facts):
+        for address in router.addresses:
+            target = seen.targets.get((address.ip, router.master))
+            if target and not target.error:
+                yield router, node, address, target
+
+
+def _own(facts: Facts, router: Router) -> set[str]:
+    """MAC addresses by which the router may answer now."""
+    deployed = facts.deployed.get(router.id)
+    return {router.mac, *(deployed.macs if deployed else ())}
+
+
+def _free(facts: Facts) -> Iterator[Finding]:
+    for router, node, address, target in _targets(facts):
+        problem = _holder(facts, router, address, target)
+        if problem:
+            seen, advice = problem
+            yield Finding(
+                "address",
+                ERROR,
+                f"{address.ip} {seen}",
+                "an address that nobody answers for",
+                advice,
+                (router.id,),
+                (node,),
+            )
+
+
+def _holder(facts: Facts, router: Router, address: Address, target: Target) -> tuple[str, str] | None:
+    """Who has the address, if it is not the router itself, and what to do."""
+    other = "choose another address, or take it away from its holder"
+    if target.node_has_ip_on:
+        return f"is the node's own, on {target.node_has_ip_on}", other
+    if target.holder_mac and target.holder_mac not in _own(facts, router):
+        return f"is in use by {target.holder_mac}", other
+    if target.holder_mac and facts.is_new(router):
+        return (
+            f"is in use by {target.holder_mac}, the router's own MAC address, and it is not deployed here",
+            "remove the router from the other cluster of this segment, or choose another address",
+        )
+    return None
+
+
+def _mac(facts: Facts) -> Iterator[Finding]:
+    for router, node, _unused, target in _targets(facts):
+        # That the same host has both is told of the address, and of a router that is deployed it is as it should be.
+        same = target.mac_seen_at in [address.ip for address in router.addresses]
+        if facts.has_mac(router) or same:
+            continue
+        where = ""
+        if target.mac_seen:
+            where = f"answers as {target.mac_seen_at}" if target.mac_seen_at else "sends on the segment"
+        elif target.node_has_mac_on:
+            where = f"is that of an interface on {target.node_has_mac_on}"
+        if where:
+            yield Finding(
+                "mac", ERROR, f"{router.mac} {where}", "a MAC address that nobody has", "set another mac",
+                (router.id,), (node,),
+            )  # fmt: skip
+
+
+def _mac_of_others(facts: Facts) -> Iterator[Finding]:
+    listed = {router.id for router in facts.routers}
+    for router in facts.routers:
+        for other in facts.deployed.values():
+            if other.id not in listed and router.mac in other.macs:
+                yield Finding(
+                    "mac", ERROR, f"{router.mac} is also that of egress router {other.id}", "a MAC address that nobody has",
+                    "set another mac", (router.id,),
+                )  # fmt: skip
+
+
+def _gateway(facts: Facts) -> Iterator[Finding]:
+    for router, node, address, target in _targets(facts):
+        if address.gateway and not target.gateway_mac:
+            yield Finding(
+                "gateway", ERROR, f"the gateway {address.gateway} does not answer", "an answer within seconds",
+                f"correct gateway or master, check the VLAN of {router.master or 'the master'} and that the gateway is up",
+                (router.id,), (node,),
+            )  # fmt: skip
+
+
+def _not_asked(facts: Facts) -> Iterator[Finding]:
+    """A wire that could not be asked, for another reason than the master's, which has a check of its own."""
+    for router, node, seen in _seen(facts):
+        interface = seen.interfaces.get(router.master)
+        if not interface or problem_of(router, interface):
+            continue
+        for address in router.addresses:
+            target = seen.targets.get((address.ip, router.master))
+            if target and target.error:
+                yield Finding(
+                    "address", WARNING, f"{address.ip} could not be asked for: {target.error}", "an answer, or silence",
+                    "ask by hand, for example with arping", (router.id,), (node,),
+                )  # fmt: skip
+
+
+CHECKS = (
+    Check(
+        "address", "nobody answers for an egress address", (Part((INSPECTION,), _free), Part((INSPECTION,), _not_asked))
+    ),
+    Check("mac", "no router's MAC address is in use", (Part((INSPECTION,), _mac), Part((ROUTERS,), _mac_of_others))),
+    Check("gateway", "every gateway answers", (Part((INSPECTION,), _gateway),)),
+)

@@ -1,0 +1,44 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""All checks, in the order of the report. A new one is a file beside this, and a line here."""
+
+from __future__ import annotations
+
+from ..finding import Check
+from . import (
+    address,
+    cloud,
+    cluster_address,
+    cni,
+    image,
+    kernel,
+    leftovers,
+    mac_budget,
+    master,
+    namespace,
+    nodes,
+    openstack,
+    permissions,
+    vsphere,
+)
+
+CHECKS: tuple[Check, ...] = (
+    cloud.CHECK,
+    openstack.CHECK,
+    vsphere.CHECK,
+    *cni.CHECKS,
+    *nodes.CHECKS,
+    *master.CHECKS,
+    *address.CHECKS,
+    cluster_address.CHECK,
+    *mac_budget.CHECKS,
+    *namespace.CHECKS,
+    permissions.CHECK,
+    *kernel.CHECKS,
+    image.CHECK,
+    *leftovers.CHECKS,
+)
+IDS = tuple(check.id for check in CHECKS)

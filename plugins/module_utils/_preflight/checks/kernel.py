@@ -1,0 +1,88 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""Whether the nodes' kernels do what the router's agent asks of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..._router.router import Router
+from ..facts import INSPECTION, Facts, name_of
+from ..finding import ERROR, WARNING, Check, Finding, Part
+from ..node_facts import NodeFacts
+
+# Sets and maps whose elements count came with 5.7 (stateful expressions in set elements), and are in every
+# distribution's kernel that Kubernetes 1.30 supports.
+OLDEST = (5, 7)
+_FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+# Part of the connection tracking table in use from which new connections are in danger.
+FULL = 0.8
+
+
+def _nodes(facts: Facts) -> Iterator[tuple[Router, str, NodeFacts]]:
+    for router in facts.routers:
+        for node, seen in facts.node_facts(router):
+            yield router, node, seen
+
+
+def _version(facts: Facts) -> Iterator[Finding]:
+    for router, node, seen in _nodes(facts):
+        match = re.match(r"(\d+)\.(\d+)", seen.kernel)
+        # A distribution may have what it needs in an older kernel: nft has the last word.
+        if match and (int(match[1]), int(match[2])) < OLDEST and not seen.nft_maps:
+            yield Finding(
+                "kernel", WARNING, f"kernel {seen.kernel}", f"{OLDEST[0]}.{OLDEST[1]} or newer",
+                "update the node, or leave it out with node_selector", (router.id,), (node,),
+            )  # fmt: skip
+
+
+def _nft(facts: Facts) -> Iterator[Finding]:
+    for router, node, seen in _nodes(facts):
+        if False in (seen.nft_usable, seen.nft_maps, seen.nft_rules):
+            what = "nftables cannot be used" if seen.nft_usable is False else "nftables refuses the router's table"
+            yield Finding(
+                "nft", ERROR, f"{what}: {seen.nft_error or 'no reason given'}",
+                "nftables with concatenated keys in maps, counters and NAT",
+                "load the kernel modules nf_tables, nft_ct, nft_nat and nft_masq, or update the kernel",
+                (router.id,), (node,),
+            )  # fmt: skip
+
+
+def _conntrack(facts: Facts) -> Iterator[Finding]:
+    for router, node, seen in _nodes(facts):
+        most, count = seen.conntrack_max, seen.conntrack_count
+        if most and count is not None and count > most * FULL:
+            yield Finding(
+                "conntrack", WARNING, f"{count} of {most} connections are tracked", f"less than {FULL:.0%}",
+                "raise net.netfilter.nf_conntrack_max on the node: when it is full, new connections fail",
+                (router.id,), (node,),
+            )  # fmt: skip
+
+
+def _forwarding(facts: Facts) -> Iterator[Finding]:
+    """Between nodes and pods, in the families that the pods have: what is the router's own, its agent sees to."""
+    pods = {name_of(node): _families(node) for node in facts.nodes}
+    for router, node, seen in _nodes(facts):
+        for family in pods.get(node, ()):
+            if seen.sysctl.get(_FORWARDING[family]) == "0":
+                yield Finding(
+                    "forwarding", WARNING, f"{_FORWARDING[family]} is 0", "1, or the node forwards nothing to its pods",
+                    f"set {_FORWARDING[family]}=1 in the node's sysctl configuration", (router.id,), (node,),
+                )  # fmt: skip
+
+
+def _families(node: Mapping[str, Any]) -> set[int]:
+    return {6 if ":" in cidr else 4 for cidr in node["spec"].get("podCIDRs") or ("0.0.0.0/0",)}
+
+
+CHECKS = (
+    Check("kernel", "the kernels are new enough", (Part((INSPECTION,), _version),)),
+    Check("nft", "nftables takes the router's table", (Part((INSPECTION,), _nft),)),
+    Check("conntrack", "connection tracking has room", (Part((INSPECTION,), _conntrack),)),
+    Check("forwarding", "the nodes forward", (Part((INSPECTION,), _forwarding),)),
+)

@@ -1,0 +1,95 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""Whether the interface under the macvlan is there on each node, and fit for it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from ..._router.router import Router
+from ..facts import INSPECTION, Facts
+from ..finding import ERROR, WARNING, Check, Finding, Part
+from ..node_facts import Interface
+
+# Masters whose members keep their frames.
+_TRANSPARENT = ("vrf",)
+
+
+def interfaces(facts: Facts) -> Iterator[tuple[Router, str, Interface]]:
+    """The master of each router on each node that was looked at."""
+    for router in facts.routers:
+        for node, seen in facts.node_facts(router):
+            interface = seen.interfaces.get(router.master)
+            if interface:
+                yield router, node, interface
+
+
+def _usable(facts: Facts) -> Iterator[Finding]:
+    for router, node, interface in interfaces(facts):
+        problem = problem_of(router, interface)
+        if problem:
+            seen, advice = problem
+            yield Finding(
+                "master", ERROR, seen, "a network interface that is up and belongs to no bridge or bond", advice,
+                (router.id,), (node,),
+            )  # fmt: skip
+
+
+def problem_of(router: Router, interface: Interface) -> tuple[str, str] | None:
+    """Why no macvlan can work on it, and what to do; None if one can."""
+    name = interface.name or router.master
+    if not interface.exists:
+        elsewhere = "correct master, or leave the node out with node_selector"
+        if not router.master:
+            return "there is no default route whose interface could be taken", f"set master ({elsewhere})"
+        return f"there is no interface {name}", elsewhere
+    if interface.enslaved_to and interface.enslaved_kind not in _TRANSPARENT:
+        return (
+            f"{name} is a port of {interface.enslaved_to}",
+            f"a port of a bridge or bond gets no frames of its own: set master to {interface.enslaved_to}",
+        )
+    if interface.up is False:
+        return f"{name} is down", f"set it up on the node (ip link set {name} up), and in its configuration"
+    if interface.carrier is False:
+        return f"{name} has no carrier", "plug its cable in, or connect its virtual NIC"
+    if interface.kind in ("loopback", "macvlan", "ipvlan"):
+        return f"{name} is a {interface.kind}", "set master to a NIC, a bond, a VLAN or a bridge"
+    return None
+
+
+def _mtu(facts: Facts) -> Iterator[Finding]:
+    for router, node, interface in interfaces(facts):
+        if interface.exists and router.mtu and interface.mtu and interface.mtu < router.mtu:
+            yield Finding(
+                "master_mtu", ERROR, f"{interface.name or router.master} has MTU {interface.mtu}",
+                f"at least the router's {router.mtu}",
+                "raise the interface's MTU, and that of the network, or lower mtu", (router.id,), (node,),
+            )  # fmt: skip
+
+
+def _subnet(facts: Facts) -> Iterator[Finding]:
+    for router, node, interface in interfaces(facts):
+        # An interface without addresses says nothing: a macvlan needs none.
+        own = [ipaddress.ip_interface(text) for text in interface.addresses or ()]
+        own = [address for address in own if not address.is_link_local]
+        for address in router.addresses:
+            same = [item for item in own if item.version == address.family]
+            if same and not any(ipaddress.ip_address(address.ip) in item.network for item in same):
+                yield Finding(
+                    "master_subnet", WARNING,
+                    f"{interface.name or router.master} is in {', '.join(str(item.network) for item in same)}",
+                    f"the subnet of the egress address {address.cidr}",
+                    "check that both are on the same segment: correct the address, or set master to the interface of its "
+                    "segment", (router.id,), (node,),
+                )  # fmt: skip
+
+
+CHECKS = (
+    Check("master", "the master is there and up on every node", (Part((INSPECTION,), _usable),)),
+    Check("master_mtu", "the master's MTU is large enough", (Part((INSPECTION,), _mtu),)),
+    Check("master_subnet", "the master is in the egress address's subnet", (Part((INSPECTION,), _subnet),)),
+)

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""Whether there are nodes for each router, and whether they take pods now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..._router.router import Router
+from ..facts import NODES, Facts, name_of, ready, schedulable
+from ..finding import ERROR, WARNING, Check, Finding, Part
+
+
+def _any(facts: Facts) -> Iterator[Finding]:
+    for router in facts.routers:
+        nodes = facts.eligible(router)
+        if not nodes:
+            yield Finding(
+                "nodes", ERROR, _why_none(facts, router), "at least one node that its node_selector matches",
+                "label nodes, or correct node_selector and tolerations", (router.id,),
+            )  # fmt: skip
+        elif not any(ready(node) and schedulable(node) for node in nodes):
+            states = ", ".join(f"{name_of(node)} is {_state(node)}" for node in nodes)
+            yield Finding(
+                "nodes", ERROR, f"no node that may run it takes pods: {states}", "at least one that does",
+                "uncordon a node, or bring one up", (router.id,),
+            )  # fmt: skip
+
+
+def _replicas(facts: Facts) -> Iterator[Finding]:
+    for router in facts.routers:
+        count = sum(ready(node) and schedulable(node) for node in facts.eligible(router))
+        if 0 < count < router.replicas:
+            yield Finding(
+                "replicas", WARNING, f"{count} node{'s' if count > 1 else ''} for {router.replicas} replicas",
+                "as many nodes as replicas, or a node's failure takes several of them",
+                "let more nodes run it by labels or tolerations, or lower replicas", (router.id,),
+            )  # fmt: skip
+
+
+def _states(facts: Facts) -> Iterator[Finding]:
+    for router in facts.routers:
+        nodes = facts.eligible(router)
+        if not any(ready(node) and schedulable(node) for node in nodes):
+            continue  # Told as an error above.
+        for node in nodes:
+            if not (ready(node) and schedulable(node)):
+                yield Finding(
+                    "node_state", WARNING, f"the node is {_state(node)}", "every node that may run it takes pods",
+                    "the router will run elsewhere until it does", (router.id,), (name_of(node),),
+                )  # fmt: skip
+
+
+def _state(node: Mapping[str, Any]) -> str:
+    words = [] if ready(node) else ["not ready"]
+    return " and ".join(words if schedulable(node) else [*words, "cordoned"])
+
+
+def _why_none(facts: Facts, router: Router) -> str:
+    if not facts.nodes:
+        return "the cluster has no nodes"
+    selector = ", ".join(f"{key}={value}" for key, value in router.node_selector.items())
+    wanted = router.node_selector.items()
+    matching = [node for node in facts.nodes if wanted <= (node["metadata"].get("labels") or {}).items()]
+    if not matching:
+        return f"none of {len(facts.nodes)} nodes has the labels of its node_selector: {selector}"
+    taints = {f"{taint['key']}:{taint['effect']}" for node in matching for taint in node["spec"].get("taints") or ()}
+    what = f"with the labels {selector} " if selector else ""
+    return f"every node {what}has a taint that it does not tolerate: {', '.join(sorted(taints))}"
+
+
+CHECKS = (
+    Check("nodes", "every router has a node that takes pods", (Part((NODES,), _any),)),
+    Check("replicas", "there are as many nodes as replicas", (Part((NODES,), _replicas),)),
+    Check("node_state", "every node that may run a router takes pods", (Part((NODES,), _states),)),
+)

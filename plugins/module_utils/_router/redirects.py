@@ -1,0 +1,108 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""Reads `redirect_rules` and `fallback_ip` as users write them."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from .._contract.names import AGENT_PORT, CONFIG_MAP_LIMIT
+from .._contract.rules import PROTOCOLS, Rule, RulesError, RuleSet, make_fallback, make_rule, rule_set
+from .fields import Fields, whole_number
+from .problems import Problems
+
+# A rule by what clients connect to; both families.
+PortKey: TypeAlias = "tuple[int, str]"
+
+
+def read_rule_set(fields: Fields) -> RuleSet:
+    """The rules and the fallback of one router."""
+    rules = []
+    for section in fields.sections("redirect_rules"):
+        rule = _read_rule(section)
+        if rule is not None:
+            rules.append(rule)
+    fallback = _read_fallback(fields)
+    try:
+        found = rule_set(rules, fallback)
+    except RulesError as error:
+        for message in error.problems:
+            fields.problem("redirect_rules", message)
+        return RuleSet(tuple(sorted({rule.key: rule for rule in rules}.values())), fallback)
+    check_size(found, fields.problems)
+    return found
+
+
+def read_port_keys(fields: Fields) -> tuple[set[PortKey], str]:
+    """What to take away: ports with their protocols, and the fallback if it is named too."""
+    keys = set()
+    for section in fields.sections("redirect_rules"):
+        # The rest of a rule may stay when a list is copied from what was deployed.
+        for known in ("destination_ip", "target_port", "name"):
+            section.raw(known)
+        key = read_port(section)
+        section.finish()
+        if key is not None:
+            keys.add(key)
+    return keys, _read_fallback(fields)
+
+
+def read_port(fields: Fields) -> PortKey | None:
+    """`port` and `protocol` (default TCP) of one dictionary."""
+    protocol = fields.text("protocol", "TCP").upper()
+    value = fields.raw("port") if fields.required("port") else None
+    port = whole_number(value)
+    if protocol not in PROTOCOLS:
+        fields.problem("protocol", f"'{protocol}' is not one of {', '.join(PROTOCOLS)}")
+    if value is not None and (port is None or not 1 <= port <= 65535):
+        fields.problem("port", f"'{value}' is not a whole number from 1 to 65535")
+        port = None
+    if port == AGENT_PORT and protocol == "TCP":
+        fields.problem("port", f"{AGENT_PORT}/TCP is the router's own port for probes and metrics: choose another")
+        return None
+    return (port, protocol) if port is not None and protocol in PROTOCOLS else None
+
+
+def check_size(rules: RuleSet, problems: Problems) -> None:
+    """Notes that the rules do not fit into their ConfigMap."""
+    size = len(rules.text().encode())
+    if size > CONFIG_MAP_LIMIT:
+        problems.add(
+            "redirect_rules",
+            f"{len(rules.rules)} rules need {size} bytes and a ConfigMap holds {CONFIG_MAP_LIMIT}: "
+            "spread them over several routers",
+        )
+
+
+def _read_rule(fields: Fields) -> Rule | None:
+    key = read_port(fields)
+    destination_ip = fields.text("destination_ip") if fields.required("destination_ip") else ""
+    target_port, name = fields.raw("target_port"), fields.text("name")
+    fields.finish()
+    if not destination_ip:
+        return None
+    # What is wrong with the port has been told; the rest is looked at all the same.
+    port, protocol = key or (1, "TCP")
+    try:
+        rule = make_rule(port, protocol, destination_ip, target_port, name)
+    except RulesError as error:
+        for message in error.problems:
+            field, _space, rest = message.partition(" ")
+            fields.problem(field, rest)
+        return None
+    return rule if key else None
+
+
+def _read_fallback(fields: Fields) -> str:
+    written = fields.text("fallback_ip")
+    if not written:
+        return ""
+    try:
+        return make_fallback(written)
+    except RulesError as error:
+        for message in error.problems:
+            fields.problem("fallback_ip", message.removeprefix("fallback_ip "))
+        return ""

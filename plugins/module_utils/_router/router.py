@@ -1,0 +1,253 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""One egress router as users describe it, checked and with its defaults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._contract import names
+from .._contract.rules import DNS_LABEL, RuleSet
+from .addresses import Address, read_addresses, read_mac
+from .fields import Fields, described, plain
+from .problems import Problems
+from .redirects import PortKey, read_port, read_rule_set
+
+MACVLAN_MODES = ("bridge", "private", "vepa", "passthru")
+STATES = ("present", "absent")
+DEFAULT_RESOURCES: dict[str, Any] = {
+    "requests": {"cpu": "100m", "memory": "96Mi"},
+    "limits": {"memory": "256Mi"},
+}
+# Service names are DNS-1035 labels, other objects' names DNS-1123.
+_SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+# IFNAMSIZ of Linux, less the closing zero.
+_INTERFACE = re.compile(r"[^/\s:]{1,15}\Z")
+
+
+@dataclass(frozen=True)
+class Service:
+    """How clients reach the router. `extra_ports` are fallback ports that a ClusterIP has to name."""
+
+    name: str
+    headless: bool = False
+    extra_ports: tuple[PortKey, ...] = ()
+    annotations: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Router:
+    """One egress router. An absent one has only name, namespace and service.
+
+    `master`: the nodes' interface under the macvlan; empty leaves it to the CNI plugin (default route).
+    `mtu`: None leaves it to the CNI plugin (the master's). `mac`: always set, see addresses.default_mac.
+    """
+
+    name: str
+    namespace: str
+    service: Service
+    state: str = "present"
+    addresses: tuple[Address, ...] = ()
+    mac: str = ""
+    master: str = ""
+    macvlan_mode: str = "bridge"
+    mtu: int | None = None
+    rules: RuleSet = field(default_factory=RuleSet)
+    replicas: int = 1
+    image: str = ""
+    node_selector: dict[str, str] = field(default_factory=dict)
+    tolerations: list[dict[str, Any]] = field(default_factory=list)
+    resources: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """`NAMESPACE/NAME`, as messages name it."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def present(self) -> bool:
+        """Whether the router is to be there."""
+        return self.state == "present"
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """The address families it serves, in the order of its addresses."""
+        return tuple(address.family for address in self.addresses)
+
+    def address(self, family: int) -> Address | None:
+        """Its address of one family."""
+        return next((address for address in self.addresses if address.family == family), None)
+
+
+def read_router(data: object, defaults: Mapping[str, Any], number: int, problems: Problems) -> Router | None:
+    """The router of one list item; None if it cannot even be named. `number` is its place, from 0."""
+    if not isinstance(data, Mapping):
+        problems.router = f"number {number + 1}"
+        problems.add("", f"{described(data)} stands where a router belongs: begin it with '- name: NAME'")
+        return None
+    fields = Fields(merged(defaults, data), problems)
+    name, namespace = _read_identity(fields, number)
+    state = fields.choice("state", STATES, "present")
+    if state == "absent":
+        service = Fields(fields.raw("service") if isinstance(fields.raw("service"), Mapping) else {}, problems)
+        return Router(name, namespace, Service(service.text("name", name)), state) if name and namespace else None
+    addresses = read_addresses(fields)
+    rules = read_rule_set(fields)
+    router = Router(
+        name=name,
+        namespace=namespace,
+        service=_read_service(fields, name, rules),
+        addresses=addresses,
+        mac=read_mac(fields, addresses),
+        master=_read_master(fields),
+        macvlan_mode=fields.choice("macvlan_mode", MACVLAN_MODES, "bridge"),
+        mtu=_read_mtu(fields, addresses),
+        rules=rules,
+        replicas=fields.number("replicas", 1, 100, 1) or 1,
+        image=_read_image(fields),
+        node_selector=fields.texts("node_selector"),
+        tolerations=[plain(item) for item in fields.items("tolerations") if _is_toleration(fields, item)],
+        resources=fields.mapping("resources") or DEFAULT_RESOURCES,
+    )
+    fields.finish()
+    _check_destinations(router, fields)
+    return router if name and namespace else None
+
+
+def merged(defaults: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """`data` with what `defaults` adds: dictionaries are merged, anything else is replaced whole."""
+    result = dict(defaults)
+    for key, value in data.items():
+        below = result.get(key)
+        result[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _read_identity(fields: Fields, number: int) -> tuple[str, str]:
+    name, namespace = fields.text("name"), fields.text("namespace")
+    if name:
+        fields.problems.router = f"{namespace}/{name}" if namespace else name
+    else:
+        fields.problems.router = f"number {number + 1}"
+    for key, value in (("name", name), ("namespace", namespace)):
+        if not value:
+            fields.required(key)
+        elif not DNS_LABEL.match(value):
+            # 63: the name is the value of the label app.kubernetes.io/instance, a namespace's name a DNS label.
+            fields.problem(key, f"'{value}' must be 1 to 63 lower-case letters, digits and inner hyphens")
+    return name, namespace
+
+
+def _read_service(fields: Fields, router_name: str, rules: RuleSet) -> Service:
+    section = fields.section("service")
+    given = section.text("name")
+    headless = section.boolean("headless")
+    ports = []
+    for item in section.sections("extra_ports"):
+        port = read_port(item)
+        item.finish()
+        if port is not None:
+            ports.append(port)
+            _check_extra_port(item, port, ports, rules)
+    service = Service(
+        given or router_name, headless, tuple(sorted(set(ports))), section.texts("annotations"), section.texts("labels")
+    )
+    section.finish()
+    if given and not _SERVICE_NAME.match(given):
+        section.problem("name", f"'{given}' must be 1 to 63 lower-case letters, digits and hyphens, a letter first")
+    elif not given and DNS_LABEL.match(router_name) and not _SERVICE_NAME.match(router_name):
+        fields.problem("name", f"no Service can be called '{router_name}': begin it with a letter or set service.name")
+    return service
+
+
+def _check_extra_port(item: Fields, port: PortKey, ports: list[PortKey], rules: RuleSet) -> None:
+    shown = f"{port[0]}/{port[1]}"
+    if ports.count(port) > 1:
+        item.problem("port", f"{shown} stands there twice: keep one of the two")
+    if port in [(rule.port, rule.protocol) for rule in rules.rules]:
+        item.problem("port", f"{shown} has a redirect rule, which names the Service's port already: take it out here")
+    if not rules.fallback_ip:
+        item.problem("port", f"{shown} leads nowhere without a fallback: set fallback_ip or take it out here")
+
+
+def _read_master(fields: Fields) -> str:
+    master = fields.text("master")
+    if master and not _INTERFACE.match(master):
+        fields.problem("master", f"'{master}' is not an interface name: 1 to 15 characters without blanks, / and :")
+    return master
+
+
+def _read_mtu(fields: Fields, addresses: tuple[Address, ...]) -> int | None:
+    # RFC 8200: IPv6 needs 1280; RFC 791: IPv4 hosts take 576.
+    mtu = fields.number("mtu", 576, 9216, None)
+    if mtu is not None and mtu < 1280 and any(address.family == 6 for address in addresses):
+        fields.problem("mtu", f"{mtu} is too small for IPv6, which needs at least 1280")
+    return mtu
+
+
+def _read_image(fields: Fields) -> str:
+    image = fields.text("image")
+    if not image:
+        fields.problem("image", "is missing: set it for all routers in egress_router_defaults")
+    elif re.search(r"\s", image):
+        fields.problem("image", f"'{image}' has a blank in it: write it as REGISTRY/NAME:TAG")
+    return image
+
+
+def _is_toleration(fields: Fields, item: object) -> bool:
+    if isinstance(item, Mapping):
+        return True
+    fields.problem("tolerations", f"{described(item)} stands where a toleration belongs: write it as key: VALUE ...")
+    return False
+
+
+def _check_destinations(router: Router, fields: Fields) -> None:
+    """What only shows when rules and addresses are seen together."""
+    if not router.addresses:
+        return
+    for rule in router.rules.rules:
+        reason = _unreachable(router, rule.destination_ip, rule.family)
+        if reason:
+            fields.problem("redirect_rules", f"port {rule.port}/{rule.protocol}: {reason}")
+    fallback = router.rules.fallback_ip
+    reason = _unreachable(router, fallback, 6 if ":" in fallback else 4) if fallback else ""
+    if reason:
+        fields.problem("fallback_ip", reason)
+
+
+def _unreachable(router: Router, destination: str, family: int) -> str:
+    address = router.address(family)
+    if address is None:
+        return (
+            f"destination '{destination}' is IPv{family}, the router has no IPv{family} address: add one to addresses"
+        )
+    if address.ip == destination:
+        return f"destination '{destination}' is the router itself: give the server's address"
+    if not address.gateway and not address.on_link(destination):
+        return (
+            f"destination '{destination}' is outside {address.network} and the address {address.cidr} has no gateway: "
+            "add a gateway"
+        )
+    return ""
+
+
+# Every object made of a router carries one of these names; view.py lists them.
+def object_names(router: Router) -> dict[str, str]:
+    """The names of the router's objects by kind, where there is one of a kind."""
+    return {
+        "ServiceAccount": router.name,
+        "Role": router.name,
+        "RoleBinding": router.name,
+        "ConfigMap": names.rules_config_map(router.name),
+        "NetworkAttachmentDefinition": router.name,
+        "Lease": router.name,
+        "Deployment": router.name,
+        "Service": router.service.name,
+    }

@@ -1,0 +1,125 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""Runs a client pod that connects to targets and says what the far ends saw."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from .._common.concurrent import wait_until
+from .._common.errors import EgressError, Forbidden, NotReady
+from .._kubernetes.cluster import Cluster
+from .._kubernetes.pods import GRACE_SECONDS, pod_problem, waits_for_sandbox
+
+_LABELS = {"app.kubernetes.io/name": "egress-router-probe", "app.kubernetes.io/managed-by": "egress.router"}
+
+
+def manifest(params: dict[str, Any]) -> dict[str, Any]:
+    """The client pod: no privilege, no token, no writable file system, gone by itself if nobody deletes it."""
+    container = {
+        "name": "probe",
+        "image": params["image"],
+        "command": ["egress-router", "probe"],
+        "args": _arguments(params),
+        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+    spec = {
+        "activeDeadlineSeconds": params["wait_timeout"],
+        "automountServiceAccountToken": False,
+        "containers": [container],
+        "enableServiceLinks": False,
+        "nodeSelector": params["node_selector"] or {},
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 0,
+        "tolerations": params["tolerations"] or [],
+    }
+    labels = {**(params["labels"] or {}), **_LABELS}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"generateName": "egress-probe-", "labels": labels},
+        "spec": spec,
+    }
+
+
+def run(cluster: Cluster, params: dict[str, Any]) -> dict[str, Any]:
+    """`results` as the probe printed them, `node` and `pod_ips` of the client. The pod is deleted in every case."""
+    namespace = params["namespace"]
+    if cluster.dry_run or not params["targets"]:
+        return {"results": [], "node": "", "pod_ips": []}
+    pod = cluster.create("Pod", namespace, manifest(params))
+    name = pod["metadata"]["name"]
+    try:
+        ended = _wait(cluster, namespace, name, params["wait_timeout"])
+        text = cluster.logs(namespace, name)
+    finally:
+        cluster.delete("Pod", namespace, name, grace_seconds=0)
+    return {
+        "results": _results(text, ended),
+        "node": (ended.get("spec") or {}).get("nodeName", ""),
+        "pod_ips": [ip["ip"] for ip in ended["status"].get("podIPs") or []],
+    }
+
+
+def _arguments(params: dict[str, Any]) -> list[str]:
+    arguments = [f"--target={target}" for target in params["targets"]]
+    arguments += [f"--count={params['count']}", f"--timeout={params['timeout']:g}"]
+    arguments += [f"--concurrency={params['concurrency']}"]
+    return arguments + ([f"--hold={params['hold']:g}"] if params["hold"] else [])
+
+
+def _wait(cluster: Cluster, namespace: str, name: str, seconds: float) -> dict[str, Any]:
+    since = time.monotonic()
+    problem = ""
+
+    def check() -> dict[str, Any] | None:
+        nonlocal since, problem
+        pod = cluster.get("Pod", namespace, name)
+        if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+            return pod
+        problem = pod_problem(pod, _events(cluster, namespace, pod))
+        if not problem:
+            since = time.monotonic()
+        return pod if problem and time.monotonic() - since >= GRACE_SECONDS else None
+
+    pod = wait_until(check, seconds, interval=0.2)
+    if pod is not None and pod["status"].get("phase") == "Succeeded":
+        return pod
+    if pod is not None and pod["status"].get("phase") == "Failed":
+        problem = pod_problem(pod)
+        end = cluster.logs(namespace, name, lines=5).strip()
+        problem += f"; it wrote: {end}" if end else ""
+    raise NotReady(
+        f"the client in namespace {namespace} did not finish: {problem or f'still running after {seconds} s'}"
+    )
+
+
+def _events(cluster: Cluster, namespace: str, pod: dict[str, Any]) -> list[dict[str, Any]]:
+    if not waits_for_sandbox(pod):
+        return []
+    try:
+        return cluster.find("Event", namespace, fields=f"involvedObject.name={pod['metadata']['name']},type=Warning")
+    except Forbidden:
+        return []
+
+
+def _results(text: str, pod: dict[str, Any]) -> list[dict[str, Any]]:
+    try:
+        found: list[dict[str, Any]] = json.loads(text)["results"]
+        return found
+    except (ValueError, KeyError, TypeError) as error:
+        image = pod["spec"]["containers"][0]["image"]
+        raise EgressError(f"image {image} did not print the results of egress-router probe: {text[:200]!r}") from error

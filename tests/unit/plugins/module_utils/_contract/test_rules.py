@@ -1,0 +1,107 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules' text, value and hash; conformance with OpenShift's former redirect image where the grammar is shared."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import (
+    RulesError,
+    RuleSet,
+    make_rule,
+    parse,
+    rule_set,
+)
+
+RULES = "80 TCP 10.4.5.6\n8080 TCP 10.7.8.9 80\nfallback 10.1.2.3\n"
+
+# EGRESS_DESTINATION as egress/router/egress_router_test.go of openshift/images tests it: where the grammar is shared,
+# the same lines mean the same. Differences: the fallback has a word and may stand anywhere, a port may have a rule for
+# each protocol, SCTP and IPv6 exist.
+SHARED = [
+    ("80 tcp 10.4.5.6", ["80 TCP 10.4.5.6"]),
+    ("8080 tcp 10.7.8.9 80", ["8080 TCP 10.7.8.9 80"]),
+    ("80 tcp 10.4.5.6\n8080 tcp 10.7.8.9 80", ["80 TCP 10.4.5.6", "8080 TCP 10.7.8.9 80"]),
+    ("# a comment\n80 tcp 10.4.5.6\n\n#90 tcp 10.4.5.6\n  8080   tcp 10.7.8.9 80\n",
+     ["80 TCP 10.4.5.6", "8080 TCP 10.7.8.9 80"]),
+    ("", []),
+    ("# only a comment", []),
+]  # fmt: skip
+REFUSED = [
+    ("not an IP address", "line 1 'not an IP address': port 'not' is not a whole number"),
+    ("80 tcp 10.4.5.6\ninvalid\n8080 tcp 10.7.8.9", "line 2 'invalid'"),
+    ("800000 tcp 10.4.5.6", "port '800000' is not a whole number from 1 to 65535"),
+    ("80 tcp 10.4.5.6\n80 tcp 10.7.8.9", "port 80/TCP is redirected twice"),
+    ("80 tcp 10.4.5.0/24", "destination_ip '10.4.5.0/24' is not an IP address"),
+    ("80-90 tcp 10.4.5.6", "port '80-90'"),
+    ("80 tcp 10.4.5.6 80 # no comment here", "a rule is PORT"),
+]
+
+
+@pytest.mark.parametrize(("text", "lines"), SHARED)
+def test_lines_of_the_former_image(text: str, lines: list[str]) -> None:
+    assert parse(text).lines() == lines
+
+
+@pytest.mark.parametrize(("text", "said"), REFUSED)
+def test_lines_that_it_refused_are_refused(text: str, said: str) -> None:
+    with pytest.raises(RulesError, match=re.escape(said)):
+        parse(text)
+
+
+def test_fallback() -> None:
+    assert parse("fallback 10.1.2.3\n80 TCP 10.4.5.6").lines() == ["80 TCP 10.4.5.6", "fallback 10.1.2.3"]
+    with pytest.raises(RulesError, match=r"line 2 'fallback 10\.1\.2\.4': there is a fallback already"):
+        parse("fallback 10.1.2.3\nfallback 10.1.2.4")
+    with pytest.raises(RulesError, match="a fallback is the word fallback and one IP address"):
+        parse("fallback")
+
+
+def test_every_problem_with_its_line() -> None:
+    with pytest.raises(RulesError) as error:
+        parse("0 TCP x\n80 TCP 10.4.5.6\n80 TCP 10.4.5.6\nfallback y")
+    assert [problem.split(":")[0] for problem in error.value.problems] == [
+        "line 1 '0 TCP x'",
+        "line 1 '0 TCP x'",
+        "line 4 'fallback y'",
+        "port 80/TCP is redirected twice, to 10.4.5.6 and to 10.4.5.6",
+    ]
+
+
+def test_text_and_value_are_the_same_thing() -> None:
+    chance = random.Random(1)
+    for _round in range(200):
+        rules = {
+            rule.key: rule
+            for rule in (
+                make_rule(
+                    chance.randint(1, 65535), chance.choice(["tcp", "UDP", "SCTP"]),
+                    chance.choice(["203.0.113.7", "2001:DB8::7"]), chance.choice([None, 80, "443"]),
+                    chance.choice(["", "web", "a-1"]),
+                )
+                for _rule in range(20)
+            )
+        }  # fmt: skip
+        rules_and_fallback = rule_set(rules.values(), chance.choice(["", "203.0.113.99"]))
+        assert parse(rules_and_fallback.text()) == rules_and_fallback
+
+
+def test_the_hash_is_of_what_the_kernel_does() -> None:
+    found = parse(RULES).hash()
+    assert parse("fallback 10.1.2.3\n8080 TCP 10.7.8.9 80 name=web\n80 TCP 10.4.5.6 80\n").hash() == found
+    assert parse(RULES.replace("10.7.8.9", "10.7.8.8")).hash() != found
+    assert parse(RULES.replace("fallback 10.1.2.3\n", "")).hash() != found
+
+
+def test_merged_and_without() -> None:
+    rules = parse(RULES)
+    assert rules.merged(parse("80 TCP 10.9.9.9\n53 UDP 10.4.5.6")).lines() == [
+        "53 UDP 10.4.5.6", "80 TCP 10.9.9.9", "8080 TCP 10.7.8.9 80", "fallback 10.1.2.3",
+    ]  # fmt: skip
+    assert rules.without(parse("80 TCP 10.9.9.9")).lines() == ["8080 TCP 10.7.8.9 80", "fallback 10.1.2.3"]
+    assert rules.without(rules) == RuleSet()

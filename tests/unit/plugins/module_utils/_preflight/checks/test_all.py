@@ -1,0 +1,384 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every check: that it finds its fault, with the right id, that nothing else is found, and what is no fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.egress.router.plugins.module_utils._contract import names
+from ansible_collections.egress.router.plugins.module_utils._preflight.checks.all import IDS
+from ansible_collections.egress.router.plugins.module_utils._preflight.checks.cloud import cloud_of
+from ansible_collections.egress.router.plugins.module_utils._preflight.checks.cni import PLUGINS
+from ansible_collections.egress.router.plugins.module_utils._preflight.checks.permissions import Right
+from ansible_collections.egress.router.plugins.module_utils._preflight.facts import Facts, Inspection, Pod, Settings
+from ansible_collections.egress.router.plugins.module_utils._preflight.finding import Finding
+from ansible_collections.egress.router.plugins.module_utils._preflight.report import examine
+from ansible_collections.egress.router.plugins.module_utils._router import view
+from ansible_collections.egress.router.tests.unit.plugins.module_utils._preflight.good_cluster import (
+    IP,
+    MAC,
+    deployed,
+    facts,
+    interface,
+    named,
+    node,
+    router,
+    seen,
+    target,
+)
+
+AWS, VSPHERE = "aws:///eu-central-1a/i-0abc", "vsphere://4217b9c0-0000-4000-8000-000000000001"
+
+
+def found(of: Facts) -> list[Finding]:
+    return list(examine(of).findings)
+
+
+def ids(of: Facts) -> list[tuple[str, str]]:
+    return [(finding.check, finding.severity) for finding in found(of)]
+
+
+def provider(*provider_ids: str, **changes: Any) -> Facts:
+    nodes = tuple(node(f"worker-{n}", spec={"providerID": text}) for n, text in enumerate(provider_ids, 1))
+    return facts(nodes=nodes, **changes)
+
+
+def on_worker(**changes: Any) -> Facts:
+    """Something else is seen on worker-2."""
+    return facts(on_nodes=seen(**changes))
+
+
+def wire(**changes: Any) -> Facts:
+    return on_worker(targets={(IP, "eth1"): target(**changes)})
+
+
+def master(**changes: Any) -> Facts:
+    """A target behind a master that is not fit was not asked for."""
+    not_asked = set(changes) & {"exists", "up", "carrier"} or changes.get("enslaved_kind", "vrf") != "vrf"
+    error = "not asked" if not_asked else ""
+    return on_worker(interfaces={"eth1": interface(**changes)}, targets={(IP, "eth1"): target(error=error)})
+
+
+def bonded(macs: int) -> Facts:
+    """A bond of two NICs, of which one has many MAC addresses."""
+    bond = interface(name="bond0", kind="bond", driver="", macs=macs, lower=("eth1", "eth2"))
+    members = {
+        name: interface(name=name, macs=count, enslaved_to="bond0", enslaved_kind="bond")
+        for name, count in (("eth1", 3), ("eth2", macs))
+    }
+    found = seen(interfaces={"bond0": bond, **members}, targets={(IP, "bond0"): target(master="bond0")})
+    return facts(router(master="bond0"), inspections={"worker-2": Inspection(found)})
+
+
+def namespace(**metadata: Any) -> Facts:
+    return facts(namespaces={"payments": {"metadata": {"name": "payments", **metadata}}})
+
+
+def service(**spec: Any) -> Facts:
+    return facts(services=({"metadata": {"name": "web", "namespace": "shop"}, "spec": spec},))
+
+
+def quota(hard: dict[str, str], used: dict[str, str], **spec: Any) -> Facts:
+    status = {"hard": hard, "used": used}
+    return facts(quotas=({"metadata": {"name": "team", "namespace": "payments"}, "spec": spec, "status": status},))
+
+
+def policies(*specs: dict[str, Any]) -> Facts:
+    items = [{"metadata": {"name": f"p{n}", "namespace": "payments"}, "spec": spec} for n, spec in enumerate(specs)]
+    return facts(policies=tuple(items))
+
+
+def deployed_one(**changes: Any) -> Facts:
+    return facts(deployed={"payments/db": deployed(router(), **changes)})
+
+
+def other_router(**changes: Any) -> Facts:
+    other = deployed(router(), namespace="elsewhere", macs=("02:00:00:00:00:09",), **changes)
+    return facts(deployed={"elsewhere/db": other})
+
+
+PREFLIGHT = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_COMPONENT: "preflight"}
+SQUATTER = "02:00:00:00:00:07"
+
+# What is there, the one finding (id and severity), and words of it.
+FAULTS: dict[str, tuple[Facts, str, str, str]] = {
+    "a cloud": (provider(AWS, AWS), "cloud", "error", "use the cloud's own NAT gateway instead"),
+    "a mixed cluster": (provider(AWS, VSPHERE), "cloud", "error", "leave these nodes out with node_selector"),
+    "no attachment API": (facts(attachment_api=False), "attachment_api", "error", "NetworkAttachmentDefinitions"),
+    "Multus not on a node": (
+        facts(pods=(Pod("kube-system", "multus", "worker-1", (), {"app": "multus"}),),
+              on_nodes=seen(plugins=("macvlan", "tuning")), inspections={
+                  name: Inspection(seen(plugins=("macvlan", "tuning"))) for name in ("worker-1", "worker-2")}),
+        "attachment_plugin", "error", "no pod of Multus runs there"),
+    "no sign of an attachment plugin": (
+        facts(pods=(), on_nodes=seen(plugins=("macvlan", "tuning"))),
+        "attachment_plugin", "warning", "there is no sign of a network-attachment plugin"),
+    "no macvlan plugin": (on_worker(plugins=("multus", "bridge")), "cni_plugins", "error", "no macvlan and no tuning"),
+    "no CNI directory": (
+        facts(on_nodes=Inspection(problem="gone", no_cni_directory=True)), "cni_plugins", "error", "is not there"),
+    "selector matches nothing": (
+        facts(router(node_selector={"egress": "yes"})), "nodes", "error", "none of 2 nodes has the labels"),
+    "all tainted": (
+        facts(nodes=(node("worker-1", spec={"taints": [{"key": "gpu", "effect": "NoSchedule"}]}),)),
+        "nodes", "error", "a taint that it does not tolerate: gpu:NoSchedule"),
+    "no node at all": (facts(nodes=()), "nodes", "error", "the cluster has no nodes"),
+    "all cordoned": (
+        facts(nodes=(node("worker-1", spec={"unschedulable": True}), node("worker-2", ready="Unknown"))),
+        "nodes", "error", "worker-1 is cordoned, worker-2 is not ready"),
+    "too few nodes": (facts(router(replicas=3)), "replicas", "warning", "2 nodes for 3 replicas"),
+    "a cordoned node": (
+        facts(nodes=(node("worker-1"), node("worker-2", ip="10.0.0.2", spec={"unschedulable": True}))),
+        "node_state", "warning", "the node is cordoned"),
+    "no such interface": (master(exists=False), "master", "error", "there is no interface eth1"),
+    "down": (master(up=False), "master", "error", "eth1 is down"),
+    "no carrier": (master(carrier=False), "master", "error", "eth1 has no carrier"),
+    "a bridge port": (
+        master(enslaved_to="br0", enslaved_kind="bridge"), "master", "error", "eth1 is a port of br0"),
+    "a bond member": (master(enslaved_to="bond0", enslaved_kind="bond"), "master", "error", "set master to bond0"),
+    "no master for a macvlan": (master(kind="loopback"), "master", "error", "eth1 is a loopback"),
+    "MTU": (
+        facts(router(mtu=9000), on_nodes=seen(interfaces={"eth1": interface(mtu=9000)})),
+        "master_mtu", "error", "eth1 has MTU 1500"),
+    "another subnet": (
+        master(addresses=("203.0.113.9/24",)), "master_subnet", "warning", "eth1 is in 203.0.113.0/24"),
+    "address in use": (wire(holder_mac=SQUATTER), "address", "error", f"{IP} is in use by {SQUATTER}"),
+    "the same router elsewhere": (
+        wire(holder_mac=MAC, mac_seen=True, mac_seen_at=IP), "address", "error", "it is not deployed here"),
+    "the node's own address": (wire(node_has_ip_on="eth1"), "address", "error", "is the node's own, on eth1"),
+    "not asked": (wire(error="no permission"), "address", "warning", "could not be asked for: no permission"),
+    "MAC answers as another": (
+        wire(mac_seen=True, mac_seen_at="198.51.100.77"), "mac", "error", "answers as 198.51.100.77"),
+    "MAC overheard": (wire(mac_seen=True), "mac", "error", "sends on the segment"),
+    "MAC on the node": (wire(node_has_mac_on="eth1"), "mac", "error", "is that of an interface on eth1"),
+    "MAC of another router": (
+        facts(deployed={"elsewhere/db": deployed(router(), namespace="elsewhere", ips=("198.51.100.99",))}),
+        "mac", "error", "is also that of egress router elsewhere/db"),
+    "silent gateway": (wire(gateway_mac=""), "gateway", "error", "the gateway 198.51.100.1 does not answer"),
+    "a node's address": (
+        facts(nodes=(node("worker-1", ip=IP), node("worker-2", ip="10.0.0.2"))), "cluster_address", "error", "node worker-1"),
+    "in the pods' network": (
+        facts(nodes=(node("worker-1", spec={"podCIDRs": ["198.51.100.0/24"]}),)),
+        "cluster_address", "error", "belongs to the pods' network 198.51.100.0/24 of node worker-1"),
+    "a pod's address": (
+        facts(pods=(*facts().pods, Pod("shop", "web-1", "worker-1", ("10.244.1.7", IP)))),
+        "cluster_address", "error", "is an address of pod shop/web-1"),
+    "a ClusterIP": (service(clusterIPs=[IP]), "cluster_address", "error", "is an address of Service shop/web"),
+    "an external IP": (service(clusterIPs=["None"], externalIPs=[IP]), "cluster_address", "error", "Service shop/web"),
+    "another router's address": (
+        other_router(), "cluster_address", "error", "is also that of egress router elsewhere/db"),
+    "too many MACs for the NIC": (
+        on_worker(interfaces={"eth1": interface(macs=65)}), "mac_budget", "warning",
+        "eth1 has 65 MAC addresses, with the routers 66"),
+    "too many MACs for the switch": (
+        facts(settings=Settings(mac_limit=1)), "mac_budget", "error", "at most 1, which preflight_mac_limit sets"),
+    "too many MACs for the NICs below a bond": (
+        bonded(65), "mac_budget", "warning", "eth2 has 65 MAC addresses, with the routers 66"),
+    "promiscuous": (
+        on_worker(interfaces={"eth1": interface(promiscuous=1)}), "promiscuous", "info", "eth1 is in promiscuous mode"),
+    "no namespace": (facts(namespaces={}), "namespace", "error", "there is no namespace payments"),
+    "namespace going": (namespace(deletionTimestamp="now"), "namespace", "error", "is being deleted"),
+    "restricted": (
+        namespace(labels={"pod-security.kubernetes.io/enforce": "restricted"}), "pod_security", "error", "level restricted"),
+    "restricted by default": (
+        facts(trials={"payments": 'pods "x" is forbidden: violates PodSecurity "baseline:latest": NET_ADMIN'}),
+        "pod_security", "error", "namespace payments refuses such a pod"),
+    "refused by a webhook": (
+        facts(trials={"payments": "admission webhook denied the request: no root"}), "admission", "error", "no root"),
+    "no IPv6 Services": (
+        facts(router(addresses=[{"ip": f"{IP}/24"}, {"ip": "2001:db8::5/64"}]),
+              service_trials={("payments", (4, 6)): "this cluster is not configured for dual-stack"}),
+        "service", "error", "a Service for IPv4 and IPv6: this cluster is not"),
+    "quota of pods": (quota({"pods": "5"}, {"pods": "5"}), "quota", "error", "leaves 0 of pods, the routers need 1"),
+    "quota of the CPU's short name": (
+        quota({"cpu": "1"}, {"cpu": "950m"}), "quota", "error", "leaves 0.05 of cpu, the routers need 0.1"),
+    "quota of memory": (
+        quota({"requests.memory": "1Gi"}, {"requests.memory": "1000Mi"}), "quota", "error",
+        "leaves 25165824 of requests.memory, the routers need 100663296"),
+    "a limit that is missing": (
+        facts(trials={"payments": 'pods "x" is forbidden: failed quota: q: must specify limits.cpu'}),
+        "quota", "error", "must specify limits.cpu"),
+    "nothing comes in": (
+        policies({"podSelector": {}, "policyTypes": ["Ingress"]}), "network_policy", "error", "p0 of namespace payments let nothing in"),
+    "nothing gets out": (
+        policies({"podSelector": {}, "policyTypes": ["Egress"]}), "network_policy", "error", "let nothing out"),
+    "nothing gets out by a policy that names no type": (
+        policies({"podSelector": {}, "ingress": [{}], "egress": [{"to": [{"podSelector": {}}]}]}),
+        "network_policy", "error", "let it out to pods only"),
+    "the API server is out of reach": (
+        policies({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": {}}]}]}),
+        "network_policy", "error", "let it out to pods only"),
+    "rights": (
+        facts(missing_rights={"payments": ("create deployments.apps", "patch services")}, identity="jane"),
+        "permissions", "error", "jane may not create deployments.apps, patch services in namespace payments"),
+    "rights in the cluster": (
+        facts(missing_rights={"": ("create namespaces",)}), "permissions", "error",
+        "the identity in use may not create namespaces in the cluster; expected: every right that provision needs. grant "
+        "them with a ClusterRole and a ClusterRoleBinding"),
+    "old kernel": (on_worker(kernel="4.9.0-x", nft_maps=None), "kernel", "warning", "kernel 4.9.0-x"),
+    "no nftables": (on_worker(nft_usable=False, nft_error="Operation not supported"), "nft", "error", "not supported"),
+    "no concatenations": (on_worker(nft_maps=False), "nft", "error", "refuses the router's table"),
+    "conntrack full": (on_worker(conntrack_count=250000), "conntrack", "warning", "250000 of 262144"),
+    "no forwarding": (on_worker(sysctl={"net.ipv4.ip_forward": "0"}), "forwarding", "warning", "net.ipv4.ip_forward is 0"),
+    "no image": (
+        facts(on_nodes=Inspection(images={"img:1": "ErrImagePull: not found"}, problem="img:1 does not start")),
+        "image", "error", "ErrImagePull: not found"),
+    "somebody else's object": (
+        facts(named=(named("Service", "db"), named("ConfigMap", "db-rules"))),
+        "foreign_objects", "error", "ConfigMap db-rules, Service db in namespace payments"),
+    "leftovers": (
+        facts(named=(named("Lease", "old", "old"), named("Role", "old", "old"))), "leftovers", "info",
+        "left of an earlier egress router payments/old: Lease old, Role old"),
+    "leftovers of a router of the list": (
+        facts(named=(named("ConfigMap", "db-rules", "db"),)), "leftovers", "info",
+        "leftovers (router payments/db): left of an earlier egress router payments/db: ConfigMap db-rules; expected: a "
+        "router has a Deployment, or nothing. they are taken over"),
+    "a killed preflight": (
+        facts(namespaces={**facts().namespaces, "egress-preflight-x": {
+            "metadata": {"name": "egress-preflight-x", "labels": PREFLIGHT}}}),
+        "leftovers", "warning", "namespace egress-preflight-x"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found_and_nothing_else(fault: str) -> None:
+    of, check, severity, words = FAULTS[fault]
+    assert ids(of) == [(check, severity)]
+    assert words in str(found(of)[0])
+
+
+def test_every_check_has_a_fault_that_it_finds() -> None:
+    asked_elsewhere = {"openstack", "vsphere"}
+    assert {fault[1] for fault in FAULTS.values()} | asked_elsewhere == set(IDS)
+    assert len(IDS) == len(set(IDS))
+
+
+def test_a_good_cluster() -> None:
+    examination = examine(facts())
+    assert examination.findings == ()
+    assert examination.checked == IDS
+    assert examination.gaps == ()
+
+
+# What is like a fault, and is none.
+SOUND: dict[str, Facts] = {
+    "vSphere and bare metal": provider(VSPHERE, ""),
+    "kind, OpenStack": provider("kind://podman/lab/worker", "openstack:///0abc"),
+    "AWS nodes that it does not run on": facts(
+        router(node_selector={"place": "here"}),
+        nodes=(node("worker-1", labels={"place": "here"}), node("worker-9", spec={"providerID": AWS}))),
+    "Multus known by its program": facts(pods=()),
+    "another attachment plugin": facts(
+        pods=(), settings=Settings(attachment_plugins=("mine",)),
+        inspections={name: Inspection(seen(plugins=("macvlan", "mine", "tuning"))) for name in ("worker-1", "worker-2")}),
+    "attachment known by a pod's network status": facts(
+        pods=tuple(Pod("shop", f"web-{n}", f"worker-{n}", (), has_network_status=True) for n in (1, 2)),
+        inspections={name: Inspection(seen(plugins=("macvlan", "tuning"))) for name in ("worker-1", "worker-2")}),
+    "a taint that comes and goes": facts(
+        nodes=(node("worker-1", spec={"taints": [{"key": "node.kubernetes.io/x", "effect": "NoSchedule"}]}),)),
+    "a tolerated taint": facts(
+        router(tolerations=[{"key": "gpu", "operator": "Exists"}]),
+        nodes=(node("worker-1", spec={"taints": [{"key": "gpu", "effect": "NoSchedule"}]}),)),
+    "a port of a VRF": master(enslaved_to="blue", enslaved_kind="vrf"),
+    "a master without addresses": master(addresses=()),
+    "only link-local": master(addresses=("fe80::1/64",)),
+    "a router that serves, on another node": facts(
+        deployed={"payments/db": deployed(router())},
+        on_nodes=seen(targets={(IP, "eth1"): target(holder_mac=MAC, mac_seen=True, mac_seen_at=IP)})),
+    "a router that serves, on this node": facts(
+        deployed={"payments/db": deployed(router())},
+        on_nodes=seen(targets={(IP, "eth1"): target(node_has_mac_on="eth1")})),
+    "a router that serves with the MAC address it had": facts(
+        router(mac="02:00:00:00:00:55"), deployed={"payments/db": deployed(router())},
+        on_nodes=seen(targets={(IP, "eth1"): target(holder_mac=MAC)})),
+    "no gateway": facts(
+        router(addresses=[{"ip": f"{IP}/24"}]), on_nodes=seen(targets={(IP, "eth1"): target(gateway_mac="")})),
+    "its own pod": facts(
+        deployed={"payments/db": deployed(router())},
+        pods=(*facts().pods, Pod("payments", "db-x", "worker-1", ("10.244.1.7", IP), view.selector("db")))),
+    "a pod on the host's network": facts(pods=(*facts().pods, Pod("kube-system", "proxy", "worker-1", ("10.0.0.1",)))),
+    "its own MAC is counted already": facts(
+        settings=Settings(mac_limit=2),
+        pods=(*facts().pods, *(Pod("payments", f"db-{n}", f"worker-{n}", (), view.selector("db")) for n in (1, 2))),
+        inspections={
+            name: Inspection(seen(interfaces={"eth1": interface(macs=2)})) for name in ("worker-1", "worker-2")}),
+    "promiscuous without a filter": on_worker(interfaces={"eth1": interface(promiscuous=1, driver="veth")}),
+    "a namespace that will be made": facts(namespaces={}, settings=Settings(create_namespaces=True)),
+    "privileged": namespace(labels={"pod-security.kubernetes.io/enforce": "privileged"}),
+    "quota with room": quota({"pods": "5", "requests.cpu": "1"}, {"pods": "4", "requests.cpu": "900m"}),
+    "quota of best effort pods": quota({"pods": "0"}, {}, scopes=["BestEffort"]),
+    "policies add up": policies(
+        {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+        {"podSelector": {"matchLabels": {names.LABEL_NAME: names.APP_NAME}}, "ingress": [{}], "egress": [{}],
+         "policyTypes": ["Ingress", "Egress"]}),
+    "a policy for others": policies(
+        {"podSelector": {"matchLabels": {"app": "web"}}},
+        {"podSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]}},
+        {"podSelector": {"matchExpressions": [{"key": names.LABEL_NAME, "operator": "NotIn", "values": ["egress-router"]}]}}),
+    "an old kernel that can": on_worker(kernel="4.18.0-553.el8"),
+    "nothing could be seen": facts(on_nodes=Inspection(problem="its pod did not end in time")),
+    "Services that the quota refuses, told of the quota": facts(service_trials={("payments", (4,)): "exceeded quota: x"}),
+    "no IPv6 forwarding for pods without IPv6": on_worker(sysctl={"net.ipv6.conf.all.forwarding": "0"}),
+    "unknown conntrack": on_worker(conntrack_max=None, conntrack_count=None),
+    "own objects": facts(
+        deployed={"payments/db": deployed(router())},
+        named=(named("Service", "db", "db"), named("ConfigMap", "db-rules", "db"), named("Secret", "db"))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SOUND)
+def test_what_is_like_a_fault_and_none(case: str) -> None:
+    assert [str(finding) for finding in found(SOUND[case])] == []
+
+
+@pytest.mark.parametrize(("provider_id", "cloud"), [
+    (AWS, "AWS"),
+    ("azure:///subscriptions/x/resourceGroups/y/providers/Microsoft.Compute/virtualMachines/z", "Azure"),
+    ("gce://project/europe-west3-a/instance", "Google Cloud"),
+    ("ibm://account///cluster/worker", "IBM Cloud"),
+    ("oci://ocid1.instance.oc1.iad.abc", "Oracle Cloud"),
+    ("ocid1.instance.oc1.iad.abc", "Oracle Cloud"),
+    ("alicloud://cn-hangzhou.i-bp1abcdefghijklmnopq", "Alibaba Cloud"),
+    ("cn-hangzhou.i-bp1abcdefghijklmnopq", "Alibaba Cloud"),
+    ("digitalocean://1234", "DigitalOcean"),
+    ("hcloud://1234", "Hetzner Cloud"),
+    ("linode://1234", "Linode"),
+    ("openstack:///0abc", ""), ("openstack://region/0abc", ""), (VSPHERE, ""), ("kind://docker/a/b", ""),
+    ("metal3://0abc", ""), ("some-host.i-nternal", ""), ("", ""),
+])  # fmt: skip
+def test_clouds_by_provider_id(provider_id: str, cloud: str) -> None:
+    assert cloud_of(provider_id) == cloud
+
+
+def test_the_plugins_are_those_that_a_router_asks_for() -> None:
+    assert all(f'"type": "{plugin}"' in view.network_config(router()) for plugin in PLUGINS)
+    assert view.network_config(router()).count('"type"') == len(PLUGINS)
+
+
+def test_the_same_is_said_once() -> None:
+    twins = [router(name=name, addresses=[{"ip": f"198.51.100.{n}/24"}]) for n, name in ((60, "a"), (61, "b"))]
+    of = facts(*twins, nodes=tuple(node(f"worker-{n}", spec={"providerID": AWS}) for n in (1, 2)))
+    (finding,) = found(of)
+    assert finding.routers == ("payments/a", "payments/b")
+    assert finding.nodes == ("worker-1", "worker-2")
+    assert finding.where == "routers payments/a, payments/b, nodes worker-1, worker-2"
+
+
+def test_rights_as_the_api_server_is_asked_for_them() -> None:
+    right = Right("patch", "discovery.k8s.io", "endpointslices/restricted", "payments")
+    assert str(right) == "patch endpointslices.discovery.k8s.io/restricted"
+    assert right.attributes() == {
+        "verb": "patch", "group": "discovery.k8s.io", "resource": "endpointslices", "subresource": "restricted",
+        "namespace": "payments",
+    }  # fmt: skip
+    assert "subresource" not in Right("get", "", "pods").attributes()
+
+
+def test_rights_concern_the_routers_of_their_namespace() -> None:
+    other = router(name="web", namespace="shop", addresses=[{"ip": "198.51.100.51/24"}])
+    namespaces = {name: {"metadata": {"name": name}} for name in ("payments", "shop")}
+    of = facts(router(), other, namespaces=namespaces, missing_rights={"shop": ("get leases",)})
+    assert [finding.routers for finding in found(of) if finding.check == "permissions"] == [("shop/web",)]

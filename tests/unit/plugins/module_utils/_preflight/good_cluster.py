@@ -1,0 +1,129 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A cluster on which everything is as it should be, for tests that break one thing of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ansible_collections.egress.router.plugins.module_utils._contract import names
+from ansible_collections.egress.router.plugins.module_utils._preflight.facts import (
+    Deployed,
+    Facts,
+    Inspection,
+    Named,
+    Pod,
+)
+from ansible_collections.egress.router.plugins.module_utils._preflight.node_facts import Interface, NodeFacts, Target
+from ansible_collections.egress.router.plugins.module_utils._router import view
+from ansible_collections.egress.router.plugins.module_utils._router.router import Router
+from ansible_collections.egress.router.plugins.module_utils._router.routers import load
+
+IP, MAC, GATEWAY_MAC = "198.51.100.50", "02:e6:c6:33:64:32", "02:00:5e:00:53:01"
+WORKERS = ("worker-1", "worker-2")
+MULTUS = ("multus", "worker-1"), ("multus", "worker-2")
+
+
+def router(**changes: Any) -> Router:
+    spec = {
+        "name": "db",
+        "namespace": "payments",
+        "image": "img:1",
+        "master": "eth1",
+        "addresses": [{"ip": f"{IP}/24", "gateway": "198.51.100.1"}],
+        **changes,
+    }
+    routers, problems = load([spec])
+    assert problems == []
+    return routers[0]
+
+
+def node(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "labels": changes.get("labels", {})},
+        "spec": {"podCIDRs": ["10.244.1.0/24"], **changes.get("spec", {})},
+        "status": {
+            "conditions": [{"type": "Ready", "status": changes.get("ready", "True")}],
+            "addresses": [{"type": "InternalIP", "address": changes.get("ip", "10.0.0.1")}],
+        },
+    }
+
+
+def target(**changes: Any) -> Target:
+    return replace(Target(IP, MAC, "eth1", gateway_mac=GATEWAY_MAC), **changes)
+
+
+def interface(**changes: Any) -> Interface:
+    return replace(
+        Interface(
+            "eth1",
+            True,
+            True,
+            True,
+            1500,
+            "physical",
+            "virtio_net",
+            addresses=("198.51.100.11/24", "fe80::1/64"),
+            macs=1,
+        ),
+        **changes,
+    )
+
+
+def seen(**changes: Any) -> NodeFacts:
+    return replace(
+        NodeFacts(
+            kernel="6.1.0",
+            interfaces={"eth1": interface()},
+            targets={(IP, "eth1"): target()},
+            nft_usable=True,
+            nft_maps=True,
+            nft_rules=True,
+            conntrack_max=262144,
+            conntrack_count=100,
+            sysctl={"net.ipv4.ip_forward": "1"},
+            cni_directory="/opt/cni/bin",
+            plugins=("macvlan", "multus", "tuning"),
+        ),
+        **changes,
+    )
+
+
+def facts(*routers: Router, on_nodes: NodeFacts | Inspection | None = None, **changes: Any) -> Facts:
+    """What is known of the cluster; `on_nodes`: what was seen on worker-2 instead of the same as on worker-1."""
+    wanted = routers or (router(),)
+    other = on_nodes or seen()
+    return replace(
+        Facts(
+            routers=wanted,
+            nodes=(node("worker-1", ip="10.0.0.1"), node("worker-2", ip="10.0.0.2")),
+            pods=tuple(Pod("kube-system", name, where, ("10.0.0.1",), {"app": name}) for name, where in MULTUS),
+            services=({"metadata": {"name": "web", "namespace": "shop"}, "spec": {"clusterIPs": ["10.96.0.5"]}},),
+            namespaces={"payments": {"metadata": {"name": "payments", "labels": {}}}},
+            missing_rights={"payments": ()},
+            trials={"payments": ""},
+            inspections={
+                "worker-1": Inspection(seen()),
+                "worker-2": other if isinstance(other, Inspection) else Inspection(other),
+            },
+            inspected=tuple(one.id for one in wanted),
+        ),
+        **changes,
+    )
+
+
+def deployed(of: Router, **changes: Any) -> Deployed:
+    return replace(
+        Deployed(
+            of.namespace, of.name, True, (IP,), (of.mac,), of.image, of.node_selector, view.network_config(of), True,
+            "worker-1",
+        ),
+        **changes,
+    )  # fmt: skip
+
+
+def named(kind: str, name: str, owner: str = "", namespace: str = "payments") -> Named:
+    ours = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_INSTANCE: owner}
+    return Named(kind, namespace, name, ours if owner else {})

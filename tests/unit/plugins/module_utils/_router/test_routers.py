@@ -1,0 +1,345 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The model of the routers: every validation with its sentence, all of them at once, and what is accepted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.egress.router.plugins.module_utils._router.router import Router
+from ansible_collections.egress.router.plugins.module_utils._router.routers import load
+
+DEFAULTS = {"image": "registry.example.com/egress-router:0.1.0"}
+
+
+def spec(**changes: Any) -> dict[str, Any]:
+    """A good router with changes; a value of None takes the key away."""
+    router = {
+        "name": "billing-db",
+        "namespace": "payments",
+        "addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}],
+        "redirect_rules": [{"port": 5432, "protocol": "TCP", "destination_ip": "203.0.113.10"}],
+        **changes,
+    }
+    return {key: value for key, value in router.items() if value is not None}
+
+
+def sentences(data: Any, defaults: Any = None) -> list[str]:
+    return [str(problem) for problem in load(data, DEFAULTS if defaults is None else defaults)[1]]
+
+
+def good(**changes: Any) -> Router:
+    routers, problems = load([spec(**changes)], DEFAULTS)
+    assert problems == []
+    return routers[0]
+
+
+def rule(**changes: Any) -> list[dict[str, Any]]:
+    return [{"port": 5432, "destination_ip": "203.0.113.10", **changes}]
+
+
+IPV6 = {"ip": "2001:db8::50/64", "gateway": "2001:db8::1"}
+V4 = {"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}
+
+# What is wrong -> what is said after "router payments/billing-db, ".
+WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("no addresses", {"addresses": None, "redirect_rules": None},
+     ["addresses: is missing: give at least one as {ip: 198.51.100.50/24, gateway: 198.51.100.1}"]),
+    ("no prefix", {"addresses": [{"ip": "198.51.100.50", "gateway": "198.51.100.1"}]},
+     ["addresses[0].ip: '198.51.100.50' has no prefix length: write it as 198.51.100.50/24"]),
+    ("no prefix, IPv6", {"addresses": [{"ip": "2001:db8::50"}]},
+     ["addresses[0].ip: '2001:db8::50' has no prefix length: write it as 2001:db8::50/64"]),
+    ("no ip", {"addresses": [{"gateway": "198.51.100.1"}]}, ["addresses[0].ip: is missing: set it"]),
+    ("no address", {"addresses": [{"ip": "198.51.100.500/24"}]},
+     ["addresses[0].ip: '198.51.100.500/24' is not an IP address with prefix length: write it as 198.51.100.50/24"]),
+    ("prefix too long", {"addresses": [{"ip": "198.51.100.50/33"}]},
+     ["addresses[0].ip: '198.51.100.50/33' is not an IP address with prefix length: write it as 198.51.100.50/24"]),
+    ("network address", {"addresses": [{"ip": "198.51.100.0/24"}]},
+     ["addresses[0].ip: '198.51.100.0/24' is the address of the network 198.51.100.0/24 itself: "
+      "choose the address of a host"]),
+    ("broadcast address", {"addresses": [{"ip": "198.51.100.255/24"}]},
+     ["addresses[0].ip: '198.51.100.255/24' is the broadcast address of 198.51.100.0/24: "
+      "choose the address of a host"]),
+    ("anycast address", {"addresses": [{"ip": "2001:db8::/64"}]},
+     ["addresses[0].ip: '2001:db8::/64' is the address of the network 2001:db8::/64 itself: "
+      "choose the address of a host"]),
+    ("loopback", {"addresses": [{"ip": "127.0.0.1/8"}]},
+     ["addresses[0].ip: '127.0.0.1/8' is a loopback, link-local, multicast or unspecified address: "
+      "choose the address of a host"]),
+    ("link-local", {"addresses": [{"ip": "fe80::1/64"}]},
+     ["addresses[0].ip: 'fe80::1/64' is a loopback, link-local, multicast or unspecified address: "
+      "choose the address of a host"]),
+    ("two of a family", {"addresses": [V4, {"ip": "198.51.100.51/24"}]},
+     ["addresses[1].ip: '198.51.100.51/24' is a second IPv4 address: a router has one of each"]),
+    ("gateway outside", {"addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.101.1"}], "redirect_rules": None},
+     ["addresses[0].gateway: '198.51.101.1' is outside the subnet 198.51.100.0/24: give a gateway in it"]),
+    ("gateway itself", {"addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.100.50"}], "redirect_rules": None},
+     ["addresses[0].gateway: '198.51.100.50' is the router's own address: give the address of the next hop"]),
+    ("gateway broadcast",
+     {"addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.100.255"}], "redirect_rules": None},
+     ["addresses[0].gateway: '198.51.100.255' is the broadcast address of 198.51.100.0/24: "
+      "give the address of the next hop"]),
+    ("gateway family", {"addresses": [{"ip": "198.51.100.50/24", "gateway": "2001:db8::1"}], "redirect_rules": None},
+     ["addresses[0].gateway: '2001:db8::1' is IPv6 and the address is IPv4"]),
+    ("gateway with prefix",
+     {"addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.100.1/24"}], "redirect_rules": None},
+     ["addresses[0].gateway: '198.51.100.1/24' is not an IP address: write it without prefix length"]),
+    ("no gateway", {"addresses": [{"ip": "198.51.100.50/24"}], "fallback_ip": "203.0.113.99"},
+     ["redirect_rules: port 5432/TCP: destination '203.0.113.10' is outside 198.51.100.0/24 and the address "
+      "198.51.100.50/24 has no gateway: add a gateway",
+      "fallback_ip: destination '203.0.113.99' is outside 198.51.100.0/24 and the address 198.51.100.50/24 has no "
+      "gateway: add a gateway"]),
+    ("key of an address", {"addresses": [{**V4, "gatway": "x"}]},
+     ["addresses[0].gatway: is not a known key: did you mean gateway?"]),
+    ("rule without port", {"redirect_rules": [{"destination_ip": "203.0.113.10"}]},
+     ["redirect_rules[0].port: is missing: set it"]),
+    ("rule without destination", {"redirect_rules": [{"port": 1}]},
+     ["redirect_rules[0].destination_ip: is missing: set it"]),
+    ("port 0", {"redirect_rules": rule(port=0)},
+     ["redirect_rules[0].port: '0' is not a whole number from 1 to 65535"]),
+    ("port too high", {"redirect_rules": rule(port=65536)},
+     ["redirect_rules[0].port: '65536' is not a whole number from 1 to 65535"]),
+    ("port is a YAML yes", {"redirect_rules": rule(port=True)},
+     ["redirect_rules[0].port: 'True' is not a whole number from 1 to 65535"]),
+    ("port is a range", {"redirect_rules": rule(port="80-90")},
+     ["redirect_rules[0].port: '80-90' is not a whole number from 1 to 65535"]),
+    ("port is a fraction", {"redirect_rules": rule(port=80.5)},
+     ["redirect_rules[0].port: '80.5' is not a whole number from 1 to 65535"]),
+    ("target port", {"redirect_rules": rule(target_port="http")},
+     ["redirect_rules[0].target_port: 'http' is not a whole number from 1 to 65535"]),
+    ("agent's port", {"redirect_rules": rule(port=29797)},
+     ["redirect_rules[0].port: 29797/TCP is the router's own port for probes and metrics: choose another"]),
+    ("protocol", {"redirect_rules": rule(protocol="ICMP")},
+     ["redirect_rules[0].protocol: 'ICMP' is not one of TCP, UDP, SCTP"]),
+    ("destination is a name", {"redirect_rules": rule(destination_ip="db.example.com")},
+     ["redirect_rules[0].destination_ip: 'db.example.com' is not an IP address "
+      "(host names and networks cannot be redirected to)"]),
+    ("destination is a network", {"redirect_rules": rule(destination_ip="203.0.113.0/24")},
+     ["redirect_rules[0].destination_ip: '203.0.113.0/24' is not an IP address "
+      "(host names and networks cannot be redirected to)"]),
+    ("destination is local", {"redirect_rules": rule(destination_ip="127.0.0.1")},
+     ["redirect_rules[0].destination_ip: '127.0.0.1' is not the address of a remote server"]),
+    ("destination is the router", {"redirect_rules": rule(destination_ip="198.51.100.50")},
+     ["redirect_rules: port 5432/TCP: destination '198.51.100.50' is the router itself: give the server's address"]),
+    ("fallback is the router", {"fallback_ip": "198.51.100.50"},
+     ["fallback_ip: destination '198.51.100.50' is the router itself: give the server's address"]),
+    ("destination of another family", {"redirect_rules": rule(destination_ip="2001:db8::10")},
+     ["redirect_rules: port 5432/TCP: destination '2001:db8::10' is IPv6, the router has no IPv6 address: "
+      "add one to addresses"]),
+    ("fallback of another family", {"fallback_ip": "2001:db8::99"},
+     ["fallback_ip: destination '2001:db8::99' is IPv6, the router has no IPv6 address: add one to addresses"]),
+    ("fallback is a name", {"fallback_ip": "db.example.com"},
+     ["fallback_ip: 'db.example.com' is not an IP address (host names and networks cannot be redirected to)"]),
+    ("rule's name", {"redirect_rules": rule(name="My DB")},
+     ["redirect_rules[0].name: 'My DB' must be 1 to 63 lower-case letters, digits and inner hyphens"]),
+    ("rule's key", {"redirect_rules": rule(dest="x")}, ["redirect_rules[0].dest: is not a known key: known are "
+     "destination_ip, name, port, protocol, target_port"]),
+    ("same port twice", {"redirect_rules": [*rule(), *rule(destination_ip="203.0.113.11")]},
+     ["redirect_rules: port 5432/TCP is redirected twice, to 203.0.113.10 and to 203.0.113.11: "
+      "keep one of the two rules"]),
+    ("rules are a text", {"redirect_rules": "5432 TCP 203.0.113.10"},
+     ["redirect_rules: the text '5432 TCP 203.0.113.10' stands where a list belongs: "
+      "write each item on a line with '- '"]),
+    ("a rule is a text", {"redirect_rules": ["5432 TCP 203.0.113.10"]},
+     ["redirect_rules[0]: the text '5432 TCP 203.0.113.10' stands where a dictionary belongs: write it as KEY: VALUE",
+      "redirect_rules[0].port: is missing: set it", "redirect_rules[0].destination_ip: is missing: set it"]),
+    ("addresses are a dictionary", {"addresses": {"ip": "198.51.100.50/24"}},
+     ["addresses: a dictionary stands where a list belongs: write each item on a line with '- '"]),
+    ("mac", {"mac": "02:e6:c6"}, ["mac: '02:e6:c6' is not a MAC address: write it as 02:e6:c6:33:64:32"]),
+    ("multicast mac", {"mac": "01:00:5e:00:00:01"},
+     ["mac: '01:00:5e:00:00:01' is a multicast address: choose one whose first byte is even, such as 02"]),
+    ("zero mac", {"mac": "00:00:00:00:00:00"},
+     ["mac: '00:00:00:00:00:00' is no address: choose another, or leave mac out to have it derived"]),
+    ("master", {"master": "an-interface-name"},
+     ["master: 'an-interface-name' is not an interface name: 1 to 15 characters without blanks, / and :"]),
+    ("macvlan mode", {"macvlan_mode": "brigde"},
+     ["macvlan_mode: 'brigde' is not one of bridge, private, vepa, passthru: did you mean bridge?"]),
+    ("mtu", {"mtu": 100}, ["mtu: '100' is not a whole number from 576 to 9216"]),
+    ("mtu for IPv6", {"mtu": 1000, "addresses": [V4, IPV6]},
+     ["mtu: 1000 is too small for IPv6, which needs at least 1280"]),
+    ("replicas", {"replicas": 0}, ["replicas: '0' is not a whole number from 1 to 100"]),
+    ("state", {"state": "started"}, ["state: 'started' is not one of present, absent"]),
+    ("image", {"image": "my image"}, ["image: 'my image' has a blank in it: write it as REGISTRY/NAME:TAG"]),
+    ("node selector", {"node_selector": "zone=a"},
+     ["node_selector: the text 'zone=a' stands where a dictionary belongs: write it as KEY: VALUE"]),
+    ("node selector's value", {"node_selector": {"zone": ["a"]}},
+     ["node_selector.zone: a list stands where a text belongs: put a text in quotes"]),
+    ("tolerations", {"tolerations": ["Exists"]},
+     ["tolerations: the text 'Exists' stands where a toleration belongs: write it as key: VALUE ..."]),
+    ("resources", {"resources": ["cpu"]},
+     ["resources: a list stands where a dictionary belongs: write it as KEY: VALUE"]),
+    ("service's key", {"service": {"headles": True}}, ["service.headles: is not a known key: did you mean headless?"]),
+    ("service's name", {"service": {"name": "1db"}},
+     ["service.name: '1db' must be 1 to 63 lower-case letters, digits and hyphens, a letter first"]),
+    ("headless", {"service": {"headless": "maybe"}}, ["service.headless: 'maybe' is neither true nor false"]),
+    ("extra port without fallback", {"service": {"extra_ports": [{"port": 8443}]}},
+     ["service.extra_ports[0].port: 8443/TCP leads nowhere without a fallback: set fallback_ip or take it out here"]),
+    ("extra port with a rule", {"service": {"extra_ports": [{"port": 5432}]}, "fallback_ip": "203.0.113.99"},
+     ["service.extra_ports[0].port: 5432/TCP has a redirect rule, which names the Service's port already: "
+      "take it out here"]),
+    ("extra port twice", {"service": {"extra_ports": [{"port": 1}, {"port": 1}]}, "fallback_ip": "203.0.113.99"},
+     ["service.extra_ports[1].port: 1/TCP stands there twice: keep one of the two"]),
+    ("extra port of the agent", {"service": {"extra_ports": [{"port": 29797}]}, "fallback_ip": "203.0.113.99"},
+     ["service.extra_ports[0].port: 29797/TCP is the router's own port for probes and metrics: choose another"]),
+    ("extra port is a number", {"service": {"extra_ports": [8443]}, "fallback_ip": "203.0.113.99"},
+     ["service.extra_ports[0]: the number 8443 stands where a dictionary belongs: write it as KEY: VALUE",
+      "service.extra_ports[0].port: is missing: set it"]),
+    ("unknown key", {"redirect_rule": []}, ["redirect_rule: is not a known key: did you mean redirect_rules?"]),
+    ("text is a list", {"fallback_ip": ["203.0.113.99"]},
+     ["fallback_ip: a list stands where a text belongs: put a text in quotes"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "said"), [case[1:] for case in WRONG], ids=[case[0] for case in WRONG])
+def test_what_is_wrong_is_said(changes: dict[str, Any], said: list[str]) -> None:
+    assert sentences([spec(**changes)]) == [f"router payments/billing-db, {sentence}" for sentence in said]
+
+
+def test_names() -> None:
+    assert sentences([spec(name=None)]) == ["router number 1, name: is missing: set it"]
+    assert sentences([spec(namespace=None)]) == ["router billing-db, namespace: is missing: set it"]
+    rules = "must be 1 to 63 lower-case letters, digits and inner hyphens"
+    for name in ("Billing", "a_b", "-a", "a" * 64, "a.b"):
+        assert sentences([spec(name=name)]) == [f"router payments/{name}, name: '{name}' {rules}"]
+    assert sentences([spec(namespace="Pay")]) == [f"router Pay/billing-db, namespace: 'Pay' {rules}"]
+    # The Service is a DNS-1035 label; with a name of its own the router may begin with a digit.
+    assert sentences([spec(name="3scale")]) == [
+        "router payments/3scale, name: no Service can be called '3scale': begin it with a letter or set service.name"
+    ]
+    assert sentences([spec(name="3scale", service={"name": "scale"})]) == []
+    assert sentences([spec(name="a" * 63)]) == []
+
+
+def test_what_is_no_list_and_no_router() -> None:
+    assert sentences("billing-db") == ["egress_routers: the text 'billing-db' stands where a list of routers belongs"]
+    assert sentences({"name": "a"}) == ["egress_routers: a dictionary stands where a list of routers belongs"]
+    assert sentences([7]) == [
+        "router number 1: the number 7 stands where a router belongs: begin it with '- name: NAME'"
+    ]
+    assert sentences(None) == [] and sentences([]) == []
+
+
+def test_conflicts_between_routers() -> None:
+    other = {"name": "other", "redirect_rules": None}
+    assert sentences([spec(), spec()]) == [
+        "router payments/billing-db, name: 'payments/billing-db' is in the list twice: keep one of the two"
+    ]
+    assert sentences([spec(), spec(**other)]) == [
+        "router payments/other, addresses: '198.51.100.50' is also that of router payments/billing-db: "
+        "give each router its own",
+        "router payments/other, mac: '02:e6:c6:33:64:32' is also that of router payments/billing-db: "
+        "give each router its own",
+    ]
+    elsewhere = [{"ip": "198.51.100.51/24", "gateway": "198.51.100.1"}]
+    assert sentences([spec(), spec(**other, addresses=elsewhere, mac="02-E6-C6-33-64-32")]) == [
+        "router payments/other, mac: '02:e6:c6:33:64:32' is also that of router payments/billing-db: "
+        "give each router its own"
+    ]
+    assert sentences([spec(), spec(**other, addresses=elsewhere, service={"name": "billing-db"})]) == [
+        "router payments/other, service.name: 'payments/billing-db' is also that of router payments/billing-db: "
+        "give each router its own"
+    ]
+    # The same name in another namespace is another router.
+    assert sentences([spec(), spec(namespace="shop", addresses=elsewhere)]) == []
+
+
+def test_the_same_address_written_differently_is_the_same() -> None:
+    found = sentences([
+        spec(addresses=[IPV6], redirect_rules=None),
+        spec(name="b", addresses=[{"ip": "2001:DB8:0:0::50/64"}], redirect_rules=None),
+    ])  # fmt: skip
+    assert found[0].startswith("router payments/b, addresses: '2001:db8::50' is also that of router payments/billing")
+
+
+def test_an_absent_router_needs_only_its_name_and_conflicts_with_nobody() -> None:
+    routers, problems = load([{"name": "old", "namespace": "payments", "state": "absent"}, spec()], None)
+    assert [str(problem) for problem in problems] == [
+        "router payments/billing-db, image: is missing: set it for all routers in egress_router_defaults"
+    ]
+    assert [router.present for router in routers] == [False, True]
+    assert sentences([spec(name="old", state="absent", addresses=[{"ip": "bad"}]), spec()]) == []
+    assert sentences([spec(), spec(state="absent")]) != []
+    # Its Service goes by its name.
+    assert sentences([spec(), spec(name="old", state="absent", service={"name": "billing-db"})]) == [
+        "router payments/old, service.name: 'payments/billing-db' is also that of router payments/billing-db: "
+        "give each router its own"
+    ]
+
+
+def test_all_problems_of_all_routers_at_once() -> None:
+    found = sentences([spec(mtu=1, mac="x", typo=1), spec(name="other", addresses=[{"ip": "x"}])])
+    assert len(found) == 4, found
+
+
+def test_defaults() -> None:
+    assert sentences([spec()], {"imag": "x", "image": "y"}) == [
+        "egress_router_defaults.imag: is not a known key: did you mean image?"
+    ]
+    assert sentences([spec(image="x")], ["x"]) == [
+        "egress_router_defaults: a list stands where a dictionary belongs: write it as KEY: VALUE"
+    ]
+    defaults = {**DEFAULTS, "master": "eth1", "service": {"headless": True, "labels": {"a": "b"}}}
+    routers, problems = load([spec(master="eth2", service={"labels": {"c": "d"}})], defaults)
+    assert not problems
+    assert routers[0].master == "eth2"
+    assert routers[0].service.headless and routers[0].service.labels == {"a": "b", "c": "d"}
+
+
+def test_texts_of_surveys_are_taken_as_numbers() -> None:
+    router = good(
+        redirect_rules=rule(port="5432", target_port=" 15432 "), replicas="2", mtu="1400", service={"headless": "yes"}
+    )
+    assert router.rules.rules[0].target_port == 15432
+    assert (router.replicas, router.mtu, router.service.headless) == (2, 1400, True)
+    # A field of a survey that was left blank.
+    assert good(fallback_ip="", mac="", mtu=" ").mtu is None
+
+
+def test_what_is_fine() -> None:
+    # The same port for TCP and UDP, and for both families.
+    router = good(
+        addresses=[V4, IPV6],
+        redirect_rules=[
+            {"port": 53, "protocol": "tcp", "destination_ip": "203.0.113.12"},
+            {"port": 53, "protocol": "UDP", "destination_ip": "203.0.113.12"},
+            {"port": 53, "protocol": "UDP", "destination_ip": "2001:db8:1::12"},
+        ],
+    )
+    assert len(router.rules.rules) == 3
+    # Routers of an IPv6 network announce link-local addresses.
+    assert good(addresses=[{"ip": "2001:db8::50/64", "gateway": "fe80::1"}], redirect_rules=None)
+    # Point-to-point links have no network address (RFC 3021, RFC 6164).
+    assert good(addresses=[{"ip": "198.51.100.50/31", "gateway": "198.51.100.51"}])
+    # No gateway is needed for what is on the segment.
+    assert good(addresses=[{"ip": "198.51.100.50/24"}], redirect_rules=rule(destination_ip="198.51.100.9"))
+    # A router without rules yet.
+    assert good(redirect_rules=None).rules.lines() == []
+    # UDP on the agent's port is not its own.
+    assert good(redirect_rules=rule(port=29797, protocol="UDP"))
+    # YAML's booleans and numbers as label values.
+    assert good(node_selector={"egress": True, "zone": 3}).node_selector == {"egress": "true", "zone": "3"}
+
+
+@pytest.mark.parametrize(("addresses", "mac"), [
+    ([V4], "02:e6:c6:33:64:32"),
+    # 198.51.100.50 wherever it stands.
+    ([IPV6, V4], "02:e6:c6:33:64:32"),
+    # SHA-256 of the 16 bytes of 2001:db8::50 begins with these.
+    ([IPV6], "02:e7:ba:b2:0f:50"),
+])  # fmt: skip
+def test_the_mac_is_derived_from_the_address(addresses: list[dict[str, str]], mac: str) -> None:
+    router = good(addresses=addresses, redirect_rules=None)
+    assert router.mac == mac
+    assert int(mac[:2], 16) & 0b1111 == 0b0010, "locally administered, unicast, administratively assigned"
+    assert good(addresses=addresses, redirect_rules=None, mac="02-AA-00-00-00-01").mac == "02:aa:00:00:00:01"
+
+
+def test_too_many_rules_for_a_config_map() -> None:
+    many = [{"port": port, "destination_ip": "203.0.113.10", "name": "n" * 60} for port in range(1, 12001)]
+    found = sentences([spec(redirect_rules=many)])
+    assert len(found) == 1
+    assert "12000 rules need 1" in found[0]
+    assert "a ConfigMap holds 1048576: spread them over several routers" in found[0]

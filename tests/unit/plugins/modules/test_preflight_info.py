@@ -1,0 +1,528 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module preflight: what it reads, the pods on the nodes, and that nothing of them stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ansible_collections.egress.router.plugins.module_utils._preflight import inspection as _inspection
+from ansible_collections.egress.router.plugins.module_utils._preflight.checks.all import IDS
+from ansible_collections.egress.router.plugins.module_utils._router import view
+from ansible_collections.egress.router.plugins.module_utils._router.routers import load
+from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster, add_router
+
+from .conftest import Run
+
+DEFAULTS = {"image": "img:1", "namespace": "payments", "master": "eth1"}
+ADDRESS = {"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}
+OPTIONS: dict[str, Any] = {"routers": [{"name": "db", "addresses": [ADDRESS]}], "defaults": DEFAULTS}
+MAC = "02:e6:c6:33:64:32"
+Change = Callable[[str, dict[str, Any]], None]
+
+
+@pytest.fixture(autouse=True)
+def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_inspection, "GRACE_SECONDS", 0.3)
+
+
+@pytest.fixture
+def cluster(cluster: FakeCluster) -> FakeCluster:
+    """Two good workers, the API of attachments, and the namespace."""
+    cluster.apis["/apis/k8s.cni.cncf.io/v1"] = ["network-attachment-definitions"]
+    cluster.add("namespaces", "", "payments")
+    for name, address in (("worker-1", "10.0.0.1"), ("worker-2", "10.0.0.2")):
+        status = {
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "addresses": [{"type": "InternalIP", "address": address}],
+        }
+        cluster.add("nodes", "", name, spec={"podCIDRs": ["10.244.0.0/16"]}, status=status)
+    return cluster
+
+
+def answer(question: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """What inspect prints on a good node."""
+    targets = [
+        {"ip": item["ip"], "mac": item["mac"], "master": item["master"], "holder_mac": None, "mac_seen_at": None,
+         "gateway_mac": "02:00:5e:00:53:01", "node_has_ip_on": None, "node_has_mac_on": None, "error": ""}
+        for item in question["targets"]
+    ]  # fmt: skip
+    interfaces = {
+        name: {"name": name, "exists": True, "up": True, "carrier": True, "mtu": 1500, "kind": "physical",
+               "driver": "virtio_net", "addresses": ["198.51.100.11/24"], "macs_on_it": 1, "promiscuous": 0, "lower": [],
+               "enslaved_to": None, "enslaved_kind": None, "unicast_filter": []}
+        for name in question["masters"]
+    }  # fmt: skip
+    return {
+        "schema": 1, "kernel": "6.1.0", "interfaces": interfaces, "targets": targets,
+        "nft": {"usable": True, "concat_maps": True, "rules": None, "error": ""},
+        "conntrack": {"max": 1000, "count": 1}, "sysctl": {"net.ipv4.ip_forward": "1"},
+        "cni": {"directory": "/opt/cni/bin", "plugins": ["macvlan", "multus", "tuning"]}, **changes,
+    }  # fmt: skip
+
+
+def kubelet(cluster: FakeCluster, change: Change | None = None) -> list[dict[str, Any]]:
+    """Lets each new pod look at its node and end; returns the pods as they were created.
+
+    `change` may alter the stored pod, or what it prints, by the node's name.
+    """
+    created = []
+
+    def start(plural: str, item: dict[str, Any]) -> None:
+        if plural != "pods" or "hostNetwork" not in item["spec"]:
+            return
+        created.append(item)
+        metadata, spec = item["metadata"], item["spec"]
+        stored = cluster.objects[("pods", metadata["namespace"], metadata["name"])]
+        ended = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+        statuses = [{"name": one["name"], "image": one["image"], "state": dict(ended)} for one in spec["containers"]]
+        stored["status"] = {"phase": "Succeeded", "containerStatuses": statuses}
+        question = json.loads(spec["containers"][0]["env"][0]["value"])
+        cluster.logs[f"{metadata['name']}/inspect"] = json.dumps(answer(question))
+        if change:
+            change(spec["nodeName"], stored)
+
+    cluster.watchers.append(start)
+    return created
+
+
+def waiting(reason: str, message: str, number: int = 0) -> Change:
+    """A container does not start on worker-2."""
+
+    def change(node: str, pod: dict[str, Any]) -> None:
+        if node == "worker-2":
+            pod["status"]["phase"] = "Pending"
+            pod["status"]["containerStatuses"][number]["state"] = {"waiting": {"reason": reason, "message": message}}
+
+    return change
+
+
+def says(cluster: FakeCluster, text: str) -> Change:
+    def change(node: str, pod: dict[str, Any]) -> None:
+        if node == "worker-2":
+            cluster.logs[f"{pod['metadata']['name']}/inspect"] = text
+
+    return change
+
+
+def left(cluster: FakeCluster) -> list[tuple[str, str, str]]:
+    return [key for key in cluster.objects if "egress-preflight-" in "".join(key)]
+
+
+def ids(result: dict[str, Any]) -> list[str]:
+    return [finding["check"] for finding in result["findings"]]
+
+
+def reasons(result: dict[str, Any]) -> str:
+    return "\n".join(f"{gap['check']}: {gap['reason']}" for gap in result["not_checked"])
+
+
+@pytest.mark.parametrize("check", [False, True], ids=["for real", "check mode"])
+def test_all_is_well(cluster: FakeCluster, run: Run, check: bool) -> None:
+    created = kubelet(cluster)
+    before = set(cluster.objects)
+    result = run("preflight_info", check=check, **OPTIONS)
+    assert (result["changed"], result["ok"], result["findings"], result["problems"]) == (False, True, [], [])
+    assert (result["not_checked"], result["inspected_nodes"]) == ([], ["worker-1", "worker-2"])
+    about = f"1 router, 2 nodes (2 may run one), {result['requests']} requests in {result['seconds']} s"
+    assert (result["about"], result["summary"]) == (about, f"{about}: {len(IDS)} checks, 0 errors")
+    assert len(result["table"]) == len(result["checked"]) == len(IDS)
+    assert len(created) == 2 and set(cluster.objects) == before
+
+
+def test_the_namespace_of_the_pods_goes(cluster: FakeCluster, run: Run) -> None:
+    created = kubelet(cluster)
+    run("preflight_info", **OPTIONS)
+    namespace = created[0]["metadata"]["namespace"]
+    assert namespace.startswith("egress-preflight-") and ("namespaces", "", namespace) not in cluster.objects
+    assert f"DELETE namespaces/{namespace}" in cluster.writes
+
+
+def test_the_pods_may_do_no_more_than_they_have_to(cluster: FakeCluster, run: Run) -> None:
+    spec = (kubelet(cluster), run("preflight_info", **OPTIONS))[0][0]["spec"]
+    (container,) = spec["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"], "add": ["NET_RAW", "NET_ADMIN"]},
+        "readOnlyRootFilesystem": True,
+        "runAsUser": 0,
+    }
+    assert spec["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+    assert (spec["automountServiceAccountToken"], spec["restartPolicy"], spec["hostNetwork"]) == (False, "Never", True)
+    assert spec["activeDeadlineSeconds"] == 120
+    assert spec["volumes"] == [{"name": "cni", "hostPath": {"path": "/opt/cni/bin", "type": "Directory"}}]
+    assert container["volumeMounts"] == [{"name": "cni", "mountPath": "/opt/cni/bin", "readOnly": True}]
+    assert json.loads(container["env"][0]["value"]) == {
+        "masters": ["eth1"],
+        "targets": [{"ip": "198.51.100.50", "mac": MAC, "gateway": "198.51.100.1", "master": "eth1"}],
+        "timeout": 2,
+        "cni_directory": "/opt/cni/bin",
+    }
+
+
+def test_twenty_routers_take_as_many_requests_as_one(cluster: FakeCluster, run: Run) -> None:
+    created = kubelet(cluster)
+    one = run("preflight_info", **OPTIONS)
+    routers = [{"name": f"r{n}", "addresses": [{"ip": f"198.51.100.{n}/24"}]} for n in range(20, 40)]
+    twenty = run("preflight_info", **{**OPTIONS, "routers": routers})
+    assert twenty["ok"] and twenty["requests"] == one["requests"]
+    assert (
+        len(created) == 4 and len(json.loads(created[2]["spec"]["containers"][0]["env"][0]["value"])["targets"]) == 20
+    )
+
+
+def test_what_the_wire_says(cluster: FakeCluster, run: Run) -> None:
+    def squatted(node: str, pod: dict[str, Any]) -> None:
+        key = f"{pod['metadata']['name']}/inspect"
+        said = json.loads(cluster.logs[key])
+        said["targets"][0]["holder_mac"] = "02:00:00:00:00:07"
+        cluster.logs[key] = json.dumps(said)
+
+    kubelet(cluster, squatted)
+    result = run("preflight_info", **OPTIONS)
+    assert (result["ok"], ids(result), result["findings"][0]["nodes"]) == (False, ["address"], ["worker-1", "worker-2"])
+    assert "198.51.100.50 is in use by 02:00:00:00:00:07" in result["problems"][0]
+    ignored = run("preflight_info", ignore=["address"], **OPTIONS)
+    assert (ignored["ok"], ids(ignored), ignored["ignored"], ignored["problems"]) == (
+        True,
+        ["address"],
+        ["address"],
+        [],
+    )
+    assert "1 ignored" in ignored["summary"] and any("ignored" in line for line in ignored["table"])
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (waiting("ErrImagePull", "no such image"), "ErrImagePull: no such image"),
+    (waiting("CreateContainerError", "no command"), "CreateContainerError: no command"),
+])  # fmt: skip
+def test_an_image_that_does_not_start(cluster: FakeCluster, run: Run, change: Change, said: str) -> None:
+    kubelet(cluster, change)
+    result = run("preflight_info", **OPTIONS)
+    assert (result["ok"], ids(result), result["findings"][0]["nodes"]) == (False, ["image"], ["worker-2"])
+    assert result["findings"][0]["seen"] == said
+    assert "node worker-2: image img:1 does not start there" in reasons(result)
+    assert result["inspected_nodes"] == ["worker-1"]
+
+
+def test_further_images_are_started_too(cluster: FakeCluster, run: Run) -> None:
+    created = kubelet(cluster, waiting("InvalidImageName", "img:2!", number=1))
+    second = {"name": "web", "image": "img:2!", "addresses": [{"ip": "198.51.100.51/24"}]}
+    result = run("preflight_info", **{**OPTIONS, "routers": [*OPTIONS["routers"], second]})
+    assert [one["command"] for one in created[0]["spec"]["containers"]] == [
+        ["egress-router", "inspect"], ["egress-router", "--version"],
+    ]  # fmt: skip
+    assert (ids(result), result["findings"][0]["routers"]) == (["image"], ["payments/web"])
+    assert result["inspected_nodes"] == ["worker-1", "worker-2"]
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("invalid choice: 'inspect'", "node worker-2: image img:1: it did not print what egress-router inspect prints"),
+    ('{"schema": 7}', "it speaks version 7 of the answer instead of 1"),
+    ("", "it did not print"),
+])  # fmt: skip
+def test_an_image_that_says_something_else(cluster: FakeCluster, run: Run, text: str, said: str) -> None:
+    kubelet(cluster, says(cluster, text))
+    result = run("preflight_info", **OPTIONS)
+    assert (result["ok"], result["findings"]) == (True, [])
+    assert said in reasons(result)
+
+
+def test_a_pod_that_does_not_end(cluster: FakeCluster, run: Run) -> None:
+    def hangs(node: str, pod: dict[str, Any]) -> None:
+        pod["status"] = {"phase": "Running", "containerStatuses": [{"name": "inspect", "state": {"running": {}}}]}
+
+    kubelet(cluster, hangs)
+    result = run("preflight_info", node_timeout=1, **OPTIONS)
+    assert "node worker-1: its pod did not end in time" in reasons(result)
+    assert left(cluster) == []
+
+
+def test_a_directory_that_is_not_there(cluster: FakeCluster, run: Run) -> None:
+    def no_mount(node: str, pod: dict[str, Any]) -> None:
+        if node == "worker-1":
+            return
+        state = {"waiting": {"reason": "ContainerCreating"}}
+        pod["status"] = {"phase": "Pending", "containerStatuses": [{"name": "inspect", "state": state}]}
+        cluster.add(
+            "events", pod["metadata"]["namespace"], f"{pod['metadata']['name']}.1", type="Warning", reason="FailedMount",
+            involvedObject={"name": pod["metadata"]["name"]}, count=5,
+            message='MountVolume.SetUp failed for volume "cni" : hostPath type check failed: /x is not a directory',
+        )  # fmt: skip
+
+    kubelet(cluster, no_mount)
+    result = run("preflight_info", cni_directory="/x", node_timeout=5, **OPTIONS)
+    assert (ids(result), result["findings"][0]["nodes"]) == (["cni_plugins"], ["worker-2"])
+    assert "preflight_cni_directory" in result["findings"][0]["advice"]
+
+
+def test_a_namespace_of_ones_own(cluster: FakeCluster, run: Run) -> None:
+    created = kubelet(cluster)
+    cluster.add("namespaces", "", "tools")
+    run("preflight_info", namespace="tools", **OPTIONS)
+    assert [one["metadata"]["namespace"] for one in created] == ["tools", "tools"]
+    assert left(cluster) == [] and ("namespaces", "", "tools") in cluster.objects
+
+
+def test_pods_go_when_the_module_is_terminated(cluster: FakeCluster, run: Run) -> None:
+    """AWX cancels a job with SIGTERM."""
+
+    def hangs(node: str, pod: dict[str, Any]) -> None:
+        pod["status"] = {"phase": "Running", "containerStatuses": [{"name": "inspect", "state": {"running": {}}}]}
+        if node == "worker-2":
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    kubelet(cluster, hangs)
+    cluster.add("namespaces", "", "tools")
+    with pytest.raises(SystemExit) as left_by:
+        _terminated(cluster)
+    assert left_by.value.code == 143
+    assert left(cluster) == []
+
+
+def _terminated(cluster: FakeCluster) -> None:
+    """Looks at the nodes directly: a module would turn its end into output."""
+    (router,), _problems = load(OPTIONS["routers"], DEFAULTS)
+    wanted = {"worker-1": [router], "worker-2": [router]}
+    _inspection.inspect(_Direct(cluster), wanted, _inspection.Place("tools"))  # type: ignore[arg-type]
+
+
+class _Direct:
+    """The seam's calls, straight to the fake."""
+
+    def __init__(self, cluster: FakeCluster) -> None:
+        self._cluster = cluster
+
+    def create(self, _kind: str, namespace: str, body: Any) -> Any:
+        return self._cluster.handle("POST", f"/api/v1/namespaces/{namespace}/pods", body)
+
+    def find(self, _kind: str, namespace: str, labels: str = "", fields: str = "") -> Any:
+        return self._cluster.handle("GET", f"/api/v1/namespaces/{namespace}/pods?labelSelector={labels}", None)["items"]
+
+    def delete(self, _kind: str, namespace: str, name: str, _grace: int) -> None:
+        self._cluster.handle("DELETE", f"/api/v1/namespaces/{namespace}/pods/{name}", None)
+
+
+def forbid(*words: str) -> Callable[[str, str], tuple[int, str] | None]:
+    def fault(method: str, path: str) -> tuple[int, str] | None:
+        for word in words:
+            if f"{method} {path}".endswith(word):
+                verb = "create" if method == "POST" else "list"
+                return 403, f'User "jane" cannot {verb} resource "{path.rsplit("/", 1)[-1]}" in API group ""'
+        return None
+
+    return fault
+
+
+def test_who_may_make_no_namespace_is_told_what_was_not_checked(cluster: FakeCluster, run: Run) -> None:
+    created = kubelet(cluster)
+    cluster.fault = forbid("POST /api/v1/namespaces")
+    result = run("preflight_info", **OPTIONS)
+    assert (result["ok"], created) == (True, [])
+    assert "address: jane may not create namespaces in all namespaces" in reasons(result)
+    assert "preflight_namespace" in reasons(result)
+    assert "address" not in result["checked"] and "cluster_address" in result["checked"]
+
+
+def test_who_may_read_little_is_told_what_was_not_checked(cluster: FakeCluster, run: Run) -> None:
+    cluster.fault = forbid(
+        "/api/v1/nodes", "/api/v1/pods", "/api/v1/services", "/api/v1/namespaces", "/apis/apps/v1/deployments"
+    )
+    result = run("preflight_info", **OPTIONS)
+    assert (result["ok"], result["findings"]) == (True, [])
+    for check in ("cloud", "nodes", "address", "image", "namespace"):
+        assert f"{check}: jane may not list" in reasons(result) and check not in result["checked"]
+    assert {"permissions", "network_policy", "attachment_api", "foreign_objects"} <= set(result["checked"])
+
+
+def test_own_routers_are_known_without_rights_elsewhere(cluster: FakeCluster, run: Run) -> None:
+    def serves(node: str, pod: dict[str, Any]) -> None:
+        key = f"{pod['metadata']['name']}/inspect"
+        said = json.loads(cluster.logs[key])
+        said["targets"][0].update(holder_mac=MAC, mac_seen_at="198.51.100.50")
+        cluster.logs[key] = json.dumps(said)
+
+    kubelet(cluster, serves)
+    serve(cluster)
+    cluster.fault = forbid("GET /apis/apps/v1/deployments")
+    result = run("preflight_info", **OPTIONS)
+    assert result["findings"] == []
+    assert "cluster_address: jane may not list deployments in all namespaces" in reasons(result)
+
+
+def test_rights_are_listed_at_once(cluster: FakeCluster, run: Run) -> None:
+    kubelet(cluster)
+    cluster.rules = [
+        {"verbs": ["get", "list", "watch"], "apiGroups": ["*"], "resources": ["*"]},
+        {"verbs": ["*"], "apiGroups": [""], "resources": ["services", "serviceaccounts", "configmaps"]},
+    ]
+    result = run("preflight_info", **OPTIONS)
+    assert ids(result) == ["permissions"]
+    seen = result["findings"][0]["seen"]
+    assert seen.startswith("jane may not create roles.rbac.authorization.k8s.io, patch roles.rbac")
+    assert "patch endpointslices.discovery.k8s.io/restricted" in seen and "configmaps" not in seen
+    cluster.rules_incomplete, cluster.access = True, lambda attributes: attributes["resource"] != "deployments"
+    result = run("preflight_info", **OPTIONS)
+    assert result["findings"][0]["seen"] == (
+        "jane may not create deployments.apps, patch deployments.apps in namespace payments"
+    )
+
+
+def test_who_may_escalate_need_not_have_what_the_agent_gets(cluster: FakeCluster, run: Run) -> None:
+    kubelet(cluster)
+    every = {"verbs": ["get", "list", "create", "patch"], "apiGroups": ["*"], "resources": ["*"]}
+    extra = {"verbs": ["update"], "apiGroups": [""], "resources": ["configmaps"]}
+    cluster.rules = [every, extra]
+    assert ids(run("preflight_info", **OPTIONS)) == ["permissions"]
+    cluster.rules = [every, extra, {"verbs": ["escalate", "bind"], "apiGroups": ["*"], "resources": ["roles"]}]
+    assert run("preflight_info", **OPTIONS)["findings"] == []
+
+
+def test_a_namespace_that_has_to_be_made(cluster: FakeCluster, run: Run) -> None:
+    kubelet(cluster)
+    del cluster.objects[("namespaces", "", "payments")]
+    cluster.missing_namespaces.add("payments")
+    assert ids(run("preflight_info", **OPTIONS)) == ["namespace"]
+    assert run("preflight_info", create_namespaces=True, **OPTIONS)["findings"] == []
+    cluster.access = lambda attributes: attributes["resource"] != "namespaces"
+    result = run("preflight_info", create_namespaces=True, **OPTIONS)
+    assert result["findings"][0]["seen"] == "jane may not create namespaces in the cluster"
+
+
+def test_a_pod_that_admission_refuses(cluster: FakeCluster, run: Run) -> None:
+    kubelet(cluster)
+    cluster.fault = lambda method, path: (
+        (403, 'pods "db-1" is forbidden: violates PodSecurity "restricted:latest": unrestricted capabilities')
+        if (method, path) == ("POST", "/api/v1/namespaces/payments/pods")
+        else None
+    )
+    result = run("preflight_info", **OPTIONS)
+    assert ids(result) == ["pod_security"] and "unrestricted capabilities" in result["findings"][0]["seen"]
+
+
+def test_the_trial_is_a_dry_run(cluster: FakeCluster, run: Run) -> None:
+    run("preflight_info", node_checks=False, **OPTIONS)
+    assert {write.rsplit("-", 1)[0] for write in cluster.writes} == {"dry run POST pods/db", "dry run POST services/db"}
+
+
+def test_without_node_checks(cluster: FakeCluster, run: Run) -> None:
+    created = kubelet(cluster)
+    result = run("preflight_info", node_checks=False, **OPTIONS)
+    assert (result["ok"], created, result["inspected_nodes"]) == (True, [], [])
+    assert "address: the node checks are switched off" in reasons(result)
+    assert any(line.startswith("  not checked: attachment_plugin, cni_plugins, master") for line in result["table"])
+
+
+def serve(cluster: FakeCluster, **changes: Any) -> None:
+    """Deploys db as it is described, but for `changes` of the pod's specification."""
+    (router,), _problems = load(OPTIONS["routers"], DEFAULTS)
+    add_router(cluster, "payments", "db")
+    container = {"name": "router", "image": "img:1", "args": view.agent_args(router)}
+    template = {"spec": {"containers": [{**container, **changes}]}}
+    cluster.objects[("deployments", "payments", "db")]["spec"]["template"] = template
+    labels = cluster.objects[("leases", "payments", "db")]["metadata"]["labels"]
+    cluster.add(
+        "network-attachment-definitions", "payments", "db", metadata={"labels": labels},
+        spec={"config": view.network_config(router)},
+    )  # fmt: skip
+
+
+def test_nodes_of_routers_that_serve_may_be_left_alone(cluster: FakeCluster, run: Run) -> None:
+    created = kubelet(cluster)
+    serve(cluster)
+    result = run("preflight_info", skip_serving=True, **OPTIONS)
+    assert (result["ok"], created) == (True, [])
+    assert "address: all routers serve already, as they are described" in reasons(result)
+    second = {"name": "web", "addresses": [{"ip": "198.51.100.51/24"}]}
+    result = run("preflight_info", **{**OPTIONS, "routers": [*OPTIONS["routers"], second]}, skip_serving=True)
+    assert len(json.loads(created[0]["spec"]["containers"][0]["env"][0]["value"])["targets"]) == 1
+    assert "serving already, so not looked at from the nodes: payments/db" in reasons(result)
+    run("preflight_info", **OPTIONS)
+    assert len(created) == 4, "without skip_serving they are looked at"
+
+
+@pytest.mark.parametrize("changes", [{"image": "img:0"}, {"args": ["--address=198.51.100.49/24"]}])
+def test_a_router_that_changes_is_looked_at(cluster: FakeCluster, run: Run, changes: dict[str, Any]) -> None:
+    created = kubelet(cluster)
+    serve(cluster, **changes)
+    run("preflight_info", skip_serving=True, **OPTIONS)
+    assert len(created) == 2
+
+
+def test_nodes_that_are_not_ready_get_no_pod(cluster: FakeCluster, run: Run) -> None:
+    created = kubelet(cluster)
+    cluster.objects[("nodes", "", "worker-2")]["status"]["conditions"][0]["status"] = "Unknown"
+    result = run("preflight_info", **OPTIONS)
+    assert ids(result) == ["node_state"] and "node worker-2: it is not ready" in reasons(result)
+    assert [one["spec"]["nodeName"] for one in created] == ["worker-1"]
+
+
+def test_openshift_has_its_plugins_elsewhere(cluster: FakeCluster, run: Run) -> None:
+    created = kubelet(cluster)
+    cluster.objects[("nodes", "", "worker-1")]["metadata"]["labels"] = {"node.openshift.io/os_id": "rhel"}
+    run("preflight_info", **OPTIONS)
+    assert created[0]["spec"]["volumes"][0]["hostPath"]["path"] == "/var/lib/cni/bin"
+
+
+def test_addresses_in_the_cluster(cluster: FakeCluster, run: Run) -> None:
+    kubelet(cluster)
+    status = json.dumps([{"name": "primary", "ips": ["10.244.1.5"]}, {"name": "shop/lan", "ips": ["198.51.100.50"]}])
+    annotations = {"k8s.v1.cni.cncf.io/network-status": status}
+    cluster.add(
+        "pods", "shop", "web", metadata={"annotations": annotations}, spec={"nodeName": "worker-1"},
+        status={"phase": "Running", "podIP": "10.244.1.5"},
+    )  # fmt: skip
+    result = run("preflight_info", **OPTIONS)
+    assert ids(result) == ["cluster_address"]
+    assert "198.51.100.50 is an address of pod shop/web" in result["problems"][0]
+    cluster.objects[("pods", "shop", "web")]["status"]["phase"] = "Succeeded"
+    assert run("preflight_info", **OPTIONS)["findings"] == []
+
+
+def test_a_cluster_without_attachments(cluster: FakeCluster, run: Run) -> None:
+    kubelet(cluster)
+    cluster.apis.clear()
+    cluster.fault = lambda method, path: (404, "not found") if "k8s.cni.cncf.io" in path else None
+    assert ids(run("preflight_info", **OPTIONS)) == ["attachment_api"]
+
+
+def test_openstack_is_left_to_the_role(cluster: FakeCluster, run: Run) -> None:
+    kubelet(cluster)
+    server = "0a1b2c3d-0000-4000-8000-000000000001"
+    for name in ("worker-1", "worker-2"):
+        cluster.objects[("nodes", "", name)]["spec"]["providerID"] = f"openstack:///{server[:-1]}{name[-1]}"
+    result = run("preflight_info", **OPTIONS)
+    assert "openstack: the role preflight asks Neutron" in reasons(result)
+    assert result["openstack"]["on_openstack"] and result["openstack"]["nodes"][server] == "worker-1"
+    assert result["openstack"]["addresses"][0]["ip_address"] == "198.51.100.50"
+
+
+def test_vsphere_is_left_to_the_role(cluster: FakeCluster, run: Run) -> None:
+    kubelet(cluster)
+    vm = "vsphere://42170000-0000-4000-8000-000000000001"
+    for name in ("worker-1", "worker-2"):
+        cluster.objects[("nodes", "", name)]["spec"]["providerID"] = f"{vm[:-1]}{name[-1]}"
+    result = run("preflight_info", vsphere_networks={"eth1": "egress"}, **OPTIONS)
+    assert "vsphere: the role preflight asks vCenter" in reasons(result) and "vsphere" not in result["checked"]
+    assert result["vsphere"]["nodes"][vm] == "worker-1"
+    assert result["vsphere"]["nics"] == [{"network": "egress", "nodes": [vm, f"{vm[:-1]}2"]}]
+
+
+def test_bad_options_are_told_at_once(cluster: FakeCluster, run: Run) -> None:
+    result = run("preflight_info", routers=[{"name": "db"}], ignore=["adress", "address"])
+    assert "router db, namespace: is missing" in result["msg"] and "router db, addresses: is missing" in result["msg"]
+    assert "there is no check 'adress' that could be ignored: did you mean address?" in result["msg"]
+    assert cluster.requests == []
+
+
+def test_absent_routers_are_left_out(cluster: FakeCluster, run: Run) -> None:
+    result = run("preflight_info", routers=[{"name": "db", "state": "absent"}], defaults=DEFAULTS)
+    assert result["ok"] and result["about"].startswith("0 routers, 2 nodes (0 may run one), ")
