@@ -60,11 +60,11 @@ class Address:
         }
 
 
-def read_addresses(fields: Fields) -> tuple[Address, ...]:
-    """The `addresses` of a router, at most one of each family."""
+def read_addresses(fields: Fields, required: bool = True) -> tuple[Address, ...]:
+    """The `addresses` of a router, at most one of each family. `required`: at least one."""
     found: list[Address] = []
     sections = fields.sections("addresses")
-    if not sections and isinstance(fields.raw("addresses"), (list, type(None))):
+    if required and not sections and isinstance(fields.raw("addresses"), (list, type(None))):
         fields.problem("addresses", "is missing: give at least one as {ip: 198.51.100.50/24, gateway: 198.51.100.1}")
     for section in sections:
         address = _read_address(section)

@@ -44,7 +44,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Router:
-    """One egress router. An absent one has only name, namespace and service.
+    """One egress router. An absent one may have nothing but name, namespace and service.
 
     `master`: the nodes' interface under the macvlan; empty leaves it to the CNI plugin (default route).
     `mtu`: None leaves it to the CNI plugin (the master's). `mac`: always set, see addresses.default_mac.
@@ -86,8 +86,14 @@ class Router:
         return next((address for address in self.addresses if address.family == family), None)
 
 
-def read_router(data: object, defaults: Mapping[str, Any], number: int, problems: Problems) -> Router | None:
-    """The router of one list item; None if it cannot even be named. `number` is its place, from 0."""
+def read_router(
+    data: object, defaults: Mapping[str, Any], number: int, problems: Problems, absent: bool = False
+) -> Router | None:
+    """The router of one list item; None if it cannot even be named. `number` is its place, from 0.
+
+    `absent`: takes it as absent whatever its `state` says. An absent router needs no address and no image; what it has is
+    checked as that of any other.
+    """
     if not isinstance(data, Mapping):
         problems.router = f"number {number + 1}"
         problems.add("", f"{described(data)} stands where a router belongs: begin it with '- name: NAME'")
@@ -95,14 +101,13 @@ def read_router(data: object, defaults: Mapping[str, Any], number: int, problems
     fields = Fields(merged(defaults, data), problems)
     name, namespace = _read_identity(fields, number)
     state = fields.choice("state", STATES, "present")
-    if state == "absent":
-        service = Fields(fields.raw("service") if isinstance(fields.raw("service"), Mapping) else {}, problems)
-        return Router(name, namespace, Service(service.text("name", name)), state) if name and namespace else None
-    addresses = read_addresses(fields)
+    state = "absent" if absent else state
+    addresses = read_addresses(fields, required=state == "present")
     rules = read_rule_set(fields)
     router = Router(
         name=name,
         namespace=namespace,
+        state=state,
         service=_read_service(fields, name, rules),
         addresses=addresses,
         mac=read_mac(fields, addresses),
@@ -111,7 +116,7 @@ def read_router(data: object, defaults: Mapping[str, Any], number: int, problems
         mtu=_read_mtu(fields, addresses),
         rules=rules,
         replicas=fields.number("replicas", 1, 100, 1) or 1,
-        image=_read_image(fields),
+        image=_read_image(fields, required=state == "present"),
         node_selector=fields.texts("node_selector"),
         tolerations=[plain(item) for item in fields.items("tolerations") if _is_toleration(fields, item)],
         resources=fields.mapping("resources") or DEFAULT_RESOURCES,
@@ -192,9 +197,9 @@ def _read_mtu(fields: Fields, addresses: tuple[Address, ...]) -> int | None:
     return mtu
 
 
-def _read_image(fields: Fields) -> str:
+def _read_image(fields: Fields, required: bool) -> str:
     image = fields.text("image")
-    if not image:
+    if not image and required:
         fields.problem("image", "is missing: set it for all routers in egress_router_defaults")
     elif re.search(r"\s", image):
         fields.problem("image", f"'{image}' has a blank in it: write it as REGISTRY/NAME:TAG")

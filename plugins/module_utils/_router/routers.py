@@ -32,8 +32,11 @@ DEFAULT_KEYS = (
 )
 
 
-def load(data: object, defaults: object = None) -> tuple[list[Router], list[Problem]]:
-    """The routers of a list, and every problem of the whole list. With problems the routers are not to be used."""
+def load(data: object, defaults: object = None, absent: bool = False) -> tuple[list[Router], list[Problem]]:
+    """The routers of a list, and every problem of the whole list. With problems the routers are not to be used.
+
+    `absent`: takes every router as absent, whatever its own `state` says.
+    """
     found: list[Problem] = []
     usable_defaults = _read_defaults(defaults, found)
     if data is None:
@@ -44,7 +47,7 @@ def load(data: object, defaults: object = None) -> tuple[list[Router], list[Prob
     routers = []
     for number, item in enumerate(data):
         problems = Problems("")
-        router = read_router(item, usable_defaults, number, problems)
+        router = read_router(item, usable_defaults, number, problems, absent)
         found += problems.found
         if router is not None:
             routers.append(router)
@@ -52,12 +55,13 @@ def load(data: object, defaults: object = None) -> tuple[list[Router], list[Prob
 
 
 def conflicts(routers: Iterable[Router]) -> list[Problem]:
-    """What two routers cannot both have. Of absent ones only names count: they have nothing else."""
+    """What two routers cannot both have. Absent ones may have the address of another: it is moved."""
     routers = list(routers)
+    present = [router for router in routers if router.present]
     found = _shared(routers, "name", lambda router: [router.id], "is in the list twice: keep one of the two")
     advice = "is also that of router {other}: give each router its own"
-    found += _shared(routers, "addresses", lambda router: [address.ip for address in router.addresses], advice)
-    found += _shared(routers, "mac", lambda router: [router.mac] if router.mac else [], advice)
+    found += _shared(present, "addresses", lambda router: [address.ip for address in router.addresses], advice)
+    found += _shared(present, "mac", lambda router: [router.mac] if router.mac else [], advice)
     # Removing an absent router would take the Service of another along.
     found += _shared(routers, "service.name", lambda router: [f"{router.namespace}/{router.service.name}"], advice)
     return found

@@ -260,7 +260,14 @@ def test_an_absent_router_needs_only_its_name_and_conflicts_with_nobody() -> Non
         "router payments/billing-db, image: is missing: set it for all routers in egress_router_defaults"
     ]
     assert [router.present for router in routers] == [False, True]
-    assert sentences([spec(name="old", state="absent", addresses=[{"ip": "bad"}]), spec()]) == []
+    # What it has is taken away elsewhere by these very values, so they must be right.
+    assert sentences([spec(name="old", state="absent", mac="x", typo=1), spec()]) == [
+        "router payments/old, mac: 'x' is not a MAC address: write it as 02:e6:c6:33:64:32",
+        "router payments/old, typo: is not a known key: known are addresses, fallback_ip, image, mac, macvlan_mode, master, "
+        "mtu, name, namespace, node_selector, redirect_rules, replicas, resources, service, state, tolerations",
+    ]
+    # An address may go from one router to another.
+    assert sentences([spec(name="old", state="absent"), spec()]) == []
     assert sentences([spec(), spec(state="absent")]) != []
     # Its Service goes by its name.
     assert sentences([spec(), spec(name="old", state="absent", service={"name": "billing-db"})]) == [

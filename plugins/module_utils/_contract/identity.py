@@ -1,0 +1,70 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""What a router's pod is: the one JSON document that the Deployment gives to the agent, whose change restarts the pod.
+
+It stands in the environment variable `VARIABLE` of the container. Rules are not in it, they change while the pod runs.
+Preflight reads it back from Deployments, to know which addresses are taken.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+VARIABLE = "EGRESS_ROUTER"
+
+
+class IdentityError(ValueError):
+    """The document cannot be read; the message says why."""
+
+
+@dataclass(frozen=True)
+class EgressAddress:
+    """`ip`: with prefix length, such as `198.51.100.50/24`. `gateway`: empty if only the subnet is reached."""
+
+    ip: str
+    gateway: str = ""
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port of the router's Service."""
+
+    port: int
+    protocol: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """`router`: the router's name. `addresses`: one of each family. `mac`: lower case, with colons.
+
+    `extra_ports`: fallback ports that the Service names. `lease_seconds`: how long the lease lasts without renewal.
+    `renew_seconds`: how often it is renewed; at most half of `lease_seconds`.
+    """
+
+    router: str
+    addresses: tuple[EgressAddress, ...]
+    mac: str
+    replicas: int = 1
+    headless: bool = False
+    extra_ports: tuple[Port, ...] = ()
+    lease_seconds: int = 15
+    renew_seconds: float = 5.0
+
+    def to_json(self) -> str:
+        """The document, on one line. `Identity.from_json(x.to_json()) == x`."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Identity:
+        """Reads the document; IdentityError if it is none. Values are not checked here."""
+        try:
+            data = json.loads(text)
+            addresses = tuple(EgressAddress(**item) for item in data.pop("addresses"))
+            ports = tuple(Port(**item) for item in data.pop("extra_ports", ()))
+            return cls(addresses=addresses, extra_ports=ports, **data)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise IdentityError(f"{VARIABLE} is not the description of a router: {error}") from error

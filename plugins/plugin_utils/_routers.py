@@ -1,0 +1,60 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""The users' list on the controller: read and checked once in a run, whatever number of roles need it.
+
+Every task of Ansible runs in a process of its own, so what was read is kept as a file in the directory that Ansible makes
+for each run and removes at its end. The file's name is the digest of the list: another list is read anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible import constants
+from ansible.utils.display import Display
+
+from ..module_utils._router import checked
+from ..module_utils._router.problems import Problem
+from ..module_utils._router.router import Router
+from ..module_utils._router.routers import load
+
+display = Display()
+
+
+def read(data: Any, defaults: Any = None, absent: bool = False) -> tuple[list[Router], list[Problem]]:
+    """The routers of `egress_routers`, and every problem of the whole list, as `_router.routers.load` has them."""
+    kept = _file(data, defaults, absent)
+    if kept is not None and kept.is_file():
+        display.vv(f"egress.router: the list of routers was read before, taken from {kept.name}")
+        return checked.load(kept.read_text(encoding="utf-8")), []
+    routers, problems = load(data, defaults, absent)
+    display.vv(f"egress.router: the list of routers is read: {len(routers)} routers, {len(problems)} problems")
+    if kept is not None and not problems:
+        _keep(kept, checked.dump(routers))
+    return routers, problems
+
+
+def _file(data: Any, defaults: Any, absent: bool) -> Path | None:
+    """Where these routers are kept; None if the list is not made of what JSON knows, which only its problems will tell."""
+    try:
+        text = json.dumps([data, defaults, absent])
+    except (TypeError, ValueError):
+        return None
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Path(constants.DEFAULT_LOCAL_TMP) / f"egress_router_{digest[:32]}.json"
+
+
+def _keep(path: Path, text: str) -> None:
+    """Writes the whole file at once: tasks of several hosts may do so at the same time."""
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(name).replace(path)

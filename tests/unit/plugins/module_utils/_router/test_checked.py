@@ -1,0 +1,38 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checked routers survive the way through a text, whatever keys they have."""
+
+from __future__ import annotations
+
+from ansible_collections.egress.router.plugins.module_utils._router import checked
+from ansible_collections.egress.router.plugins.module_utils._router.routers import load
+
+FULL = {
+    "name": "billing-db",
+    "namespace": "payments",
+    "addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}, {"ip": "2001:db8:51::50/64"}],
+    "image": "registry.example.com/egress-router:1",
+    "master": "eth1",
+    "mtu": 1400,
+    "macvlan_mode": "private",
+    "replicas": 2,
+    "service": {
+        "name": "db",
+        "headless": False,
+        "extra_ports": [{"port": 8443}],
+        "annotations": {"a": "b"},
+        "labels": {"c": "d"},
+    },
+    "redirect_rules": [{"port": 53, "protocol": "UDP", "destination_ip": "203.0.113.12", "name": "dns"}],
+    "fallback_ip": "203.0.113.99",
+    "node_selector": {"zone": "a"},
+    "tolerations": [{"key": "egress", "operator": "Exists"}],
+    "resources": {"limits": {"memory": "512Mi"}},
+}
+
+
+def test_what_is_dumped_is_loaded() -> None:
+    routers, problems = load([FULL, {"name": "old", "namespace": "payments", "state": "absent"}])
+    assert problems == []
+    assert checked.load(checked.dump(routers)) == routers
