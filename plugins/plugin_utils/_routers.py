@@ -31,15 +31,24 @@ display = Display()
 
 def read(data: Any, defaults: Any = None, absent: bool = False) -> tuple[list[Router], list[Problem]]:
     """The routers of `egress_routers`, and every problem of the whole list, as `_router.routers.load` has them."""
+    text, problems = read_text(data, defaults, absent)
+    return ([] if problems else checked.load(text)), problems
+
+
+def read_text(data: Any, defaults: Any = None, absent: bool = False) -> tuple[str, list[Problem]]:
+    """The same, the routers as `_router.checked` writes them."""
     kept = _file(data, defaults, absent)
     if kept is not None and kept.is_file():
         display.vv(f"egress.router: the list of routers was read before, taken from {kept.name}")
-        return checked.load(kept.read_text(encoding="utf-8")), []
+        return kept.read_text(encoding="utf-8"), []
     routers, problems = load(data, defaults, absent)
     display.vv(f"egress.router: the list of routers is read: {len(routers)} routers, {len(problems)} problems")
-    if kept is not None and not problems:
-        _keep(kept, checked.dump(routers))
-    return routers, problems
+    if problems:
+        return "", problems
+    text = checked.dump(routers)
+    if kept is not None:
+        _keep(kept, text)
+    return text, []
 
 
 def _file(data: Any, defaults: Any, absent: bool) -> Path | None:

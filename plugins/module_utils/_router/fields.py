@@ -69,7 +69,7 @@ class Fields:
     def choice(self, key: str, choices: Sequence[str], default: str) -> str:
         """One of `choices`."""
         value = self.text(key, default)
-        if value in choices:
+        if value in choices or value == default:
             return value
         self.problem(key, f"'{value}' is not one of {', '.join(choices)}{did_you_mean(value, choices)}")
         return default
@@ -173,7 +173,7 @@ def plain(value: Any) -> Any:
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)
-    return value
+    return value if value is None else str(value)
 
 
 def _is_list(value: object) -> bool:

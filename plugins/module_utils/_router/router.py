@@ -15,12 +15,15 @@ from typing import Any
 from .._contract import names
 from .._contract.rules import DNS_LABEL, RuleSet
 from .addresses import Address, read_addresses, read_mac
-from .fields import Fields, described, plain
+from .fields import Fields, described
 from .problems import Problems
 from .redirects import PortKey, read_port, read_rule_set
 
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru")
 STATES = ("present", "absent")
+# Of tolerations, https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
+OPERATORS = ("Exists", "Equal")
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 DEFAULT_RESOURCES: dict[str, Any] = {
     "requests": {"cpu": "100m", "memory": "96Mi"},
     "limits": {"memory": "256Mi"},
@@ -118,7 +121,7 @@ def read_router(
         replicas=fields.number("replicas", 1, 100, 1) or 1,
         image=_read_image(fields, required=state == "present"),
         node_selector=fields.texts("node_selector"),
-        tolerations=[plain(item) for item in fields.items("tolerations") if _is_toleration(fields, item)],
+        tolerations=[_read_toleration(section) for section in fields.sections("tolerations")],
         resources=fields.mapping("resources") or DEFAULT_RESOURCES,
     )
     fields.finish()
@@ -206,11 +209,19 @@ def _read_image(fields: Fields, required: bool) -> str:
     return image
 
 
-def _is_toleration(fields: Fields, item: object) -> bool:
-    if isinstance(item, Mapping):
-        return True
-    fields.problem("tolerations", f"{described(item)} stands where a toleration belongs: write it as key: VALUE ...")
-    return False
+def _read_toleration(fields: Fields) -> dict[str, Any]:
+    """As the Kubernetes API takes it, with the keys that are given."""
+    toleration: dict[str, Any] = {
+        "key": fields.text("key"),
+        "operator": fields.choice("operator", OPERATORS, ""),
+        "value": fields.text("value"),
+        "effect": fields.choice("effect", EFFECTS, ""),
+        "tolerationSeconds": fields.number("tolerationSeconds", 0, 999_999_999, None),
+    }
+    fields.finish()
+    if not toleration["key"] and toleration["operator"] != "Exists":
+        fields.problem("key", "is missing: set it, or set operator: Exists to tolerate every taint")
+    return {key: value for key, value in toleration.items() if value not in ("", None)}
 
 
 def _check_destinations(router: Router, fields: Fields) -> None:

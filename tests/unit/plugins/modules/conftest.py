@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.egress.router.plugins.plugin_utils._action import ListError, module_arguments
 from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster, serving
 
 Run = Callable[..., "dict[str, Any]"]
@@ -39,6 +40,12 @@ def run(
 
         def run_module(name: str, check: bool = False, **options: Any) -> dict[str, Any]:
             module = importlib.import_module(f"ansible_collections.egress.router.plugins.modules.{name}")
+            if "egress.router._routers" in module.DOCUMENTATION:
+                # As the module's action plugin does.
+                try:
+                    options = module_arguments(options)
+                except ListError as error:
+                    return {"failed": True, "msg": str(error)}
             given = {"host": url, "api_key": "token", **options}
             given.update(_ansible_check_mode=check, _ansible_diff=True)
             with patch_module_args(given), pytest.raises(SystemExit) as left:

@@ -1,0 +1,212 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  routers:
+    description:
+      - The routers. The variable C(egress_routers) of the collection's roles is this list.
+      - The whole list is checked before anything is changed, and all of its problems are reported at once.
+      - A key that is V(null), empty or C(omit) counts as left out. Numbers and booleans may be given as text, as surveys do.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - Name of the router, and of the objects that are created for it. Up to 63 lowercase letters, digits and hyphens.
+        type: str
+        required: true
+      namespace:
+        description:
+          - Namespace of the router. Required here or in O(defaults).
+        type: str
+      state:
+        description:
+          - With V(present) the router exists, with V(absent) it does not.
+          - An absent router needs nothing but its name and namespace. Keep its O(routers[].addresses) where OpenStack's
+            allowed address pairs have to be removed with it.
+        type: str
+        choices: [present, absent]
+        default: present
+      addresses:
+        description:
+          - The addresses that remote servers see, one IPv4 address, one IPv6 address or both. They must be reserved for the
+            router, nothing else may use them.
+          - Required unless O(routers[].state=absent).
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          ip:
+            description: The address with the prefix length of its subnet, for example V(198.51.100.50/24).
+            type: str
+            required: true
+          gateway:
+            description:
+              - The next hop to servers outside the subnet. An IPv6 gateway may be link-local.
+              - If left out, the router reaches only servers in the subnet.
+            type: str
+      mac:
+        description:
+          - The MAC address that goes with O(routers[].addresses).
+          - If left out, it is derived from the address, C(02:e6:) followed by the four bytes of the IPv4 address. It is the
+            same on every node and after every restart.
+        type: str
+      master:
+        description:
+          - The nodes' network interface that is attached to the egress network, the parent of the router's macvlan interface.
+          - If left out, the CNI plugin takes the interface of the node's default route.
+        type: str
+      macvlan_mode:
+        description: Mode of the macvlan interface.
+        type: str
+        choices: [bridge, private, vepa, passthru]
+        default: bridge
+      mtu:
+        description:
+          - MTU of the macvlan interface in bytes, from V(576) to V(9216), with IPv6 at least V(1280).
+          - If left out, it is that of O(routers[].master).
+        type: int
+      redirect_rules:
+        description:
+          - Where connections to the router's Service go, by port. Connections to other ports go to O(routers[].fallback_ip).
+          - A port may be given once for each protocol and address family. Port 29797/TCP is the router's own, for probes and
+            metrics.
+          - Rules are changed while the router runs, without a restart.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          port:
+            description: Port that clients connect to, from V(1) to V(65535).
+            type: int
+            required: true
+          protocol:
+            description: Protocol. Lowercase is accepted too.
+            type: str
+            choices: [TCP, UDP, SCTP]
+            default: TCP
+          destination_ip:
+            description: IP address of the server. Host names and networks are not supported.
+            type: str
+            required: true
+          target_port:
+            description: Port of the server. If left out, it is O(routers[].redirect_rules[].port).
+            type: int
+          name:
+            description: Name of the rule in listings and metrics. Up to 63 lowercase letters, digits and hyphens.
+            type: str
+      fallback_ip:
+        description:
+          - IP address of the server for every port without a rule. The port is kept.
+          - If left out, connections to other ports are refused.
+        type: str
+      replicas:
+        description:
+          - Number of pods, from V(1) to V(100). One of them serves, the others are standbys.
+        type: int
+        default: 1
+      image:
+        description:
+          - The router's image, built from C(images/router) of the collection's repository.
+          - Required here or in O(defaults), unless O(routers[].state=absent).
+        type: str
+      node_selector:
+        description: Labels of the nodes that the router may run on. If left out, it may run on any node.
+        type: dict
+        default: {}
+      tolerations:
+        description: Tolerations of the router's pods, with the keys of the Kubernetes API.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          key:
+            description: Key of the taint. If left out, any key, which takes the operator V(Exists).
+            type: str
+          operator:
+            description: How the taint's value is compared. Kubernetes takes V(Equal) if it is left out.
+            type: str
+            choices: [Exists, Equal]
+          value:
+            description: Value of the taint.
+            type: str
+          effect:
+            description: Effect of the taint. If left out, any effect.
+            type: str
+            choices: [NoSchedule, PreferNoSchedule, NoExecute]
+          tolerationSeconds:
+            description: For how many seconds V(NoExecute) is tolerated. If left out, for ever.
+            type: int
+      resources:
+        description:
+          - Requests and limits of the router's container, with the keys of the Kubernetes API.
+          - What is given replaces the default as a whole.
+        type: dict
+        default:
+          requests: {cpu: 100m, memory: 96Mi}
+          limits: {memory: 256Mi}
+      service:
+        description: The Service through which clients reach the router.
+        type: dict
+        default: {}
+        suboptions:
+          name:
+            description:
+              - Name of the Service. Up to 63 lowercase letters, digits and hyphens, starting with a letter.
+              - If left out, it is O(routers[].name).
+            type: str
+          headless:
+            description:
+              - Whether the Service has no cluster IP, so that its name resolves to the address of the serving pod.
+              - Clients then reach every port through it, including those that only O(routers[].fallback_ip) serves.
+            type: bool
+            default: false
+          extra_ports:
+            description:
+              - Further ports of the Service, for connections that O(routers[].fallback_ip) serves. The ports of
+                O(routers[].redirect_rules) are there without it.
+              - A Service with a cluster IP forwards only the ports that it names.
+            type: list
+            elements: dict
+            default: []
+            suboptions:
+              port:
+                description: The port, from V(1) to V(65535).
+                type: int
+                required: true
+              protocol:
+                description: Protocol. Lowercase is accepted too.
+                type: str
+                choices: [TCP, UDP, SCTP]
+                default: TCP
+          annotations:
+            description: Annotations of the Service.
+            type: dict
+            default: {}
+          labels:
+            description: Labels of the Service, in addition to those of the collection.
+            type: dict
+            default: {}
+  defaults:
+    description:
+      - What every router has unless it says otherwise. The variable C(egress_router_defaults) of the collection's roles.
+      - The keys are those of O(routers) that do not identify a router, which are O(routers[].fallback_ip), O(routers[].image),
+        O(routers[].macvlan_mode), O(routers[].master), O(routers[].mtu), O(routers[].namespace), O(routers[].node_selector),
+        O(routers[].redirect_rules), O(routers[].replicas), O(routers[].resources), O(routers[].service), O(routers[].state) and
+        O(routers[].tolerations).
+      - Dictionaries are merged, a router's own keys win. Lists are replaced.
+    type: dict
+    default: {}
+  checked:
+    description:
+      - Set by the collection itself, never by users. The list of routers after it was read and checked.
+    type: str
+"""

@@ -1,0 +1,88 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""The options `routers` and `defaults` of a module: the schema of the users' list, documented in the fragment _routers.
+
+The collection's action plugins read the list (plugin_utils/_action.py), because only what was written tells what comes from
+`defaults`: in a module Ansible has filled in the defaults of every key already. The module gets the result in `checked`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._common.errors import InputError
+from .._contract.rules import PROTOCOLS
+from . import checked
+from .router import DEFAULT_RESOURCES, EFFECTS, MACVLAN_MODES, OPERATORS, STATES, Router
+
+
+def _list_of(options: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "list", "elements": "dict", "default": [], "options": options}
+
+
+def _one_of(choices: tuple[str, ...], **more: str) -> dict[str, Any]:
+    return {"type": "str", "choices": list(choices), **more}
+
+
+_TEXT = {"type": "str"}
+_REQUIRED_TEXT = {"type": "str", "required": True}
+_TEXTS: dict[str, Any] = {"type": "dict", "default": {}}
+_PORT: dict[str, Any] = {
+    "port": {"type": "int", "required": True},
+    "protocol": _one_of(PROTOCOLS, default="TCP"),
+}
+_RULE: dict[str, Any] = {
+    **_PORT,
+    "destination_ip": _REQUIRED_TEXT,
+    "target_port": {"type": "int"},
+    "name": _TEXT,
+}
+_TOLERATION: dict[str, Any] = {
+    "key": _TEXT,
+    "operator": _one_of(OPERATORS),
+    "value": _TEXT,
+    "effect": _one_of(EFFECTS),
+    "tolerationSeconds": {"type": "int"},
+}
+_SERVICE: dict[str, Any] = {
+    "name": _TEXT,
+    "headless": {"type": "bool", "default": False},
+    "extra_ports": _list_of(_PORT),
+    "annotations": _TEXTS,
+    "labels": _TEXTS,
+}
+_ROUTER: dict[str, Any] = {
+    "name": _REQUIRED_TEXT,
+    "namespace": _TEXT,
+    "state": _one_of(STATES, default="present"),
+    "addresses": _list_of({"ip": _REQUIRED_TEXT, "gateway": _TEXT}),
+    "mac": _TEXT,
+    "master": _TEXT,
+    "macvlan_mode": _one_of(MACVLAN_MODES, default="bridge"),
+    "mtu": {"type": "int"},
+    "redirect_rules": _list_of(_RULE),
+    "fallback_ip": _TEXT,
+    "replicas": {"type": "int", "default": 1},
+    "image": _TEXT,
+    "node_selector": _TEXTS,
+    "tolerations": _list_of(_TOLERATION),
+    "resources": {"type": "dict", "default": DEFAULT_RESOURCES},
+    "service": {"type": "dict", "default": {}, "options": _SERVICE},
+}
+
+SPEC: dict[str, Any] = {
+    "routers": {"type": "list", "elements": "dict", "required": True, "options": _ROUTER},
+    "defaults": {"type": "dict", "default": {}},
+    "checked": {"type": "str"},
+}
+
+
+def read(params: Mapping[str, Any]) -> list[Router]:
+    """The routers of a module's parameters."""
+    if params["checked"] is None:
+        raise InputError("the list of routers was not read: the module's action plugin has to run before it")
+    return checked.load(params["checked"])
