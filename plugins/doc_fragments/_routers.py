@@ -13,7 +13,8 @@ options:
     description:
       - The routers. The variable C(egress_routers) of the collection's roles is this list.
       - The whole list is checked before anything is changed, and all of its problems are reported at once.
-      - A key that is V(null), empty or C(omit) counts as left out. Numbers and booleans may be given as text, as surveys do.
+      - Numbers and booleans may be given as text, as surveys do. C(omit) leaves out a key or an item anywhere in the list. A key
+        that is V(null) or empty has no value, even if O(defaults) has one.
     type: list
     elements: dict
     required: true

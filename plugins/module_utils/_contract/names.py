@@ -21,7 +21,6 @@ LABEL_NAME = "app.kubernetes.io/name"
 LABEL_INSTANCE = "app.kubernetes.io/instance"
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
-LABEL_SERVICE_NAME = "kubernetes.io/service-name"
 
 # Selects everything of every router; add instance=<router> for one.
 SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_NAME}={APP_NAME}"
@@ -55,11 +54,6 @@ def rules_config_map(router: str) -> str:
 def endpoint_slice(router: str, family: int) -> str:
     """The EndpointSlice through which the serving pod publishes its address of one family (4 or 6)."""
     return f"{router}-ipv{family}"
-
-
-def instance_selector(router: str) -> str:
-    """Label selector for all objects of one router."""
-    return f"{SELECTOR},{LABEL_INSTANCE}={router}"
 
 
 def port_name(protocol: str, port: int) -> str:

@@ -25,7 +25,9 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 PROTOCOLS = ("TCP", "UDP", "SCTP")
 # RFC 1123 label, as for names of Kubernetes objects.
@@ -42,8 +44,15 @@ class RulesError(ValueError):
         self.problems = problems
 
 
-@dataclass(frozen=True, order=True)
-class Rule:
+class FieldsError(RulesError):
+    """A rule or fallback cannot be used. `fields` has what is wrong, each time with the name of the field."""
+
+    def __init__(self, fields: list[tuple[str, str]]) -> None:
+        super().__init__([f"{field} {message}" for field, message in fields])
+        self.fields = fields
+
+
+class Rule(NamedTuple):
     """One redirect: what reaches the router on `protocol`/`port` goes to `destination_ip`:`target_port`.
 
     `destination_ip` is in its canonical spelling, `protocol` upper case, `target_port` always set.
@@ -116,12 +125,6 @@ class RuleSet:
         rules = {**self.by_key(), **other.by_key()}
         return RuleSet(tuple(sorted(rules.values())), other.fallback_ip or self.fallback_ip)
 
-    def without(self, other: RuleSet) -> RuleSet:
-        """These rules less those on a family, protocol and port of `other`; the fallback goes if `other` names it."""
-        gone = other.by_key()
-        kept = tuple(rule for rule in self.rules if rule.key not in gone)
-        return replace(self, rules=kept, fallback_ip="" if self.fallback_ip == other.fallback_ip else self.fallback_ip)
-
 
 def rule_set(rules: Iterable[Rule], fallback_ip: str = "") -> RuleSet:
     """A RuleSet of checked rules; raises RulesError if two have the same family, protocol and port."""
@@ -142,29 +145,29 @@ def rule_set(rules: Iterable[Rule], fallback_ip: str = "") -> RuleSet:
 def make_rule(
     port: object, protocol: object, destination_ip: object, target_port: object = None, name: object = ""
 ) -> Rule:
-    """A Rule of what a user wrote; raises RulesError with everything that is wrong with it."""
-    problems: list[str] = []
+    """A Rule of what a user wrote; raises FieldsError with everything that is wrong with it."""
+    problems: list[tuple[str, str]] = []
     number = _port(port, "port", problems)
     target = number if target_port in (None, "") else _port(target_port, "target_port", problems)
     upper = str(protocol).upper()
     if upper not in PROTOCOLS:
-        problems.append(f"protocol '{protocol}' is not one of {', '.join(PROTOCOLS)}")
-    address = _destination(destination_ip, "destination_ip", problems)
-    label = str(name or "")
+        problems.append(("protocol", f"'{protocol}' is not one of {', '.join(PROTOCOLS)}"))
+    family, address = _destination(destination_ip, "destination_ip", problems)
+    label = "" if name is None else str(name)
     if label and not DNS_LABEL.match(label):
-        problems.append(f"name '{label}' must be 1 to 63 lower-case letters, digits and inner hyphens")
-    if problems or address is None:
-        raise RulesError(problems)
-    return Rule(number, upper, address.version, str(address), target, label)
+        problems.append(("name", f"'{label}' must be 1 to 63 lowercase letters, digits and inner hyphens"))
+    if problems:
+        raise FieldsError(problems)
+    return Rule(number, upper, family, address, target, label)
 
 
 def make_fallback(destination_ip: object) -> str:
-    """The canonical spelling of a fallback address; raises RulesError."""
-    problems: list[str] = []
-    address = _destination(destination_ip, "fallback_ip", problems)
+    """The canonical spelling of a fallback address; raises FieldsError."""
+    problems: list[tuple[str, str]] = []
+    _family, address = _destination(destination_ip, "fallback_ip", problems)
     if problems:
-        raise RulesError(problems)
-    return str(address)
+        raise FieldsError(problems)
+    return address
 
 
 def parse(text: str) -> RuleSet:
@@ -209,24 +212,49 @@ def _parse_fallback(words: list[str]) -> str:
     return make_fallback(words[1])
 
 
-def _port(value: object, field: str, problems: list[str]) -> int:
+def _port(value: object, field: str, problems: list[tuple[str, str]]) -> int:
     # A bool is an int in Python and a yes in YAML, but never a port.
     digits = "" if isinstance(value, bool) else str(value)
     if digits.isascii() and digits.isdigit() and len(digits) <= 5 and 1 <= int(digits) <= 65535:
         return int(digits)
-    problems.append(f"{field} '{value}' is not a whole number from 1 to 65535")
+    problems.append((field, f"'{value}' is not a whole number from 1 to 65535"))
     return 0
 
 
-def _destination(
-    value: object, field: str, problems: list[str]
-) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _destination(value: object, field: str, problems: list[tuple[str, str]]) -> tuple[int, str]:
     try:
-        address = ipaddress.ip_address(str(value))
-    except ValueError:
-        problems.append(f"{field} '{value}' is not an IP address (host names and networks cannot be redirected to)")
-        return None
+        return _server(str(value))
+    except ValueError as error:
+        problems.append((field, f"'{value}' {error}"))
+        return 0, ""
+
+
+@lru_cache(maxsize=4096)
+def _server(text: str) -> tuple[int, str]:
+    """Family and canonical spelling of a server's address; ValueError says why it is none."""
+    address = _ip_address(text)
+    if address is None:
+        raise ValueError(f"is not an IP address{_hint(text)}")
     if address.is_unspecified or address.is_multicast or address.is_loopback or str(address) == "255.255.255.255":
-        problems.append(f"{field} '{value}' is not the address of a remote server")
+        raise ValueError("is not the address of a remote server")
+    return address.version, str(address)
+
+
+def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
         return None
-    return address
+
+
+def _hint(text: str) -> str:
+    """How to write an address that has something around it."""
+    host = text.rpartition(":")[0]
+    for bare, advice in (
+        (text.removesuffix("/32").removesuffix("/128"), ""),
+        (text.removeprefix("[").removesuffix("]"), ""),
+        (host.removeprefix("[").removesuffix("]"), " and put the port in target_port"),
+    ):
+        if _ip_address(bare):
+            return f": write it as {bare}{advice}"
+    return " (host names and networks are not supported)"

@@ -27,7 +27,6 @@ CONFLICT = "conflict"
 FAILED = "failed"
 # The pod gave the lease back.
 STOPPED = "stopped"
-STATES = (SERVING, STARTING, CONFLICT, FAILED, STOPPED)
 
 
 @dataclass(frozen=True)

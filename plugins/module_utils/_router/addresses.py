@@ -37,7 +37,7 @@ class Address:
     @property
     def family(self) -> int:
         """4 or 6."""
-        return ipaddress.ip_address(self.ip).version
+        return 6 if ":" in self.ip else 4
 
     @property
     def network(self) -> IPNetwork:
@@ -49,7 +49,7 @@ class Address:
         return ipaddress.ip_address(destination) in self.network
 
     def as_dict(self) -> dict[str, Any]:
-        """For templates and results: `ip` and `gateway` as users write them, and what follows from them."""
+        """For results: `ip` and `gateway` as users write them, and what follows from them."""
         return {
             "ip": self.cidr,
             "gateway": self.gateway,
@@ -65,13 +65,13 @@ def read_addresses(fields: Fields, required: bool = True) -> tuple[Address, ...]
     found: list[Address] = []
     sections = fields.sections("addresses")
     if required and not sections and isinstance(fields.raw("addresses"), (list, type(None))):
-        fields.problem("addresses", "is missing: give at least one as {ip: 198.51.100.50/24, gateway: 198.51.100.1}")
+        fields.problem("addresses", "is required: for example [{ip: 198.51.100.50/24, gateway: 198.51.100.1}]")
     for section in sections:
         address = _read_address(section)
         if address is None:
             continue
         if address.family in [other.family for other in found]:
-            section.problem("ip", f"'{address.cidr}' is a second IPv{address.family} address: a router has one of each")
+            section.problem("ip", f"'{address.cidr}' is a second IPv{address.family} address: a router has one at most")
             continue
         found.append(address)
     return tuple(found)
@@ -95,17 +95,32 @@ def default_mac(addresses: tuple[Address, ...]) -> str:
 
 def read_mac(fields: Fields, addresses: tuple[Address, ...]) -> str:
     """The `mac` that the user gave, in lower case with colons, or the derived one."""
+    number = fields.raw("mac")
+    if isinstance(number, int) and not isinstance(number, bool):
+        fields.problem(
+            "mac", f"YAML reads an unquoted MAC address as the number {number}: quote it{_as_base_60(number)}"
+        )
+        return ""
     given = fields.text("mac")
     if not given:
         return default_mac(addresses)
     mac = given.lower().replace("-", ":")
     if not _MAC.match(mac):
-        fields.problem("mac", f"'{given}' is not a MAC address: write it as 02:e6:c6:33:64:32")
+        digits = re.sub(r"[.:-]", "", mac)
+        correct = ":".join(re.findall("..", digits)) if re.fullmatch("[0-9a-f]{12}", digits) else "02:e6:c6:33:64:32"
+        fields.problem("mac", f"'{given}' is not a MAC address: write it as {correct}")
     elif int(mac[:2], 16) & 1:
         fields.problem("mac", f"'{given}' is a multicast address: choose one whose first byte is even, such as 02")
     elif mac == "00:00:00:00:00:00":
-        fields.problem("mac", f"'{given}' is no address: choose another, or leave mac out to have it derived")
+        fields.problem("mac", f"'{given}' is not usable: choose another one, or leave mac out to have it derived")
     return mac
+
+
+def _as_base_60(number: int) -> str:
+    """`: '52:54:00:12:34:56'`, which YAML 1.1 takes for a number to base 60; empty if it was something else."""
+    groups = [number // 60**power % 60 for power in (4, 3, 2, 1, 0)]
+    first = number // 60**5
+    return f" as '{first}:{':'.join(f'{group:02}' for group in groups)}'" if 10 <= first <= 99 else ""
 
 
 def _mac(packed: bytes) -> str:
@@ -118,13 +133,11 @@ def _read_address(fields: Fields) -> Address | None:
     fields.finish()
     if not written:
         return None
-    if "/" not in written:
-        fields.problem("ip", f"'{written}' has no prefix length: write it as {_with_prefix(written)}")
-        return None
-    try:
-        interface = ipaddress.ip_interface(written)
-    except ValueError:
-        fields.problem("ip", f"'{written}' is not an IP address with prefix length: write it as 198.51.100.50/24")
+    interface = _interface(written)
+    if interface is None:
+        fields.problem(
+            "ip", f"'{written}' is not an IP address with a prefix length: write it as {_corrected(written)}"
+        )
         return None
     reason = _not_a_host(interface.ip, interface.network)
     if reason:
@@ -139,20 +152,20 @@ def _read_gateway(fields: Fields, interface: ipaddress.IPv4Interface | ipaddress
     try:
         gateway = ipaddress.ip_address(written)
     except ValueError:
-        fields.problem("gateway", f"'{written}' is not an IP address: write it without prefix length")
+        fields.problem("gateway", f"'{written}' is not an IP address: write it without a prefix length")
         return ""
     network = interface.network
     if gateway.version != network.version:
         fields.problem("gateway", f"'{written}' is IPv{gateway.version} and the address is IPv{network.version}")
     elif gateway == interface.ip:
-        fields.problem("gateway", f"'{written}' is the router's own address: give the address of the next hop")
+        fields.problem("gateway", f"'{written}' is the router's own address: set the address of the next hop")
     elif gateway.version == 6 and gateway.is_link_local:
         # Routers advertise themselves by link-local addresses; net1 is the link.
         return str(gateway)
     elif gateway not in network:
-        fields.problem("gateway", f"'{written}' is outside the subnet {network}: give a gateway in it")
+        fields.problem("gateway", f"'{written}' is outside the subnet {network}: choose a gateway in it")
     elif _not_a_host(gateway, network):
-        fields.problem("gateway", f"'{written}' {_not_a_host(gateway, network)}: give the address of the next hop")
+        fields.problem("gateway", f"'{written}' {_not_a_host(gateway, network)}: set the address of the next hop")
     else:
         return str(gateway)
     return ""
@@ -172,5 +185,17 @@ def _not_a_host(ip: IPAddress, network: IPNetwork) -> str:
     return ""
 
 
-def _with_prefix(written: str) -> str:
-    return f"{written}/64" if ":" in written else f"{written}/24"
+def _interface(written: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface | None:
+    try:
+        return ipaddress.ip_interface(written) if "/" in written else None
+    except ValueError:
+        return None
+
+
+def _corrected(written: str) -> str:
+    """What was meant by an address without a prefix length, or with a netmask; an example for anything else."""
+    for candidate in (written.replace(" ", "/"), f"{written}/64" if ":" in written else f"{written}/24"):
+        interface = _interface(candidate)
+        if interface is not None:
+            return interface.with_prefixlen
+    return "198.51.100.50/24"

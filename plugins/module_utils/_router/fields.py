@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Reads typed values out of a dictionary that a user wrote, and notes what is wrong with it.
+"""Reads typed values from a dictionary that a user wrote, and notes what is wrong with it.
 
-Each accessor names its key, so the list of known keys is what was asked for; `finish` reports the others.
-An absent key and `null` both mean the default. Texts of AWX surveys are taken where a number is expected.
+Each accessor names its key, so the known keys are those that were asked for; `finish` reports the others.
+A key that is null, empty or omitted has no value. The text of AWX surveys is accepted where a number or boolean is expected.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from .problems import Problems
 
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
+# What ansible-core leaves of `omit` inside a list: 2.18 a text that begins so, newer ones an object that is shown so.
+_OMITTED = ("__omit_place_holder__", "<<Omit>>")
 
 
 class Fields:
@@ -31,9 +33,9 @@ class Fields:
         self._known: list[str] = []
         self._data: Mapping[str, Any] = {}
         if isinstance(data, Mapping):
-            self._data = {str(key): value for key, value in data.items()}
+            self._data = {str(key): value for key, value in data.items() if not is_omitted(value)}
         elif data is not None:
-            problems.add(path, f"{described(data)} stands where a dictionary belongs: write it as KEY: VALUE")
+            problems.add(path, expected("a dictionary", data))
 
     def at(self, key: str) -> str:
         """The path of `key` for people."""
@@ -44,7 +46,7 @@ class Fields:
         self.problems.add(self.at(key), message)
 
     def raw(self, key: str) -> Any:
-        """The value, a text without blanks around it; None if it is absent or empty (a survey's field left blank)."""
+        """The value, text without whitespace around it; None if it is absent or empty (a blank field of a survey)."""
         self._known.append(key)
         value = self._data.get(key)
         return (value.strip() or None) if isinstance(value, str) else value
@@ -53,7 +55,7 @@ class Fields:
         """Whether `key` has a value; a problem if not."""
         if self.raw(key) is not None:
             return True
-        self.problem(key, "is missing: set it")
+        self.problem(key, "is required")
         return False
 
     def text(self, key: str, default: str = "") -> str:
@@ -62,7 +64,7 @@ class Fields:
         if value is None:
             return default
         if isinstance(value, (Mapping, bool)) or _is_list(value):
-            self.problem(key, f"{described(value)} stands where a text belongs: put a text in quotes")
+            self.problem(key, expected("a string", value))
             return default
         return str(value)
 
@@ -71,7 +73,7 @@ class Fields:
         value = self.text(key, default)
         if value in choices or value == default:
             return value
-        self.problem(key, f"'{value}' is not one of {', '.join(choices)}{did_you_mean(value, choices)}")
+        self.problem(key, not_one_of(value, choices))
         return default
 
     def number(self, key: str, low: int, high: int, default: int | None) -> int | None:
@@ -81,7 +83,7 @@ class Fields:
             return default
         found = whole_number(value)
         if found is None or not low <= found <= high:
-            self.problem(key, f"'{value}' is not a whole number from {low} to {high}")
+            self.problem(key, f"{shown(value)} is not a whole number from {low} to {high}")
             return default
         return found
 
@@ -92,33 +94,37 @@ class Fields:
             return default
         if str(value).lower() in _TRUE + _FALSE:
             return str(value).lower() in _TRUE
-        self.problem(key, f"'{value}' is neither true nor false")
+        self.problem(key, f"{shown(value)} is not a boolean: write true or false")
         return default
 
-    def items(self, key: str) -> list[Any]:
-        """A list."""
+    def items(self, key: str) -> list[tuple[int, Any]]:
+        """The items of a list, each with its place."""
         value = self.raw(key)
         if value is None:
             return []
         if _is_list(value):
-            return list(value)
-        self.problem(key, f"{described(value)} stands where a list belongs: write each item on a line with '- '")
+            return [(place, item) for place, item in enumerate(value) if not is_omitted(item)]
+        self.problem(key, f"{expected('a list', value)}: start each item on a line of its own with '- '")
         return []
 
     def section(self, key: str) -> Fields:
         """A dictionary, to be read in the same way."""
         return Fields(self.raw(key), self.problems, self.at(key))
 
+    def item(self, key: str, place: int, value: object) -> Fields:
+        """One item of the list `key`, a dictionary to be read in the same way."""
+        return Fields(value, self.problems, f"{self.at(key)}[{place}]")
+
     def sections(self, key: str) -> list[Fields]:
         """A list of dictionaries."""
-        return [Fields(item, self.problems, f"{self.at(key)}[{n}]") for n, item in enumerate(self.items(key))]
+        return [self.item(key, place, value) for place, value in self.items(key)]
 
     def mapping(self, key: str) -> dict[str, Any] | None:
         """A dictionary that is passed on as it is; None if absent."""
         value = self.raw(key)
         if value is None or isinstance(value, Mapping):
             return None if value is None else plain(value)
-        self.problem(key, f"{described(value)} stands where a dictionary belongs: write it as KEY: VALUE")
+        self.problem(key, expected("a dictionary", value))
         return None
 
     def texts(self, key: str) -> dict[str, str]:
@@ -126,7 +132,7 @@ class Fields:
         found = {}
         for name, value in (self.mapping(key) or {}).items():
             if isinstance(value, (dict, list)) or value is None:
-                self.problem(f"{key}.{name}", f"{described(value)} stands where a text belongs: put a text in quotes")
+                self.problem(f"{key}.{name}", expected("a string", value))
             else:
                 found[name] = str(value).lower() if isinstance(value, bool) else str(value)
         return found
@@ -135,9 +141,7 @@ class Fields:
         """Notes every key that nobody asked for."""
         for key in self._data:
             if key not in self._known:
-                known = sorted(set(self._known))
-                hint = did_you_mean(key, known) or f": known are {', '.join(known)}"
-                self.problem(key, f"is not a known key{hint}")
+                self.problem(key, unknown_key(key, self._known))
 
 
 def whole_number(value: object) -> int | None:
@@ -145,10 +149,37 @@ def whole_number(value: object) -> int | None:
     return int(str(value)) if re.fullmatch(r"[0-9]{1,9}", str(value)) else None
 
 
+def is_omitted(value: object) -> bool:
+    """Whether a value is Ansible's `omit`."""
+    return not isinstance(value, (Mapping, list, int)) and str(value).startswith(_OMITTED)
+
+
+def expected(what: str, value: object) -> str:
+    """`expected a dictionary, got the number 5`."""
+    hint = ": quote it" if what == "a string" and isinstance(value, bool) else ""
+    return f"expected {what}, got {described(value)}{hint}"
+
+
+def unknown_key(key: str, known: Sequence[str]) -> str:
+    """What to say of a key that is none of `known`."""
+    return "is not a valid key" + (did_you_mean(key, known) or f": valid keys are {', '.join(sorted(set(known)))}")
+
+
+def not_one_of(value: str, choices: Sequence[str]) -> str:
+    """What to say of a value that is none of `choices`."""
+    return f"'{value}' is not one of {', '.join(choices)}{did_you_mean(value, choices)}"
+
+
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """`: did you mean X?`, or nothing if no known word is near."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f": did you mean {near[0]}?" if near else ""
+    lowered = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), list(lowered), n=1)
+    return f": did you mean {lowered[near[0]]}?" if near else ""
+
+
+def shown(value: object) -> str:
+    """A value for a message: text and numbers in quotes, anything else by its kind."""
+    return f"'{value}'" if isinstance(value, (str, int, float)) and not isinstance(value, bool) else described(value)
 
 
 def described(value: object) -> str:
@@ -161,15 +192,15 @@ def described(value: object) -> str:
         return "a dictionary"
     if _is_list(value):
         return "a list"
-    return f"the number {value}" if isinstance(value, (int, float)) else f"the text '{value}'"
+    return f"the number {value}" if isinstance(value, (int, float)) else f"the string '{value}'"
 
 
 def plain(value: Any) -> Any:
     """A copy in Python's own types, fit for JSON and YAML; Ansible's values are subclasses that carry tags."""
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items() if not is_omitted(item)}
     if _is_list(value):
-        return [plain(item) for item in value]
+        return [plain(item) for item in value if not is_omitted(item)]
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)

@@ -27,23 +27,18 @@ class Problem:
         return f"{', '.join(where)}: {self.message}"
 
 
-class ModelError(ValueError):
-    """The data cannot be used. `problems` has everything that is wrong with it."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = problems
-
-
 class Problems:
     """Collects the problems of one router; the same sentence is kept once."""
 
     def __init__(self, router: str) -> None:
         self.router = router
-        self.found: list[Problem] = []
+        self._found: dict[Problem, None] = {}
+
+    @property
+    def found(self) -> list[Problem]:
+        """The problems, in the order in which they were noted."""
+        return list(self._found)
 
     def add(self, field: str, message: str) -> None:
         """Notes a problem of `field`."""
-        problem = Problem(self.router, field, message)
-        if problem not in self.found:
-            self.found.append(problem)
+        self._found[Problem(self.router, field, message)] = None

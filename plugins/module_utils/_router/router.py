@@ -15,7 +15,7 @@ from typing import Any
 from .._contract import names
 from .._contract.rules import DNS_LABEL, RuleSet
 from .addresses import Address, read_addresses, read_mac
-from .fields import Fields, described
+from .fields import Fields, expected, is_omitted
 from .problems import Problems
 from .redirects import PortKey, read_port, read_rule_set
 
@@ -92,14 +92,14 @@ class Router:
 def read_router(
     data: object, defaults: Mapping[str, Any], number: int, problems: Problems, absent: bool = False
 ) -> Router | None:
-    """The router of one list item; None if it cannot even be named. `number` is its place, from 0.
+    """The router of one list item; None if it has no name. `number` is its place, from 0.
 
-    `absent`: takes it as absent whatever its `state` says. An absent router needs no address and no image; what it has is
-    checked as that of any other.
+    `absent`: the router is absent, whatever its `state` says. An absent router needs no address and no image; what it has is
+    checked like that of any other.
     """
     if not isinstance(data, Mapping):
         problems.router = f"number {number + 1}"
-        problems.add("", f"{described(data)} stands where a router belongs: begin it with '- name: NAME'")
+        problems.add("", f"{expected('a dictionary', data)}: start each router with '- name: NAME'")
         return None
     fields = Fields(merged(defaults, data), problems)
     name, namespace = _read_identity(fields, number)
@@ -130,9 +130,11 @@ def read_router(
 
 
 def merged(defaults: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """`data` with what `defaults` adds: dictionaries are merged, anything else is replaced whole."""
+    """`data` with what `defaults` adds: dictionaries are merged, anything else is replaced as a whole."""
     result = dict(defaults)
     for key, value in data.items():
+        if is_omitted(value):
+            continue
         below = result.get(key)
         result[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return result
@@ -149,7 +151,7 @@ def _read_identity(fields: Fields, number: int) -> tuple[str, str]:
             fields.required(key)
         elif not DNS_LABEL.match(value):
             # 63: the name is the value of the label app.kubernetes.io/instance, a namespace's name a DNS label.
-            fields.problem(key, f"'{value}' must be 1 to 63 lower-case letters, digits and inner hyphens")
+            fields.problem(key, f"'{value}' must be 1 to 63 lowercase letters, digits and inner hyphens")
     return name, namespace
 
 
@@ -169,26 +171,33 @@ def _read_service(fields: Fields, router_name: str, rules: RuleSet) -> Service:
     )
     section.finish()
     if given and not _SERVICE_NAME.match(given):
-        section.problem("name", f"'{given}' must be 1 to 63 lower-case letters, digits and hyphens, a letter first")
+        section.problem(
+            "name", f"'{given}' must be 1 to 63 lowercase letters, digits and inner hyphens, a letter first"
+        )
     elif not given and DNS_LABEL.match(router_name) and not _SERVICE_NAME.match(router_name):
-        fields.problem("name", f"no Service can be called '{router_name}': begin it with a letter or set service.name")
+        fields.problem(
+            "name", f"'{router_name}' cannot be the name of a Service: start it with a letter or set service.name"
+        )
     return service
 
 
 def _check_extra_port(item: Fields, port: PortKey, ports: list[PortKey], rules: RuleSet) -> None:
-    shown = f"{port[0]}/{port[1]}"
+    text = f"{port[0]}/{port[1]}"
     if ports.count(port) > 1:
-        item.problem("port", f"{shown} stands there twice: keep one of the two")
+        item.problem("port", f"{text} is in the list twice: remove one of the two")
     if port in [(rule.port, rule.protocol) for rule in rules.rules]:
-        item.problem("port", f"{shown} has a redirect rule, which names the Service's port already: take it out here")
+        item.problem("port", f"{text} has a redirect rule, which opens the Service's port already: remove it here")
     if not rules.fallback_ip:
-        item.problem("port", f"{shown} leads nowhere without a fallback: set fallback_ip or take it out here")
+        item.problem("port", f"{text} leads nowhere without a fallback: set fallback_ip or remove it here")
 
 
 def _read_master(fields: Fields) -> str:
     master = fields.text("master")
     if master and not _INTERFACE.match(master):
-        fields.problem("master", f"'{master}' is not an interface name: 1 to 15 characters without blanks, / and :")
+        fields.problem(
+            "master",
+            f"'{master}' is not the name of a network interface: 1 to 15 characters without whitespace, / and :",
+        )
     return master
 
 
@@ -203,9 +212,9 @@ def _read_mtu(fields: Fields, addresses: tuple[Address, ...]) -> int | None:
 def _read_image(fields: Fields, required: bool) -> str:
     image = fields.text("image")
     if not image and required:
-        fields.problem("image", "is missing: set it for all routers in egress_router_defaults")
+        fields.problem("image", "is required: set it for all routers in egress_router_defaults")
     elif re.search(r"\s", image):
-        fields.problem("image", f"'{image}' has a blank in it: write it as REGISTRY/NAME:TAG")
+        fields.problem("image", f"'{image}' contains whitespace: write it as REGISTRY/NAME:TAG")
     return image
 
 
@@ -220,18 +229,19 @@ def _read_toleration(fields: Fields) -> dict[str, Any]:
     }
     fields.finish()
     if not toleration["key"] and toleration["operator"] != "Exists":
-        fields.problem("key", "is missing: set it, or set operator: Exists to tolerate every taint")
+        fields.problem("key", "is required unless operator is Exists")
     return {key: value for key, value in toleration.items() if value not in ("", None)}
 
 
 def _check_destinations(router: Router, fields: Fields) -> None:
-    """What only shows when rules and addresses are seen together."""
+    """Whether the router's addresses reach the servers."""
     if not router.addresses:
         return
-    for rule in router.rules.rules:
-        reason = _unreachable(router, rule.destination_ip, rule.family)
-        if reason:
-            fields.problem("redirect_rules", f"port {rule.port}/{rule.protocol}: {reason}")
+    servers = {(rule.destination_ip, rule.family) for rule in router.rules.rules}
+    reasons = {ip: reason for ip, family in servers if (reason := _unreachable(router, ip, family))}
+    for rule in router.rules.rules if reasons else ():
+        if rule.destination_ip in reasons:
+            fields.problem("redirect_rules", f"port {rule.port}/{rule.protocol}: {reasons[rule.destination_ip]}")
     fallback = router.rules.fallback_ip
     reason = _unreachable(router, fallback, 6 if ":" in fallback else 4) if fallback else ""
     if reason:
@@ -241,15 +251,12 @@ def _check_destinations(router: Router, fields: Fields) -> None:
 def _unreachable(router: Router, destination: str, family: int) -> str:
     address = router.address(family)
     if address is None:
-        return (
-            f"destination '{destination}' is IPv{family}, the router has no IPv{family} address: add one to addresses"
-        )
+        return f"destination '{destination}' is IPv{family} and the router has no IPv{family} address: add one to addresses"
     if address.ip == destination:
-        return f"destination '{destination}' is the router itself: give the server's address"
+        return f"destination '{destination}' is the router itself: set the address of the server"
     if not address.gateway and not address.on_link(destination):
         return (
-            f"destination '{destination}' is outside {address.network} and the address {address.cidr} has no gateway: "
-            "add a gateway"
+            f"destination '{destination}' is outside {address.network} and {address.cidr} has no gateway: add a gateway"
         )
     return ""
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .fields import described, did_you_mean
+from .fields import expected, is_omitted, unknown_key
 from .problems import Problem, Problems
 from .router import Router, read_router
 
-# What may stand in egress_router_defaults: anything of a router but its identity.
+# The keys of egress_router_defaults: all of a router's but those that identify it.
 DEFAULT_KEYS = (
     "fallback_ip",
     "image",
@@ -33,19 +33,22 @@ DEFAULT_KEYS = (
 
 
 def load(data: object, defaults: object = None, absent: bool = False) -> tuple[list[Router], list[Problem]]:
-    """The routers of a list, and every problem of the whole list. With problems the routers are not to be used.
+    """The routers of a list, and every problem of the whole list. With problems the routers must not be used.
 
-    `absent`: takes every router as absent, whatever its own `state` says.
+    `absent`: every router is absent, whatever its own `state` says.
     """
     found: list[Problem] = []
     usable_defaults = _read_defaults(defaults, found)
     if data is None:
         return [], found
     if not isinstance(data, (list, tuple)):
-        found.append(Problem("", "egress_routers", f"{described(data)} stands where a list of routers belongs"))
+        hint = ': use "{{ VARIABLE | from_yaml }}" to read YAML or JSON' if isinstance(data, str) else ""
+        found.append(Problem("", "egress_routers", expected("a list of routers", data) + hint))
         return [], found
     routers = []
     for number, item in enumerate(data):
+        if is_omitted(item):
+            continue
         problems = Problems("")
         router = read_router(item, usable_defaults, number, problems, absent)
         found += problems.found
@@ -55,14 +58,14 @@ def load(data: object, defaults: object = None, absent: bool = False) -> tuple[l
 
 
 def conflicts(routers: Iterable[Router]) -> list[Problem]:
-    """What two routers cannot both have. Absent ones may have the address of another: it is moved."""
+    """What two routers cannot both have. An absent one may have the address of another, which takes it over."""
     routers = list(routers)
     present = [router for router in routers if router.present]
-    found = _shared(routers, "name", lambda router: [router.id], "is in the list twice: keep one of the two")
-    advice = "is also that of router {other}: give each router its own"
+    found = _shared(routers, "name", lambda router: [router.id], "is in the list twice: remove one of the two")
+    advice = "is also that of router {other}: each router needs its own"
     found += _shared(present, "addresses", lambda router: [address.ip for address in router.addresses], advice)
     found += _shared(present, "mac", lambda router: [router.mac] if router.mac else [], advice)
-    # Removing an absent router would take the Service of another along.
+    # Removing an absent router would remove the Service of the other.
     found += _shared(routers, "service.name", lambda router: [f"{router.namespace}/{router.service.name}"], advice)
     return found
 
@@ -83,11 +86,9 @@ def _read_defaults(defaults: object, found: list[Problem]) -> dict[str, Any]:
     if defaults is None:
         return {}
     if not isinstance(defaults, Mapping):
-        message = f"{described(defaults)} stands where a dictionary belongs: write it as KEY: VALUE"
-        found.append(Problem("", "egress_router_defaults", message))
+        found.append(Problem("", "egress_router_defaults", expected("a dictionary", defaults)))
         return {}
     for key in defaults:
         if key not in DEFAULT_KEYS:
-            hint = did_you_mean(str(key), DEFAULT_KEYS) or f": known are {', '.join(DEFAULT_KEYS)}"
-            found.append(Problem("", f"egress_router_defaults.{key}", f"is not a known key{hint}"))
-    return {key: value for key, value in defaults.items() if key in DEFAULT_KEYS}
+            found.append(Problem("", f"egress_router_defaults.{key}", unknown_key(str(key), DEFAULT_KEYS)))
+    return {key: value for key, value in defaults.items() if key in DEFAULT_KEYS and not is_omitted(value)}

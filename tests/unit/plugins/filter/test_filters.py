@@ -40,5 +40,5 @@ def test_verify() -> None:
     ("routers", []), ("verify_targets", [[]]), ("verify_report", [[], []]),
 ])  # fmt: skip
 def test_problems_stop_the_others(name: str, arguments: list[Any]) -> None:
-    with pytest.raises(AnsibleFilterError, match="router n/a, image: is missing"):
+    with pytest.raises(AnsibleFilterError, match="router n/a, image: is required"):
         filter_of(name)(ROUTERS, *arguments)

@@ -130,5 +130,5 @@ def test_no_server_of_openstack() -> None:
 
 
 def test_bad_routers() -> None:
-    with pytest.raises(AnsibleFilterError, match="image: is missing"):
+    with pytest.raises(AnsibleFilterError, match="image: is required"):
         preflight_report(result(), [{**ROUTERS[0], "image": ""}])

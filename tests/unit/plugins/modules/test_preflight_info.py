@@ -518,7 +518,7 @@ def test_vsphere_is_left_to_the_role(cluster: FakeCluster, run: Run) -> None:
 
 def test_bad_options_are_told_at_once(cluster: FakeCluster, run: Run) -> None:
     result = run("preflight_info", routers=[{"name": "db"}], ignore=["adress", "address"])
-    assert "router db, namespace: is missing" in result["msg"] and "router db, addresses: is missing" in result["msg"]
+    assert "router db, namespace: is required" in result["msg"] and "router db, addresses: is required" in result["msg"]
     assert "there is no check 'adress' that could be ignored: did you mean address?" in result["msg"]
     assert cluster.requests == []
 

@@ -52,7 +52,7 @@ def test_another_list_other_defaults_or_another_state_are_read_anew(reads: list[
 
 def test_a_list_with_problems_is_not_kept(reads: list[Any], tmp_path: Path) -> None:
     for _time in range(2):
-        assert str(_routers.read([{"name": "db"}])[1][0]) == "router db, namespace: is missing: set it"
+        assert str(_routers.read([{"name": "db"}])[1][0]) == "router db, namespace: is required"
     assert len(reads) == 2
     assert list(tmp_path.iterdir()) == []
     assert _routers.read([{1, 2}])[1], "what JSON does not know is a problem like any other"

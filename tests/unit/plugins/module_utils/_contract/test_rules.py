@@ -12,7 +12,6 @@ import pytest
 
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import (
     RulesError,
-    RuleSet,
     make_rule,
     parse,
     rule_set,
@@ -98,10 +97,8 @@ def test_the_hash_is_of_what_the_kernel_does() -> None:
     assert parse(RULES.replace("fallback 10.1.2.3\n", "")).hash() != found
 
 
-def test_merged_and_without() -> None:
+def test_merged() -> None:
     rules = parse(RULES)
     assert rules.merged(parse("80 TCP 10.9.9.9\n53 UDP 10.4.5.6")).lines() == [
         "53 UDP 10.4.5.6", "80 TCP 10.9.9.9", "8080 TCP 10.7.8.9 80", "fallback 10.1.2.3",
     ]  # fmt: skip
-    assert rules.without(parse("80 TCP 10.9.9.9")).lines() == ["8080 TCP 10.7.8.9 80", "fallback 10.1.2.3"]
-    assert rules.without(rules) == RuleSet()

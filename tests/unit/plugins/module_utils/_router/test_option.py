@@ -54,9 +54,9 @@ def test_the_documentation_is_the_specification() -> None:
 @pytest.mark.parametrize("path", SECTIONS)
 def test_the_reader_knows_the_keys_of_the_specification(path: str) -> None:
     options, place = SECTIONS[path]
-    (problem,) = [line for line in sentences(**place({"#": 1})) if "is not a known key" in line]
+    (problem,) = [line for line in sentences(**place({"#": 1})) if "is not a valid key" in line]
     assert problem.startswith(f"router payments/db, {path}.#:" if path else "router payments/db, #:")
-    assert problem.split("known are ")[1].split(", ") == sorted(options)
+    assert problem.split("valid keys are ")[1].split(", ") == sorted(options)
 
 
 @pytest.mark.parametrize("path", SECTIONS)
