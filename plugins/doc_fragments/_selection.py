@@ -12,21 +12,22 @@ options:
   routers:
     description:
       - The routers to report, in this order. One that does not exist is reported as such.
-      - Without it, all routers of O(namespaces) are reported.
+      - If left out, all routers of O(namespaces) are reported.
     type: list
     elements: dict
     suboptions:
       name:
-        description: The router's name.
+        description: Name of the router.
         type: str
         required: true
       namespace:
-        description: Its namespace.
+        description: Namespace of the router.
         type: str
         required: true
   namespaces:
     description:
-      - Where to look for routers. Without it and O(routers), in all namespaces, which takes the right to list there.
+      - Where to look for routers. If O(namespaces) and O(routers) are left out, it is all namespaces, which requires permission
+        to list there.
     type: list
     elements: str
 """

@@ -7,36 +7,38 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: redirect_rules
-short_description: Change the redirect rules of egress routers while they serve
+short_description: Change the redirect rules of running egress routers
 version_added: 0.1.0
 author:
   - egress.router maintainers (@egress-router)
 description:
-  - Writes the rules of many routers at once and waits until each router's agent has read them back from its kernel.
-  - No pod is restarted. Connections of rules that stay go on, those of rules that go are cut.
-  - When an agent refuses the rules or stays silent, the previous rules come back and the module fails with the reason.
-  - The rules are written only if nobody else has written since they were read.
-  - The ports of the router's Service follow its rules, unless the Service is headless. A new rule is live before its
-    port appears, and a port is gone before its rule.
+  - Writes the rules of any number of routers at once, and waits until the agent of each has read them back from the kernel.
+  - No pod is restarted. Connections of rules that stay are not interrupted, those of removed rules are cut.
+  - If an agent refuses the rules or does not confirm them in time, the previous rules are restored and the module fails with
+    the reason.
+  - The rules are written only if nobody else has changed them since they were read.
+  - The ports of the router's Service follow its rules, unless the Service is headless. A rule is live before its port is
+    opened, and a port is closed before its rule is removed.
 options:
   routers:
-    description: The routers to change. Others are left alone.
+    description: The routers whose rules are changed. Others are left alone.
     type: list
     elements: dict
     required: true
     suboptions:
       name:
-        description: The router's name.
+        description: Name of the router.
         type: str
         required: true
       namespace:
-        description: Its namespace.
+        description: Namespace of the router.
         type: str
         required: true
       redirect_rules:
         description:
-          - The rules. The same port may have a rule for each protocol and for each address family of the destination.
-          - With O(state=deleted), leaving it out and O(routers[].fallback_ip) too deletes all rules and the fallback.
+          - The rules. A port may be given once for each protocol and address family of the destination.
+          - With O(state=deleted), all rules and the fallback are deleted if O(routers[].redirect_rules),
+            O(routers[].fallback_ip) and O(routers[].text) are left out.
         type: list
         elements: dict
         suboptions:
@@ -45,28 +47,41 @@ options:
             type: int
             required: true
           protocol:
-            description: V(TCP), V(UDP) or V(SCTP), in capitals or not.
+            description: V(TCP), V(UDP) or V(SCTP). Lowercase is accepted too.
             type: str
             default: TCP
           destination_ip:
             description:
-              - Address of the server.
-              - Required unless O(state=deleted), for which port and protocol name the rule.
+              - IP address of the server.
+              - Required unless O(state=deleted), where port and protocol identify the rule.
             type: str
           target_port:
-            description: Port of the server, the same as O(routers[].redirect_rules[].port) if not given.
+            description: Port of the server. If left out, it is O(routers[].redirect_rules[].port).
             type: int
           name:
-            description: Name of the rule for listings and metrics, of lower-case letters, digits and hyphens.
+            description: Name of the rule in listings and metrics. Up to 63 lowercase letters, digits and hyphens.
             type: str
       fallback_ip:
-        description: Address of the server for every port without a rule.
+        description: IP address of the server for every port without a rule.
         type: str
+      text:
+        description:
+          - The rules and the fallback as text, one a line, as they are in the router's ConfigMap. A rule is
+            C(PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME]), the fallback C(fallback DESTINATION_IP). Empty lines and
+            lines that start with C(#) are ignored.
+          - Useful for a multi-line field of an AWX survey.
+          - Mutually exclusive with O(routers[].redirect_rules) and O(routers[].fallback_ip).
+        type: str
+  defaults:
+    description:
+      - If given, even if it is empty, O(routers) is the list that M(egress.router.router) takes, with all keys of a router and
+        these defaults. It is checked in the same way, and absent routers are left out.
+    type: dict
   state:
     description:
-      - V(replaced) makes the rules and the fallback exactly those given.
-      - V(merged) adds the rules given, or puts them in the place of those on the same port, protocol and family.
-      - V(deleted) takes the rules given away.
+      - V(replaced) gives each router exactly these rules and this fallback.
+      - V(merged) adds these rules. A rule with the same port, protocol and address family is replaced.
+      - V(deleted) removes these rules.
     type: str
     choices:
       - replaced
@@ -74,11 +89,11 @@ options:
       - deleted
     default: replaced
   wait:
-    description: Whether to wait until the rules are live. Without it, refused rules are neither noticed nor taken back.
+    description: Whether to wait until the rules are live. Otherwise it is not noticed if an agent refuses them.
     type: bool
     default: true
   wait_timeout:
-    description: How many seconds each router's agent has to confirm its rules.
+    description: Seconds that each router's agent has to confirm its rules.
     type: int
     default: 30
 extends_documentation_fragment:
@@ -89,8 +104,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - The API server is asked with a dry run, so admission is part of the prediction; the agents are not asked.
-      - Rules of a router that is not deployed yet are predicted from none.
+      - Writes are sent to the API server as a dry run, so admission is part of the prediction. The agents are not asked.
+      - A router that is not deployed yet is taken as one without rules.
   diff_mode:
     support: full
     details:
@@ -102,7 +117,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Make these the rules of the router
+- name: Give a router exactly these rules
   egress.router.redirect_rules:
     routers:
       - name: billing-db
@@ -113,7 +128,7 @@ EXAMPLES = r"""
           - {port: 53, protocol: UDP, destination_ip: 203.0.113.12}
         fallback_ip: 203.0.113.99
 
-- name: Add a rule to two routers, whatever rules they have
+- name: Add a rule to two routers
   egress.router.redirect_rules:
     state: merged
     routers:
@@ -125,7 +140,7 @@ EXAMPLES = r"""
         namespace: shop
         redirect_rules: *ntp
 
-- name: Take a rule away
+- name: Remove a rule
   egress.router.redirect_rules:
     state: deleted
     routers:
@@ -133,34 +148,49 @@ EXAMPLES = r"""
         namespace: payments
         redirect_rules:
           - {port: 8080}
+
+- name: Give a router the rules of a survey
+  egress.router.redirect_rules:
+    routers:
+      - name: billing-db
+        namespace: payments
+        text: |
+          5432 TCP 203.0.113.10
+          8080 TCP 203.0.113.11 80 name=invoices
+          fallback 203.0.113.99
+
+- name: Give all routers of the list their rules
+  egress.router.redirect_rules:
+    routers: "{{ egress_routers }}"
+    defaults: "{{ egress_router_defaults | default({}) }}"
 """
 
 RETURN = r"""
 routers:
-  description: What became of each router, in the order given. Also there when the module fails.
+  description: The result for each router, in the order of O(routers). Also returned when the module fails.
   returned: always, unless the options or the connection are at fault
   type: list
   elements: dict
   contains:
     name:
-      description: The router's name.
+      description: Name of the router.
       type: str
       sample: billing-db
     namespace:
-      description: Its namespace.
+      description: Namespace of the router.
       type: str
       sample: payments
     changed:
-      description: Whether its rules or its Service's ports were changed, or would be in check mode.
+      description: Whether its rules or the ports of its Service were changed, or would be changed in check mode.
       type: bool
     before:
-      description: Its rules before, one line each.
+      description: The rules before, one a line.
       type: list
       elements: str
       sample:
         - 5432 TCP 203.0.113.10
     after:
-      description: Its rules after.
+      description: The rules after.
       type: list
       elements: str
       sample:
@@ -170,11 +200,11 @@ routers:
       description: Hash of the rules after, as the agent reports it.
       type: str
     seconds:
-      description: Seconds from the start of its change until its rules were confirmed live; V(none) if not waited for.
+      description: Seconds until the agent confirmed the rules. V(null) if that was not waited for.
       type: float
       sample: 0.214
     error:
-      description: Why it failed, empty if it did not.
+      description: Why the router failed. Empty if it did not.
       type: str
 """
 
@@ -199,10 +229,19 @@ def main() -> None:
         "namespace": {"type": "str", "required": True},
         "redirect_rules": {"type": "list", "elements": "dict", "options": rule},
         "fallback_ip": {"type": "str"},
+        "text": {"type": "str"},
     }
+    alternatives = [("text", "redirect_rules"), ("text", "fallback_ip")]
     module = EgressModule(
         argument_spec={
-            "routers": {"type": "list", "elements": "dict", "required": True, "options": router},
+            "routers": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": router,
+                "mutually_exclusive": alternatives,
+            },
+            "defaults": {"type": "dict"},
             "state": {"type": "str", "choices": ["replaced", "merged", "deleted"], "default": "replaced"},
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 30},
@@ -211,7 +250,8 @@ def main() -> None:
     params = module.params
     with module.errors():
         requests = read_requests(params["routers"], params["state"])
-        outcomes = change(module.connect(), requests, params["wait_timeout"] if params["wait"] else None)
+        wait_seconds = params["wait_timeout"] if params["wait"] else None
+        outcomes = change(module.connect(), requests, wait_seconds) if requests else []
         plans = [outcome.plan for outcome in outcomes if outcome.plan.changed]
         result = {
             "changed": bool(plans),

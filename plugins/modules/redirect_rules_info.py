@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: redirect_rules_info
-short_description: Compare the wanted redirect rules of egress routers with those in their kernels
+short_description: Compare the redirect rules of egress routers with those in the kernel
 version_added: 0.1.0
 author:
   - egress.router maintainers (@egress-router)
 description:
-  - Reads the rules from each router's ConfigMap, and asks its agent through the API server which rules are in the
-    kernel and how much they were used.
+  - Reads the rules from each router's ConfigMap, and asks its agent through the API server which rules are in the kernel and how
+    much traffic they had.
 extends_documentation_fragment:
   - egress.router._attributes
   - egress.router._attributes.action_group
@@ -25,65 +25,65 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at the rules of all routers of a namespace
+- name: Get the rules of all routers in a namespace
   egress.router.redirect_rules_info:
     namespaces:
       - payments
   register: rules
 
-- name: Show where the kernel does something else than is wanted
+- name: Show where the kernel differs
   ansible.builtin.debug:
     msg: "{{ rules.routers | rejectattr('in_sync') | items2dict(key_name='name', value_name='drift') }}"
 """
 
 RETURN = r"""
 routers:
-  description: The routers' rules, empty if there is no router.
+  description: The rules of the routers. Empty if there is no router.
   returned: success
   type: list
   elements: dict
   contains:
     name:
-      description: The router's name.
+      description: Name of the router.
       type: str
       sample: billing-db
     namespace:
-      description: Its namespace.
+      description: Namespace of the router.
       type: str
       sample: payments
     desired:
-      description: The rules of its ConfigMap.
+      description: The rules in its ConfigMap.
       type: list
       elements: dict
     desired_fallback_ip:
-      description: The fallback of its ConfigMap, empty for none.
+      description: The fallback in its ConfigMap. Empty if there is none.
       type: str
     live:
-      description: The rules in the kernel, with C(connections), C(packets) and C(bytes) besides.
+      description: The rules in the kernel, with the counters C(connections), C(packets) and C(bytes).
       type: list
       elements: dict
     live_fallback:
-      description: The fallback in the kernel with its C(destination_ip) and counters, V(none) for none.
+      description: The fallback in the kernel, as C(destination_ip) and its counters. V(null) if there is none.
       type: dict
     hash:
       description: Hash of the desired rules.
       type: str
     live_hash:
-      description: Hash of the live rules, empty if they are not known.
+      description: Hash of the live rules. Empty if they are not known.
       type: str
     in_sync:
-      description: Whether the live rules are known and do what the desired ones say.
+      description: Whether the live rules are known and match the desired ones. Names do not count.
       type: bool
     drift:
       description:
-        - Lines that differ. C(-) stands before one that is desired and not live, C(+) before one that is live and not
+        - The lines that differ, with C(-) before a rule that is desired but not live, and C(+) before one that is live but not
           desired.
       type: list
       elements: str
       sample:
         - "- 5432 TCP 203.0.113.10"
     error:
-      description: What could not be read and why, empty if everything could.
+      description: What could not be read, and why. Empty if everything was read.
       type: str
 """
 

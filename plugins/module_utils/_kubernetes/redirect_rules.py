@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Changes the redirect rules of many routers at once, and sees to it that they are live or back as they were.
+"""Changes the redirect rules of many routers at once, and restores the previous rules where they do not become live.
 
-For each router: the ports of the Service that go away are taken out, the ConfigMap is replaced if nobody else has
-written it since it was read (compare-and-swap by resourceVersion), the agent's report is awaited, new ports come in.
-So a port is there only while its rule is live. Refused or unanswered rules are taken back in the same way.
+For each router: ports that are no longer needed are removed from the Service, the ConfigMap is replaced if nobody else has
+written it since it was read (compare-and-swap by resourceVersion), the agent's report is awaited, new ports are added.
+So a port is open only while its rule is live. Rules that are refused or not confirmed are taken back in the same way.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from .._contract.rules import RulesError, RuleSet, parse
 from .._contract.status import CONFLICT, FAILED, Status
 from .._router.fields import Fields
 from .._router.problems import Problems
-from .._router.redirects import PortKey, check_size, read_port_keys, read_rule_set
+from .._router.redirects import PortKey, check_size, read_port_keys, read_rule_set, refuse_agent_port
 from .cluster import Cluster, field_owner_keys
 from .router_info import lease_is_over
 from .selection import Key, find_all, router_of
 
-# How often merged and deleted start over when somebody else wrote in between.
+# How often merged and deleted start over when somebody else has written in between.
 ATTEMPTS = 5
-# How long the agent is given to confirm the previous rules after they came back.
+# How long the agent has to confirm the previous rules after they were restored.
 ROLLBACK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Request:
-    """What one router is asked for. `all`: everything goes (deleted without rules)."""
+    """The change of one router. `all`: everything is deleted (state deleted without rules)."""
 
     namespace: str
     name: str
@@ -57,7 +57,7 @@ class Request:
         return f"{self.namespace}/{self.name}"
 
     def after(self, before: RuleSet) -> RuleSet:
-        """The rules that are wanted, given those that are there."""
+        """The rules afterwards, given those before."""
         if self.state == "replaced":
             return self.rules
         if self.state == "merged":
@@ -70,7 +70,7 @@ class Request:
 
 @dataclass
 class Outcome:
-    """What became of one router's request."""
+    """The result of one router's request."""
 
     request: Request
     plan: Plan
@@ -98,11 +98,13 @@ def read_requests(routers: list[dict[str, Any]], state: str) -> list[Request]:
     for router in routers:
         found = Problems(f"{router['namespace']}/{router['name']}")
         fields = Fields(router, found)
-        if state == "deleted":
+        if router.get("text") is not None:
+            given = _read_text(router["text"], state, found)
+        elif state == "deleted":
             ports, fallback = read_port_keys(fields)
             # An empty list names no rule; leaving it out names all, as in modules for network devices.
             nothing_named = router.get("redirect_rules") is None and not fallback
-            given: dict[str, Any] = {"ports": frozenset(ports), "fallback_ip": fallback, "all": nothing_named}
+            given = {"ports": frozenset(ports), "fallback_ip": fallback, "all": nothing_named}
         else:
             given = {"rules": read_rule_set(fields)}
         request = Request(router["namespace"], router["name"], state, **given)
@@ -115,8 +117,23 @@ def read_requests(routers: list[dict[str, Any]], state: str) -> list[Request]:
     return requests
 
 
+def _read_text(text: str, state: str, found: Problems) -> dict[str, Any]:
+    try:
+        rules = parse(text)
+    except RulesError as error:
+        for message in error.problems:
+            found.add("text", message)
+        return {}
+    if state == "deleted":
+        ports = frozenset((rule.port, rule.protocol) for rule in rules.rules)
+        return {"ports": ports, "fallback_ip": rules.fallback_ip}
+    refuse_agent_port(rules, found)
+    check_size(rules, found)
+    return {"rules": rules}
+
+
 def change(cluster: Cluster, requests: list[Request], wait_seconds: float | None) -> list[Outcome]:
-    """Does the requests, all at once; errors are in the outcomes. `wait_seconds` None: does not wait for the agents."""
+    """Does all requests at once. Errors are in the outcomes. `wait_seconds` None: does not wait for the agents."""
     where = list(dict.fromkeys(request.namespace for request in requests))
     objects = find_all(cluster, ("ConfigMap", "Service"), where)
     texts = {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in objects["ConfigMap"]}
@@ -130,7 +147,7 @@ def change(cluster: Cluster, requests: list[Request], wait_seconds: float | None
 
 
 def summary(outcomes: list[Outcome]) -> str:
-    """What went wrong and how far the others came; empty if nothing did."""
+    """What failed, and the state of the other routers. Empty if nothing failed."""
     failed = [outcome for outcome in outcomes if outcome.error]
     if not failed:
         return ""
@@ -143,7 +160,7 @@ def summary(outcomes: list[Outcome]) -> str:
 
 
 class _Ports:
-    """The ports of the router's Service that follow its rules: those that this module owns by server-side apply."""
+    """The ports of the router's Service that follow its rules: those whose fields this module manages."""
 
     def __init__(self, cluster: Cluster, service: dict[str, Any] | None) -> None:
         self._cluster = cluster
@@ -158,7 +175,7 @@ class _Ports:
         return frozenset((rule.port, rule.protocol) for rule in rules.rules) if self.managed else self.present
 
     def set(self, ports: frozenset[PortKey]) -> bool:
-        """Makes these the ports, and touches no other port of the Service. Returns whether that took a write."""
+        """Makes these the ports, and leaves the Service's other ports alone. Returns whether anything was written."""
         if ports == self.present or self._service is None:
             return False
         metadata = self._service["metadata"]
@@ -223,8 +240,8 @@ class _Change:
     def _follow(self, rules: RuleSet, config_map: dict[str, Any]) -> None:
         """Gives the Service the ports of `rules`, which are live.
 
-        Another run may have written rules and ports in between, and its ports went with this: so until nobody has, the
-        newest rules' ports are set once more.
+        Another run may have written rules and ports in between, and this has removed its ports: so the ports of the newest
+        rules are set until nobody has written in between.
         """
         try:
             while self.ports.set(self.ports.wanted(rules)) and not self.cluster.dry_run:
@@ -233,12 +250,14 @@ class _Change:
                     return
                 rules, config_map = parse(_text(newest)), newest
         except RulesError:
-            return  # Broken by hand meanwhile: the agent keeps what it has.
+            return  # Edited by hand in the meantime: the agent keeps what it has.
         except EgressError as error:
-            raise EgressError(f"its rules are live, but its Service's ports could not follow them: {error}") from error
+            raise EgressError(
+                f"its rules are live, but the ports of its Service could not be changed: {error}"
+            ) from error
 
     def _plan(self, config_map: dict[str, Any] | None, outcome: Outcome) -> tuple[RuleSet | None, RuleSet]:
-        """The rules before (None: they cannot be read) and after; notes both in `outcome`."""
+        """The rules before (None: they cannot be read) and after. Both are noted in `outcome`."""
         text = _text(config_map)
         try:
             found = parse(text)
@@ -247,7 +266,7 @@ class _Change:
         except RulesError as error:
             if self.request.state != "replaced" and not self.request.all:
                 raise EgressError(
-                    f"its present rules cannot be read, so nothing can be {self.request.state}: {error}. "
+                    f"its current rules cannot be read, so nothing can be {self.request.state}: {error}. "
                     f"Correct ConfigMap {self._name} or use state replaced"
                 ) from error
             before, lines = None, text.splitlines()
@@ -258,7 +277,7 @@ class _Change:
             raise InputError(problems.found[0].message)
         shown_before, shown_after = tuple(lines), tuple(after.lines())
         if before == after:
-            # Nothing but the Service may be in need of repair.
+            # The ports of the Service may still differ.
             shown_before += _port_lines(self.ports.present - self.ports.wanted(after))
             shown_after += _port_lines(self.ports.wanted(after) - self.ports.present)
         outcome.plan = Plan(f"rules of {self.request.id}", shown_before, shown_after)
@@ -270,17 +289,17 @@ class _Change:
         return f"{self.request.namespace}/{names.rules_config_map(self.request.name)}"
 
     def _read(self) -> dict[str, Any] | None:
-        """The ConfigMap; None if there is none and that is as good as an empty one."""
+        """The ConfigMap; None if there is none and that means the same as an empty one."""
         try:
             return self.cluster.get("ConfigMap", self.request.namespace, names.rules_config_map(self.request.name))
         except NotFound as error:
-            # A dry run predicts: the role deploy would have made it. Without it there is nothing to delete either.
+            # In a dry run the role deploy would have created it. Without it there is nothing to delete either.
             if self.cluster.dry_run or self.request.state == "deleted":
                 return None
             raise NotFound(f"{error}: deploy the router first") from error
 
     def _write(self, config_map: dict[str, Any], text: str | None) -> dict[str, Any]:
-        """Compare-and-swap: Conflict if the ConfigMap is not in this version any more."""
+        """Compare-and-swap: Conflict if the ConfigMap has changed since this version."""
         data = dict(config_map.get("data") or {})
         data.pop(names.RULES_KEY, None)
         if text is not None:
@@ -288,26 +307,26 @@ class _Change:
         return self.cluster.replace("ConfigMap", {**config_map, "data": data}, names.FIELD_MANAGER_RULES)
 
     def _after_conflict(self, after: RuleSet, attempt: int, error: Conflict) -> dict[str, Any] | None:
-        """The ConfigMap as it is now, to start over with it; raises where starting over would hide the conflict."""
+        """The ConfigMap as it is now, to start over with; raises where starting over would hide the conflict."""
         now = self._read()
         try:
-            # Another run wrote the very same, or our own write was repeated after its answer got lost.
+            # Another run wrote the same rules, or our own write was repeated because its answer was lost.
             same = parse(_text(now)) == after
         except RulesError:
             same = False
         if attempt < ATTEMPTS and (same or self.request.state != "replaced"):
             return now
         raise Conflict(
-            f"its rules were changed by somebody else between read and write, nothing was written: run again ({error})"
+            f"its rules were changed by somebody else between read and write. Nothing was written: run again ({error})"
         ) from error
 
     def _confirm(self, config_map: dict[str, Any], rules: RuleSet, outcome: Outcome) -> None:
-        """Waits for rules that were there already: the agent may have refused them or be away."""
+        """Waits for rules that were there before: the agent may have refused them, or it may be down."""
         if self.wait_seconds is None or self.cluster.dry_run:
             return
         reason = self._wait(rules, config_map["metadata"]["resourceVersion"], self.wait_seconds)
         if reason:
-            raise NotReady(f"{reason}. The rules were in ConfigMap {self._name} before and stay there")
+            raise NotReady(f"{reason}. The rules were in ConfigMap {self._name} before, they are left there")
         outcome.seconds = round(time.monotonic() - self.started, 3)
 
     def _wait(self, rules: RuleSet, version: str, seconds: float) -> str:
@@ -337,23 +356,23 @@ class _Change:
     def _roll_back(
         self, before: dict[str, Any], written: dict[str, Any], ports: frozenset[PortKey], outcome: Outcome
     ) -> str:
-        """Brings the previous rules back and says what the state is now."""
+        """Restores the previous rules and says what the state is now."""
         try:
             now = self._write({**before, **_version(written)}, (before.get("data") or {}).get(names.RULES_KEY))
             self.ports.set(ports)
         except Conflict:
-            return f"The previous rules were not brought back: somebody else has changed ConfigMap {self._name} since"
+            return f"The previous rules were not restored: somebody else has changed ConfigMap {self._name} since"
         except EgressError as error:
-            return f"The previous rules could not be brought back: {error}"
+            return f"The previous rules could not be restored: {error}"
         outcome.plan = Plan(outcome.plan.title, outcome.plan.before, outcome.plan.before)
         try:
             rules = parse(_text(before))
         except RulesError:
-            return f"The previous text is back in ConfigMap {self._name}; it could not be read either"
+            return f"The previous text is restored in ConfigMap {self._name}, it cannot be read either"
         outcome.hash = rules.hash()
         if self._wait(rules, now["metadata"]["resourceVersion"], ROLLBACK_SECONDS):
-            return f"The previous rules are back in ConfigMap {self._name}; the agent has not confirmed them"
-        return f"The previous rules are back in ConfigMap {self._name} and live"
+            return f"The previous rules are restored in ConfigMap {self._name}, the agent has not confirmed them"
+        return f"The previous rules are restored in ConfigMap {self._name} and live"
 
 
 def _text(config_map: dict[str, Any] | None) -> str:
@@ -371,13 +390,14 @@ def _port_lines(ports: frozenset[PortKey]) -> tuple[str, ...]:
 def _silence(lease: dict[str, Any], seconds: float) -> str:
     status = Status.from_lease(lease)
     if not status.state:
-        known = "no pod of it has reported yet"
+        known = "none of its pods has reported yet"
     elif status.state in (CONFLICT, FAILED):
         known = f"pod {status.pod} cannot serve: {status.error}"
     elif lease_is_over(lease):
         known = f"pod {status.pod} has not renewed its lease, its node or its network may be down"
     elif status.serving:
-        known = f"pod {status.pod} still serves the {status.rules_count or 0} rules of before"
+        count = status.rules_count or "0"
+        known = f"pod {status.pod} is still serving the previous {count} rule{'' if count == '1' else 's'}"
     else:
         known = f"pod {status.pod} is {status.state}"
     return f"its agent did not confirm the rules within {seconds:g} s: {known}"

@@ -19,7 +19,7 @@ from .selection import Key, find_all, router_of
 
 
 def read(cluster: Cluster, wanted: list[Key] | None, where: list[Any]) -> list[dict[str, Any]]:
-    """One dictionary a router: those `wanted`, in that order, or all that are there (None)."""
+    """One dictionary for each router: those `wanted`, in that order, or all that exist (None)."""
     objects = find_all(cluster, ("ConfigMap", "Lease"), where)
     texts = {router_of(item): item for item in objects["ConfigMap"]}
     leases = {router_of(item): item for item in objects["Lease"]}
@@ -63,7 +63,7 @@ def _one(cluster: Cluster, key: Key, config_map: dict[str, Any] | None, lease: d
 
 def _ask(cluster: Cluster, namespace: str, status: Status) -> dict[str, Any]:
     if not status.pod:
-        raise EgressError("no pod of the router has reported yet, so its live rules are not known")
+        raise EgressError("none of the router's pods has reported yet, so its live rules are not known")
     answer: dict[str, Any] = cluster.pod_http(namespace, status.pod, names.AGENT_PORT, "/rules")
     return answer
 
@@ -77,7 +77,7 @@ def _rule_set(rules: list[dict[str, Any]], fallback: dict[str, Any] | None) -> R
 
 
 def _drift(desired: RuleSet, live: RuleSet) -> list[str]:
-    """`-` before what is wanted and not live, `+` before what is live and not wanted; names do not count."""
+    """`-` for what is wanted and not live, `+` for what is live and not wanted. Names do not count."""
     want, have = _effects(desired), _effects(live)
     return [f"- {line}" for line in want if line not in have] + [f"+ {line}" for line in have if line not in want]
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Which routers a module is about."""
+"""Which routers a module reports."""
 
 from __future__ import annotations
 

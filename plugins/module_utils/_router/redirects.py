@@ -18,6 +18,7 @@ from .problems import Problems
 # A rule by what clients connect to; both families.
 PortKey: TypeAlias = "tuple[int, str]"
 
+_AGENT_PORT_TAKEN = f"{AGENT_PORT}/TCP is the router's own port for probes and metrics: choose another port"
 _KEYS = frozenset(("port", "protocol", "destination_ip", "target_port", "name"))
 
 
@@ -64,13 +65,19 @@ def read_port(fields: Fields) -> PortKey | None:
         fields.problem("port", f"{shown(value)} is not a whole number from 1 to 65535")
         port = None
     if port == AGENT_PORT and protocol == "TCP":
-        fields.problem("port", f"{AGENT_PORT}/TCP is the router's own port for probes and metrics: choose another port")
+        fields.problem("port", _AGENT_PORT_TAKEN)
         return None
     return (port, protocol) if port is not None and protocol in PROTOCOLS else None
 
 
+def refuse_agent_port(rules: RuleSet, problems: Problems) -> None:
+    """Notes a rule for the agent's own port."""
+    if any((rule.port, rule.protocol) == (AGENT_PORT, "TCP") for rule in rules.rules):
+        problems.add("text", _AGENT_PORT_TAKEN)
+
+
 def check_size(rules: RuleSet, problems: Problems) -> None:
-    """Notes that the rules do not fit into their ConfigMap."""
+    """Notes rules that do not fit into their ConfigMap."""
     size = len(rules.text().encode())
     if size > CONFIG_MAP_LIMIT:
         problems.add(

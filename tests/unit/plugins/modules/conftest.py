@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.egress.router.plugins.plugin_utils._action import ListError, module_arguments
+from ansible_collections.egress.router.plugins.plugin_utils._action import ListError, RoutersAction
 from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster, serving
 
 Run = Callable[..., "dict[str, Any]"]
@@ -40,10 +40,10 @@ def run(
 
         def run_module(name: str, check: bool = False, **options: Any) -> dict[str, Any]:
             module = importlib.import_module(f"ansible_collections.egress.router.plugins.modules.{name}")
-            if "egress.router._routers" in module.DOCUMENTATION:
-                # As the module's action plugin does.
+            action = importlib.import_module(f"ansible_collections.egress.router.plugins.action.{name}").ActionModule
+            if issubclass(action, RoutersAction):
                 try:
-                    options = module_arguments(options)
+                    options = action.module_arguments(options)
                 except ListError as error:
                     return {"failed": True, "msg": str(error)}
             given = {"host": url, "api_key": "token", **options}

@@ -158,7 +158,7 @@ def test_a_service_port_of_somebody_else_is_not_taken(cluster: FakeCluster, run:
     service["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:ports"]['k:{"port":5432,"protocol":"TCP"}'] = {}
     result = run("redirect_rules", routers=[router(DB)])
     assert result["failed"]
-    assert "its rules are live, but its Service's ports could not follow them" in result["msg"]
+    assert "its rules are live, but the ports of its Service could not be changed" in result["msg"]
     assert lines(cluster) == [DB_LINE]
 
 
@@ -229,7 +229,7 @@ def test_a_refusal_brings_the_previous_rules_back(cluster: FakeCluster, run: Run
     assert result["failed"]
     assert result["msg"] == (
         "router payments/billing-db: its agent refused the rules: the map is full. "
-        "The previous rules are back in ConfigMap payments/billing-db-rules and live"
+        "The previous rules are restored in ConfigMap payments/billing-db-rules and live"
     )
     assert result["changed"] is False
     assert text(cluster) == before
@@ -239,7 +239,10 @@ def test_a_refusal_brings_the_previous_rules_back(cluster: FakeCluster, run: Run
 def test_silence_brings_the_previous_rules_back(cluster: FakeCluster, run: Run) -> None:
     agent = add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n", mood="silent")
     result = run("redirect_rules", routers=[router(WEB)], wait_timeout=1)
-    assert "its agent did not confirm the rules within 1 s: pod billing-db-abc still serves the 1" in result["msg"]
+    assert (
+        "its agent did not confirm the rules within 1 s: pod billing-db-abc is still serving the previous 1 rule"
+        in result["msg"]
+    )
     assert lines(cluster) == [DB_LINE] and ports(cluster) == {"metrics", "tcp-5432"}
 
     agent.report(state=CONFLICT, error="198.51.100.50 is in use by 02:42:00:00:00:01")
@@ -262,7 +265,7 @@ def test_the_previous_rules_do_not_overwrite_those_of_somebody_else(cluster: Fak
 
     cluster.watchers.append(edit)
     result = run("redirect_rules", routers=[router(WEB)], wait_timeout=0)
-    assert "The previous rules were not brought back: somebody else has changed ConfigMap" in result["msg"]
+    assert "The previous rules were not restored: somebody else has changed ConfigMap" in result["msg"]
     assert lines(cluster) == [DNS_LINE]
 
 
@@ -281,7 +284,7 @@ def test_unchanged_rules_that_the_agent_refused(cluster: FakeCluster, run: Run) 
     result = run("redirect_rules", routers=[router(DB)])
     assert result["msg"] == (
         "router payments/billing-db: its agent refused the rules: no address of that family. "
-        "The rules were in ConfigMap payments/billing-db-rules before and stay there"
+        "The rules were in ConfigMap payments/billing-db-rules before, they are left there"
     )
     assert cluster.writes == []
 
@@ -312,7 +315,7 @@ def test_replaced_is_told_of_the_conflict(cluster: FakeCluster, run: Run) -> Non
     add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
     _edited_once(cluster, f"{DNS_LINE}\n")
     result = run("redirect_rules", routers=[router(WEB)])
-    assert "changed by somebody else between read and write, nothing was written: run again" in result["msg"]
+    assert "changed by somebody else between read and write. Nothing was written: run again" in result["msg"]
     assert result["changed"] is False
     assert lines(cluster) == [DNS_LINE]
     assert ports(cluster) == {"metrics", "tcp-5432"}
@@ -366,7 +369,7 @@ def test_rules_that_were_broken_by_hand(cluster: FakeCluster, run: Run) -> None:
     cluster.objects[("configmaps", "payments", "billing-db-rules")]["data"]["rules"] = "5432 TCPP 203.0.113.10\n"
     for state in ("merged", "deleted"):
         result = run("redirect_rules", state=state, routers=[router(WEB)])
-        assert f"its present rules cannot be read, so nothing can be {state}: line 1" in result["msg"]
+        assert f"its current rules cannot be read, so nothing can be {state}: line 1" in result["msg"]
     result = run("redirect_rules", routers=[router(WEB)])
     assert result["routers"][0]["before"] == ["5432 TCPP 203.0.113.10"]
     assert lines(cluster) == [WEB_LINE]
@@ -412,3 +415,66 @@ def test_the_same_rules_with_other_names_are_a_change_that_is_live_at_once(clust
     add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
     result = run("redirect_rules", routers=[router({**DB, "name": "ledger"})])
     assert result["changed"] and lines(cluster) == [f"{DB_LINE} name=ledger"]
+
+
+def as_text(*rules: str, **more: Any) -> dict[str, Any]:
+    return {"name": "billing-db", "namespace": "payments", "text": "".join(f"{rule}\n" for rule in rules), **more}
+
+
+@pytest.mark.parametrize(("state", "rules", "after"), [
+    ("replaced", ["# a comment", WEB_LINE, "fallback 203.0.113.99"], [WEB_LINE, "fallback 203.0.113.99"]),
+    ("replaced", [], []),
+    ("merged", [WEB_LINE], [DNS_LINE, DB_LINE, WEB_LINE, "fallback 203.0.113.98"]),
+    ("deleted", [DB_LINE, "fallback 203.0.113.98"], [DNS_LINE]),
+    ("deleted", [], [DNS_LINE, DB_LINE, "fallback 203.0.113.98"]),
+])  # fmt: skip
+def test_rules_as_text(cluster: FakeCluster, run: Run, state: str, rules: list[str], after: list[str]) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n{DNS_LINE}\nfallback 203.0.113.98\n")
+    result = run("redirect_rules", state=state, routers=[as_text(*rules)])
+    assert not result.get("failed"), result
+    assert sorted(lines(cluster)) == sorted(after)
+
+
+def test_text_that_is_no_rules(cluster: FakeCluster, run: Run) -> None:
+    result = run(
+        "redirect_rules", routers=[as_text("5432 TCPP 203.0.113.10", "x"), as_text("29797 TCP 203.0.113.10", name="b")]
+    )
+    assert result["msg"].splitlines() == [
+        "router payments/billing-db, text: line 1 '5432 TCPP 203.0.113.10': protocol 'TCPP' is not one of TCP, UDP, SCTP",
+        "router payments/billing-db, text: line 2 'x': a rule is PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME]",
+        "router payments/b, text: 29797/TCP is the router's own port for probes and metrics: choose another port",
+    ]
+    for other in ({"redirect_rules": []}, {"fallback_ip": "203.0.113.99"}):
+        assert "mutually exclusive" in run("redirect_rules", routers=[as_text(DB_LINE, **other)])["msg"]
+    assert cluster.requests == []
+
+
+WHOLE = {"addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}], "image": "x:1"}
+
+
+def test_the_list_of_all_other_modules(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db")
+    options = {
+        "routers": [{**WHOLE, "name": "billing-db", "redirect_rules": [DB]}, {"name": "old", "state": "absent"}],
+        "defaults": {"namespace": "payments", "fallback_ip": "203.0.113.99"},
+    }
+    result = run("redirect_rules", **options)
+    assert [item["name"] for item in result["routers"]] == ["billing-db"]
+    assert lines(cluster) == [DB_LINE, "fallback 203.0.113.99"]
+    # A router without rules names none.
+    options["routers"] = [{**WHOLE, "name": "billing-db"}]
+    assert not run("redirect_rules", state="deleted", routers=options["routers"], defaults={"namespace": "payments"})[
+        "changed"
+    ]
+
+
+def test_problems_of_the_whole_list_stop_it(cluster: FakeCluster, run: Run) -> None:
+    result = run("redirect_rules", routers=[{"name": "billing-db", "mtu": 1}, 5], defaults={})
+    assert result["failed"] and len(result["msg"].splitlines()) == 5, result["msg"]
+    assert cluster.requests == []
+
+
+def test_a_list_of_absent_routers_needs_no_cluster(cluster: FakeCluster, run: Run) -> None:
+    absent = {"name": "old", "namespace": "payments", "state": "absent"}
+    result = run("redirect_rules", routers=[absent], defaults={})
+    assert not result["changed"] and result["routers"] == [] and cluster.requests == []

@@ -78,5 +78,5 @@ def test_a_router_that_is_not_there(run: Run) -> None:
     router = run("redirect_rules_info", routers=[{**DB, "name": "x"}])["routers"][0]
     assert router["error"] == (
         "ConfigMap payments/x-rules does not exist; "
-        "no pod of the router has reported yet, so its live rules are not known"
+        "none of the router's pods has reported yet, so its live rules are not known"
     )

@@ -34,8 +34,10 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setattr(_action.ActionModule, "run", module)
 
-    def run_plugin(args: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        plugin = _action.RoutersAction.__new__(_action.RoutersAction)
+    def run_plugin(
+        args: dict[str, Any], plugin: Any = _action.RoutersAction
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        plugin = plugin.__new__(plugin)
         plugin._task = SimpleNamespace(args=args)
         result = plugin.run(None, {})
         assert plugin._task.args is args, "a task that is repeated begins with the user's arguments"
@@ -73,3 +75,22 @@ def test_what_the_module_says_itself_is_left_to_it(run: Any) -> None:
 def test_checked_is_not_for_users(run: Any) -> None:
     result, seen = run({"routers": [], "checked": "[]"})
     assert result["msg"] == "checked: is set by the collection itself: remove it" and seen == []
+
+
+def test_the_rules_of_the_list_are_passed_as_text_and_shown_as_the_user_wrote_them(run: Any) -> None:
+    given = {
+        "routers": [{**ROUTERS[0], "redirect_rules": [{"port": 1, "destination_ip": "198.51.100.9"}]}],
+        "defaults": DEFAULTS,
+    }
+    result, seen = run(given, _action.RulesAction)
+    (got,) = seen
+    (rules,) = got["routers"]
+    assert (rules["namespace"], rules["name"]) == ("payments", "db")
+    assert rules["text"].splitlines()[1:] == ["1 TCP 198.51.100.9"]
+    assert result["invocation"]["module_args"] == {**given, "api_key": "********"}
+
+
+def test_rules_without_defaults_are_the_modules_own(run: Any) -> None:
+    given = {"routers": [{"name": "db", "namespace": "payments", "redirect_rules": []}]}
+    _result, seen = run(given, _action.RulesAction)
+    assert seen == [given]
