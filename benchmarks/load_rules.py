@@ -6,23 +6,21 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from egress_router import config
 from egress_router.firewall import Firewall
 
+from ansible_collections.egress.router.plugins.module_utils._contract.identity import VARIABLE, EgressAddress, Identity
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
 
 
 def main() -> None:
     """Usage: load_rules.py POD_IP EGRESS_IP/PREFIX < RULES"""
     pod_ip, address = sys.argv[1:]
-    parser = argparse.ArgumentParser()
-    config.add_arguments(parser)
-    arguments = parser.parse_args(["--router=bench", f"--address={address}", "--mac=02:e6:c6:33:64:32"])
+    identity = Identity(router="bench", addresses=(EgressAddress(address),), mac="02:e6:c6:33:64:32")
     environment = {"POD_IPS": pod_ip, "POD_NAMESPACE": "bench", "POD_NAME": "bench", "NODE_NAME": "bench"}
-    Firewall(config.load(arguments, environment)).apply(parse(sys.stdin.read()))
+    Firewall(config.load({**environment, VARIABLE: identity.to_json()})).apply(parse(sys.stdin.read()))
 
 
 if __name__ == "__main__":

@@ -21,12 +21,20 @@ import namespaces
 from fake_api import NAMESPACE, FakeApi
 from waiting import until
 
+from ansible_collections.egress.router.plugins.module_utils._contract.identity import (
+    VARIABLE,
+    EgressAddress,
+    Identity,
+    Port,
+)
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet, parse
 from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
 
 MAC = "02:e6:c6:33:64:32"
 EGRESS4 = "198.51.100.50"
 EGRESS6 = "2001:db8:51::50"
+GATEWAY4 = "198.51.100.1"
+GATEWAY6 = "2001:db8:51::1"
 AGENT_PORT = 29797
 # The pod's security context: root with two capabilities and no way to more.
 CAPABILITIES = "setpriv --bounding-set=-all,+net_admin,+net_raw --no-new-privs"
@@ -45,10 +53,10 @@ class Router:
         self.replicas = 1
         self.lease_seconds = 2
         self.renew_seconds = 0.5
-        self.addresses = [f"{EGRESS4}/24", f"{EGRESS6}/64"]
-        self.gateways = ["198.51.100.1", "2001:db8:51::1"]
+        self.addresses = (EgressAddress(f"{EGRESS4}/24", GATEWAY4), EgressAddress(f"{EGRESS6}/64", GATEWAY6))
         self.pod_ips = [self.ip4, self.ip6]
-        self.options: list[str] = []
+        self.headless = False
+        self.extra_ports: tuple[Port, ...] = ()
         self.process: subprocess.Popen[bytes] | None = None
         self._log = folder / f"{pod}.log"
         self._kubeconfig = folder / f"{pod}.kubeconfig"
@@ -66,8 +74,19 @@ class Router:
     # The process
 
     def start(self) -> Router:
+        identity = Identity(
+            router=self.name,
+            addresses=self.addresses,
+            mac=MAC,
+            replicas=self.replicas,
+            headless=self.headless,
+            extra_ports=self.extra_ports,
+            lease_seconds=self.lease_seconds,
+            renew_seconds=self.renew_seconds,
+        )
         environment = {
             **os.environ,
+            VARIABLE: identity.to_json(),
             "KUBECONFIG": str(self._kubeconfig),
             "POD_NAME": self.pod,
             "POD_NAMESPACE": NAMESPACE,
@@ -78,10 +97,6 @@ class Router:
         command = (
             f"ip netns exec {namespaces.PREFIX}{self.pod} {CAPABILITIES} /usr/bin/python3 -m egress_router run".split()
         )
-        command += [f"--router={self.name}", f"--mac={MAC}", f"--replicas={self.replicas}"]
-        command += [f"--address={address}" for address in self.addresses]
-        command += [f"--gateway={gateway}" for gateway in self.gateways]
-        command += [f"--lease-seconds={self.lease_seconds}", f"--renew-seconds={self.renew_seconds}", *self.options]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         return self

@@ -10,6 +10,8 @@ import namespaces
 from router import EGRESS4, EGRESS6, MAC, ask
 from waiting import always, until
 
+from ansible_collections.egress.router.plugins.module_utils._contract.identity import EgressAddress
+
 SQUATTER = "02:42:00:00:00:66"
 
 
@@ -94,7 +96,7 @@ def test_no_forwarding(make_pod) -> None:
 
 def test_an_address_without_gateway_reaches_its_segment(make_pod, segment_host) -> None:
     pod = make_pod()
-    pod.gateways = []
+    pod.addresses = tuple(EgressAddress(address.ip) for address in pod.addresses)
     pod.put_rules("5432 TCP 198.51.100.1\n80 TCP 203.0.113.10\n")
     pod.serve()
     seen = ask(pod.ip4, 5432)

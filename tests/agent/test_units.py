@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Parts that need no kernel: marks, the table's text, the command line, the elector's clock, frames."""
+"""Parts that need no kernel: marks, the table's text, the configuration, the elector's clock, frames."""
 
 from __future__ import annotations
 
-import argparse
 import ipaddress
+import json
 import threading
 from typing import Any
 
@@ -17,18 +17,25 @@ from egress_router.kube import ApiError
 from egress_router.lease import Elector, Fence
 from egress_router.marks import BASE, MASK, fallback_mark, rule_mark
 
+from ansible_collections.egress.router.plugins.module_utils._contract.identity import (
+    VARIABLE,
+    EgressAddress,
+    Identity,
+    Port,
+)
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
 from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
 
 ENVIRONMENT = {"POD_NAME": "pod", "POD_NAMESPACE": "payments", "NODE_NAME": "node", "POD_IPS": "10.244.0.11"}
-ARGUMENTS = ["--router=r", "--address=198.51.100.50/24", "--gateway=198.51.100.1", "--mac=02:E6:c6:33:64:32"]
+IDENTITY: dict[str, Any] = {
+    "router": "r",
+    "addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}],
+    "mac": "02:E6:c6:33:64:32",
+}
 
 
-def load(*more: str, drop: str = "", **environment: str) -> config.Config:
-    parser = argparse.ArgumentParser()
-    config.add_arguments(parser)
-    arguments = [argument for argument in ARGUMENTS if not drop or not argument.startswith(drop)]
-    return config.load(parser.parse_args([*arguments, *more]), {**ENVIRONMENT, **environment})
+def load(environment: dict[str, str] | None = None, **identity: Any) -> config.Config:
+    return config.load({**ENVIRONMENT, VARIABLE: json.dumps({**IDENTITY, **identity}), **(environment or {})})
 
 
 def test_marks_are_all_different_and_ours() -> None:
@@ -61,7 +68,8 @@ def test_delta_of_a_name_leaves_the_counters() -> None:
 
 
 def test_configuration() -> None:
-    found = load("--extra-port=8443/TCP", "--extra-port=53/udp", "--headless", POD_IPS="10.244.0.11,2001:db8:244::11")
+    ports = [{"port": 8443, "protocol": "TCP"}, {"port": 53, "protocol": "UDP"}]
+    found = load({"POD_IPS": "10.244.0.11,2001:db8:244::11"}, extra_ports=ports, headless=True)
     assert found.mac == "02:e6:c6:33:64:32"
     assert str(found.addresses[0].gateway) == "198.51.100.1"
     assert found.extra_ports == ((8443, "TCP"), (53, "UDP"))
@@ -69,29 +77,62 @@ def test_configuration() -> None:
     assert (found.lease_seconds, found.renew_seconds, found.replicas, found.headless) == (15, 5.0, 1, True)
 
 
+def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
+    identity = Identity(
+        router="billing-db",
+        addresses=(EgressAddress("2001:db8:51::50/64"), EgressAddress("198.51.100.50/24", "198.51.100.1")),
+        mac="02:e6:c6:33:64:32",
+        replicas=2,
+        headless=True,
+        extra_ports=(Port(8443, "TCP"),),
+        lease_seconds=30,
+        renew_seconds=7.5,
+    )
+    found = config.load({**ENVIRONMENT, VARIABLE: identity.to_json()})
+    assert (found.router, found.mac, found.replicas, found.headless) == ("billing-db", identity.mac, 2, True)
+    assert [(str(a.interface), str(a.gateway or "")) for a in found.addresses] == [
+        ("198.51.100.50/24", "198.51.100.1"),
+        ("2001:db8:51::50/64", ""),
+    ]
+    assert (found.extra_ports, found.lease_seconds, found.renew_seconds) == (((8443, "TCP"),), 30, 7.5)
+
+
 @pytest.mark.parametrize(
-    ("more", "drop", "reason"),
+    ("identity", "reason"),
     [
-        (["--address=198.51.100.50"], "--address", "lacks its prefix"),
-        (["--address=nonsense"], "", "'nonsense' is not an address"),
-        (["--address=198.51.100.51/24"], "", "there is an address of IPv4 already"),
-        (["--gateway=2001:db8::1"], "", "there is no --address of IPv6"),
-        (["--gateway=198.51.100.2"], "", "there is a gateway of IPv4 already"),
-        (["--mac=03:00:00:00:00:01"], "--mac", "not a unicast MAC"),
-        (["--replicas=0"], "", "must be at least 1"),
-        (["--renew-seconds=8"], "", "at most half"),
-        (["--extra-port=70000/TCP"], "", "not PORT/PROTOCOL"),
-        (["--extra-port=80/ICMP"], "", "not PORT/PROTOCOL"),
+        ({"router": ""}, "router '' is not the name of a router"),
+        ({"addresses": []}, "addresses is empty"),
+        ({"addresses": [{"ip": "198.51.100.50"}]}, r"addresses\[0\].ip '198.51.100.50' lacks its prefix length"),
+        ({"addresses": [{"ip": "nonsense"}]}, r"addresses\[0\].ip 'nonsense' is not an address"),
+        ({"addresses": [{"ip": None}]}, r"addresses\[0\].ip 'None' is not an address"),
+        ({"addresses": [{"ip": "198.51.100.50/24"}] * 2}, r"addresses\[1\].ip .* is a second IPv4 address"),
+        ({"addresses": [{"ip": "198.51.100.50/24", "gateway": "2001:db8::1"}]}, "is not an IPv4 address as"),
+        ({"addresses": [{"ip": "198.51.100.50/24", "gateway": 1}]}, r"addresses\[0\].gateway '1' is not an IP address"),
+        ({"addresses": [{"ip": "198.51.100.50/24", "gatway": ""}]}, "unexpected keyword argument 'gatway'"),
+        ({"mac": "03:00:00:00:00:01"}, "mac '03:00:00:00:00:01' is not a unicast MAC address"),
+        ({"replicas": 0}, "replicas '0' is not a whole number of at least 1"),
+        ({"replicas": "2"}, "replicas '2' is not a whole number of at least 1"),
+        ({"headless": "no"}, "headless 'no' is neither true nor false"),
+        ({"lease_seconds": True}, "lease_seconds 'True' is not a whole number"),
+        ({"renew_seconds": 8}, "renew_seconds '8' is not a number above 0 and at most half of lease_seconds"),
+        ({"extra_ports": [{"port": 70000, "protocol": "TCP"}]}, r"extra_ports\[0\].port '70000' is above 65535"),
+        ({"extra_ports": [{"port": 80, "protocol": "ICMP"}]}, r"extra_ports\[0\].protocol 'ICMP' is not one of"),
     ],
 )
-def test_wrong_configuration(more: list[str], drop: str, reason: str) -> None:
-    with pytest.raises(config.ConfigError, match=reason):
-        load(*more, drop=drop)
+def test_wrong_identity(identity: dict[str, Any], reason: str) -> None:
+    with pytest.raises(config.ConfigError, match=f"^EGRESS_ROUTER.*{reason}"):
+        load(**identity)
 
 
-def test_missing_environment() -> None:
-    with pytest.raises(config.ConfigError, match="POD_IPS is not set"):
-        load(POD_IPS="")
+@pytest.mark.parametrize("name", ["POD_IPS", "POD_NAME", "POD_NAMESPACE", "NODE_NAME"])
+def test_missing_environment(name: str) -> None:
+    with pytest.raises(config.ConfigError, match=f"environment variable {name} is not set"):
+        load({name: ""})
+
+
+def test_wrong_pod_ips() -> None:
+    with pytest.raises(config.ConfigError, match="POD_IPS: 'x' is not an IP address"):
+        load({"POD_IPS": "10.244.0.11,x"})
 
 
 class Clock:
@@ -125,7 +166,7 @@ class Api:
 
 
 def elector(api: Api, clock: Clock) -> Elector:
-    return Elector(api, load("--lease-seconds=10"), clock)  # type: ignore[arg-type]
+    return Elector(api, load(lease_seconds=10), clock)  # type: ignore[arg-type]
 
 
 def test_a_lease_is_over_when_it_did_not_change_for_its_duration_here() -> None:

@@ -21,7 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="egress-router", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
-    config.add_arguments(commands.add_parser("run", help="the agent of the router's pod"))
+    commands.add_parser("run", help="the agent of the router's pod; the environment says which router it is")
     probe.add_arguments(commands.add_parser("probe", help="a client: connects n times, prints JSON"))
     observe.add_arguments(commands.add_parser("observe", help="the far end: answers with the source that it saw"))
     inspection.add_arguments(commands.add_parser("inspect", help="looks at a node and its segment, prints JSON"))
@@ -33,7 +33,7 @@ def main() -> int:
     try:
         if arguments.command == "inspect":
             return inspection.run(arguments, os.environ)
-        settings = config.load(arguments, os.environ)
+        settings = config.load(os.environ)
     except config.ConfigError as error:
         parser.error(str(error))
     # Late: the Kubernetes client takes a second to import, and the probe and the observer do not need it.

@@ -2,16 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The agent's configuration: command line of the pod template, and the pod's identity from the environment."""
+"""What the agent is: the router's identity from EGRESS_ROUTER, and the pod's from the downward API, checked."""
 
 from __future__ import annotations
 
-import argparse
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ansible_collections.egress.router.plugins.module_utils._contract.identity import (
+    VARIABLE,
+    EgressAddress,
+    Identity,
+    IdentityError,
+    Port,
+)
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import PROTOCOLS
 
 IP = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -21,7 +27,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 
 
 class ConfigError(ValueError):
-    """The configuration cannot be used; the message says which option or variable and why."""
+    """The configuration cannot be used; the message says which variable and field, and why."""
 
 
 @dataclass(frozen=True)
@@ -69,51 +75,28 @@ class Config:
         return next((address for address in self.addresses if address.family == family), None)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `egress-router run`."""
-    parser.add_argument("--router", required=True, help="name of the router and of its Lease")
-    parser.add_argument(
-        "--address", action="append", required=True, metavar="IP/PREFIX", help="egress address, one for each family"
-    )
-    parser.add_argument("--gateway", action="append", default=[], metavar="IP", help="gateway, one for each family")
-    parser.add_argument("--mac", required=True, help="MAC address of net1 while the router serves")
-    parser.add_argument("--replicas", type=int, default=1, help="how many pods the router has")
-    parser.add_argument("--headless", action="store_true", help="the Service is headless: publish no rule ports")
-    parser.add_argument(
-        "--extra-port", action="append", default=[], metavar="PORT/PROTOCOL", help="further port of the Service"
-    )
-    parser.add_argument("--lease-seconds", type=int, default=15, help="how long the lease lasts without renewal")
-    parser.add_argument("--renew-seconds", type=float, default=5.0, help="how often the lease is renewed")
-
-
-def load(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Config:
+def load(environment: Mapping[str, str]) -> Config:
     """The checked configuration; raises ConfigError."""
-    addresses = _addresses(arguments.address, arguments.gateway)
-    mac = arguments.mac.lower()
-    if not is_mac(mac):
-        raise ConfigError(f"--mac '{arguments.mac}' is not a unicast MAC address such as 02:e6:c6:33:64:32")
-    if arguments.replicas < 1:
-        raise ConfigError(f"--replicas {arguments.replicas} must be at least 1")
-    if not 0 < arguments.renew_seconds <= arguments.lease_seconds / 2:
-        raise ConfigError(
-            f"--renew-seconds {arguments.renew_seconds} must be above 0 and at most half of --lease-seconds "
-            f"{arguments.lease_seconds}"
-        )
-    pod_ips = tuple(_ip(text, "POD_IPS") for text in _variable(environment, "POD_IPS").split(","))
+    try:
+        identity = Identity.from_json(_variable(environment, VARIABLE, "the router's Deployment sets it"))
+    except IdentityError as error:
+        raise ConfigError(str(error)) from error
+    downward = "the pod template takes it from the downward API"
+    lease_seconds = _at_least_one(identity.lease_seconds, "lease_seconds")
     return Config(
-        router=arguments.router,
-        namespace=_variable(environment, "POD_NAMESPACE"),
-        pod=_variable(environment, "POD_NAME"),
-        node=_variable(environment, "NODE_NAME"),
+        router=_name(identity.router),
+        namespace=_variable(environment, "POD_NAMESPACE", downward),
+        pod=_variable(environment, "POD_NAME", downward),
+        node=_variable(environment, "NODE_NAME", downward),
         pod_uid=environment.get("POD_UID", ""),
-        pod_ips=pod_ips,
-        addresses=addresses,
-        mac=mac,
-        replicas=arguments.replicas,
-        headless=arguments.headless,
-        extra_ports=tuple(_port(text) for text in arguments.extra_port),
-        lease_seconds=arguments.lease_seconds,
-        renew_seconds=arguments.renew_seconds,
+        pod_ips=tuple(_ip(text, "POD_IPS:") for text in _variable(environment, "POD_IPS", downward).split(",")),
+        addresses=_addresses(identity.addresses),
+        mac=_mac(identity.mac),
+        replicas=_at_least_one(identity.replicas, "replicas"),
+        headless=_boolean(identity.headless, "headless"),
+        extra_ports=tuple(_port(item, number) for number, item in enumerate(identity.extra_ports)),
+        lease_seconds=lease_seconds,
+        renew_seconds=_renew_seconds(identity.renew_seconds, lease_seconds),
     )
 
 
@@ -122,47 +105,83 @@ def is_mac(text: str) -> bool:
     return bool(_MAC.match(text)) and not int(text[:2], 16) & 1
 
 
-def _addresses(texts: Sequence[str], gateway_texts: Sequence[str]) -> tuple[Address, ...]:
-    gateways: dict[int, IP] = {}
-    for text in gateway_texts:
-        gateway = _ip(text, "--gateway")
-        if gateway.version in gateways:
-            raise ConfigError(f"--gateway {text}: there is a gateway of IPv{gateway.version} already")
-        gateways[gateway.version] = gateway
+def _addresses(items: Iterable[EgressAddress]) -> tuple[Address, ...]:
     addresses: dict[int, Address] = {}
-    for text in texts:
+    for number, item in enumerate(items):
+        where = f"{VARIABLE}: addresses[{number}]"
         try:
-            interface = ipaddress.ip_interface(text)
+            interface = ipaddress.ip_interface(item.ip)
         except ValueError as error:
-            raise ConfigError(f"--address '{text}' is not an address with prefix such as 198.51.100.50/24") from error
-        if "/" not in text:
-            raise ConfigError(f"--address {text} lacks its prefix, for example {text}/24")
+            example = "198.51.100.50/24"
+            raise ConfigError(
+                f"{where}.ip '{item.ip}' is not an address with prefix length such as {example}"
+            ) from error
+        if "/" not in str(item.ip):
+            raise ConfigError(f"{where}.ip '{item.ip}' lacks its prefix length, for example {item.ip}/24")
         if interface.version in addresses:
-            raise ConfigError(f"--address {text}: there is an address of IPv{interface.version} already")
-        addresses[interface.version] = Address(interface, gateways.pop(interface.version, None))
-    for version, gateway in gateways.items():
-        raise ConfigError(f"--gateway {gateway}: there is no --address of IPv{version} for it")
+            raise ConfigError(f"{where}.ip '{item.ip}' is a second IPv{interface.version} address; one is allowed")
+        gateway = _ip(item.gateway, f"{where}.gateway") if item.gateway else None
+        if gateway is not None and gateway.version != interface.version:
+            raise ConfigError(f"{where}.gateway '{gateway}' is not an IPv{interface.version} address as {interface} is")
+        addresses[interface.version] = Address(interface, gateway)
+    if not addresses:
+        raise ConfigError(f"{VARIABLE}: addresses is empty; a router has at least one")
     return tuple(addresses[version] for version in sorted(addresses))
 
 
-def _ip(text: str, source: str) -> IP:
+def _mac(value: object) -> str:
+    mac = str(value).lower()
+    if not is_mac(mac):
+        raise ConfigError(f"{VARIABLE}: mac '{value}' is not a unicast MAC address such as 02:e6:c6:33:64:32")
+    return mac
+
+
+def _at_least_one(value: object, field: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"{VARIABLE}: {field} '{value}' is not a whole number of at least 1")
+    return value
+
+
+def _renew_seconds(value: object, lease_seconds: int) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= lease_seconds / 2:
+        raise ConfigError(
+            f"{VARIABLE}: renew_seconds '{value}' is not a number above 0 and at most half of lease_seconds "
+            f"({lease_seconds})"
+        )
+    return float(value)
+
+
+def _boolean(value: object, field: str) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{VARIABLE}: {field} '{value}' is neither true nor false")
+    return value
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{VARIABLE}: router '{value}' is not the name of a router")
+    return value
+
+
+def _port(item: Port, number: int) -> tuple[int, str]:
+    where = f"{VARIABLE}: extra_ports[{number}]"
+    port = _at_least_one(item.port, f"extra_ports[{number}].port")
+    if port > 65535:
+        raise ConfigError(f"{where}.port '{port}' is above 65535")
+    if item.protocol not in PROTOCOLS:
+        raise ConfigError(f"{where}.protocol '{item.protocol}' is not one of {', '.join(PROTOCOLS)}")
+    return port, item.protocol
+
+
+def _ip(text: str, where: str) -> IP:
     try:
         return ipaddress.ip_address(text.strip())
-    except ValueError as error:
-        raise ConfigError(f"{source} '{text}' is not an IP address") from error
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(f"{where} '{text}' is not an IP address") from error
 
 
-def _port(text: str) -> tuple[int, str]:
-    number, _slash, protocol = text.partition("/")
-    protocol = protocol.upper() or "TCP"
-    valid = number.isascii() and number.isdigit() and 1 <= int(number) <= 65535
-    if not valid or protocol not in PROTOCOLS:
-        raise ConfigError(f"--extra-port '{text}' is not PORT/PROTOCOL such as 8443/TCP")
-    return int(number), protocol
-
-
-def _variable(environment: Mapping[str, str], name: str) -> str:
+def _variable(environment: Mapping[str, str], name: str, source: str) -> str:
     value = environment.get(name, "")
     if not value:
-        raise ConfigError(f"environment variable {name} is not set: the pod template takes it from the downward API")
+        raise ConfigError(f"environment variable {name} is not set; {source}")
     return value
