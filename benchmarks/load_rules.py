@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from egress_router import config
-from egress_router.firewall import Firewall
+from egress_router.kernel.firewall import Firewall
 
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import VARIABLE, EgressAddress, Identity
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse

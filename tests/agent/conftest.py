@@ -11,11 +11,12 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import namespaces
 import pytest
-from fake_api import FakeApi
-from router import Router, prepare
-from waiting import until
+
+from ansible_collections.egress.router.tests.support import namespaces
+from ansible_collections.egress.router.tests.support.fake_agent_api import FakeApi
+from ansible_collections.egress.router.tests.support.router_pod import Router, prepare
+from ansible_collections.egress.router.tests.support.waiting import until
 
 OBSERVED = ("tcp:5432", "tcp:5433", "tcp:80", "udp:53", "tcp:53", "tcp:9999", "udp:9999", "http:8000")
 _numbers = itertools.count(11)
@@ -52,9 +53,9 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def api(network: None) -> Iterator[FakeApi]:
+def api(network: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeApi]:
     """A fake API server with the objects of router billing-db."""
-    fake = FakeApi("pods", "10.244.0.1", next(_ports))
+    fake = FakeApi("pods", "10.244.0.1", next(_ports), tmp_path_factory.mktemp("serviceaccount"))
     prepare(fake)
     yield fake
     fake.thaw()

@@ -9,10 +9,20 @@ from __future__ import annotations
 import json
 import socket
 
-import namespaces
 import pytest
-from router import AGENT_PORT, EGRESS4, EGRESS6, MAC, Router, Stream, ask, connect
-from waiting import until
+
+from ansible_collections.egress.router.tests.support import namespaces
+from ansible_collections.egress.router.tests.support.router_pod import (
+    AGENT_PORT,
+    EGRESS4,
+    EGRESS6,
+    MAC,
+    Router,
+    Stream,
+    ask,
+    connect,
+)
+from ansible_collections.egress.router.tests.support.waiting import until
 
 RULES = """
 5432 TCP 203.0.113.10

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-import namespaces
 import pytest
-from router import EGRESS4, EGRESS6, MAC, Router, Stream, ask
-from waiting import always, until
+
+from ansible_collections.egress.router.tests.support import namespaces
+from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, EGRESS6, MAC, Router, Stream, ask
+from ansible_collections.egress.router.tests.support.waiting import always, until
 
 RULES = "5432 TCP 203.0.113.10\n80 TCP 203.0.113.11\n5432 TCP 2001:db8:113::10\n"
 

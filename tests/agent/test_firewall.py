@@ -10,13 +10,13 @@ import ipaddress
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-import namespaces
 import pytest
-from egress_router import table
 from egress_router.config import Address, Config
-from egress_router.firewall import Firewall, FirewallError
+from egress_router.kernel import table
+from egress_router.kernel.firewall import Firewall, FirewallError
 
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
+from ansible_collections.egress.router.tests.support import namespaces
 
 T = TypeVar("T")
 CONFIG = Config(

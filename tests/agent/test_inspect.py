@@ -13,11 +13,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import namespaces
 import pytest
-from egress_router import host, links
-from router import CAPABILITIES, EGRESS4, EGRESS6, MAC
-from waiting import until
+from egress_router.inspect import host, links
+
+from ansible_collections.egress.router.plugins.module_utils._contract.inspect import Interface
+from ansible_collections.egress.router.tests.support import namespaces
+from ansible_collections.egress.router.tests.support.router_pod import CAPABILITIES, EGRESS4, EGRESS6, MAC
+from ansible_collections.egress.router.tests.support.waiting import until
 
 Json = dict[str, Any]
 
@@ -238,7 +240,7 @@ def test_an_interface_as_it_is(node: None) -> None:
     assert found == {
         **{"name": "eth1", "exists": True, "up": True, "carrier": True, "mtu": 1400, "kind": "veth", "driver": None},
         **{"mac": "02:00:00:00:00:11", "enslaved_to": None, "enslaved_kind": None, "lower": [], "promiscuous": 0},
-        **{"unicast_filter": [], "macs_on_it": 1},
+        "unicast_filter": [],
     }
     assert {"198.51.100.11/24", "2001:db8:51::11/64"} < set(link()["addresses"])
 
@@ -259,7 +261,7 @@ def test_a_missing_interface(node: None) -> None:
 def test_without_a_master_it_is_the_default_routes_interface(node: None, family: str) -> None:
     nowhere = inspect({**TARGET4, "master": ""})
     assert (nowhere["interfaces"][""]["exists"], nowhere["interfaces"][""]["name"]) == (False, "")
-    assert nowhere["targets"][0]["error"] == "there is no default route whose interface would be taken"
+    assert nowhere["targets"][0]["error"] == "there is no default route to take the interface of"
     namespaces.ip(f"-n @{NODE} addr add 198.51.100.11/24 dev eth1")
     namespaces.ip(f"-n @{NODE} {family} route add default via {GATEWAY6 if family else GATEWAY4} dev eth1 onlink")
     answer = inspect({**TARGET4, "master": ""}, {**TARGET4, "ip": "198.51.100.51"})
@@ -328,10 +330,10 @@ def test_macvlans_are_counted_whichever_namespace_they_are_in(node: None) -> Non
         found = link()
         assert found["unicast_filter"] == [f"02:e6:00:00:00:0{number}" for number in range(3)]
         # A veth has no filter, so the kernel itself made it promiscuous.
-        assert (found["macs_on_it"], found["promiscuous"]) == (4, 1)
+        assert (Interface(**found).macs, found["promiscuous"]) == (4, 1)
         # Of a macvlan as master the interface below is shown too: its NIC is what has to receive.
         stacked = inspect(masters=("mv0",))["interfaces"]
-        assert stacked["mv0"]["lower"] == ["eth1"] and stacked["eth1"]["macs_on_it"] == 4
+        assert stacked["mv0"]["lower"] == ["eth1"] and Interface(**stacked["eth1"]).macs == 4
     finally:
         namespaces.remove("neighbour")
 
@@ -423,14 +425,14 @@ def test_nft_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an old kernel says, said here by a table that nft does not understand."""
     monkeypatch.setattr(host.table, "maps", lambda name: f"table inet {name} {{ map m {{ type nonsense; }} }}")
     answer = host.nft()
-    assert (answer["usable"], answer["concat_maps"], answer["rules"]) == (True, False, None)
-    assert "Error:" in answer["error"] and "\n" not in answer["error"]
+    assert (answer.usable, answer.concat_maps, answer.rules) == (True, False, None)
+    assert "Error:" in answer.error and "\n" not in answer.error
 
 
 def test_with_net_raw_alone_all_but_nft_is_seen(node: None) -> None:
     answer = inspect(TARGET4, capabilities=NET_RAW_ALONE)
     assert answer["targets"][0]["gateway_mac"] == GATEWAY_MAC
-    error = "not asked, for want of the capability NET_ADMIN"
+    error = "not asked: the capability NET_ADMIN is missing"
     assert answer["nft"] == {"usable": None, "concat_maps": None, "rules": None, "error": error}
 
 
@@ -491,8 +493,8 @@ def state() -> dict[str, str]:
 @pytest.mark.parametrize(
     ("question", "reason"),
     [
-        ("eth1", "is not understood"),
-        ('{"targets": [{"ip": "198.51.100.50"}]}', "lacks 'mac'"),
+        ("eth1", "cannot be read"),
+        ('{"targets": [{"ip": "198.51.100.50"}]}', "missing 1 required positional argument: 'mac'"),
         ('{"masters": [], "targets": [{"ip": "x", "mac": "02:00:00:00:00:01"}]}', "'x' does not appear to be"),
         ('{"masters": [], "targets": [{"ip": "198.51.100.50", "mac": "03:00:00:00:00:01"}]}', "not a unicast MAC"),
     ],

@@ -9,11 +9,12 @@ from __future__ import annotations
 import signal
 import time
 
-import namespaces
 import pytest
-from fake_api import FakeApi
-from router import EGRESS4, EGRESS6, MAC, Router, Stream, ask
-from waiting import always, until
+
+from ansible_collections.egress.router.tests.support import namespaces
+from ansible_collections.egress.router.tests.support.fake_agent_api import FakeApi
+from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, EGRESS6, MAC, Router, Stream, ask
+from ansible_collections.egress.router.tests.support.waiting import always, until
 
 RULES = "5432 TCP 203.0.113.10\n"
 

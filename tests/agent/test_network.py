@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import namespaces
-from router import EGRESS4, EGRESS6, MAC, ask
-from waiting import always, until
-
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import EgressAddress
+from ansible_collections.egress.router.tests.support import namespaces
+from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, EGRESS6, MAC, ask
+from ansible_collections.egress.router.tests.support.waiting import always, until
 
 SQUATTER = "02:42:00:00:00:66"
 

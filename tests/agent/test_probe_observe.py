@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import namespaces
 import pytest
-from router import EGRESS4, MAC, Router
-from waiting import until
+
+from ansible_collections.egress.router.tests.support import namespaces
+from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, MAC, Router
+from ansible_collections.egress.router.tests.support.waiting import until
 
 
 def probe(*options: str, namespace: str = "pods") -> list[dict[str, Any]]:
@@ -32,7 +33,7 @@ def rules(router: Router) -> Router:
     return router
 
 
-def test_probe_tells_what_the_far_end_saw(rules: Router) -> None:
+def test_probe_tells_what_the_server_saw(rules: Router) -> None:
     targets = [f"tcp://{rules.ip4}:5432", f"udp://{rules.ip4}:53", f"http://{rules.ip4}:80/x"]
     results = probe(*[word for target in targets for word in ("--target", target)], "--count", "3")
     assert [result["target"] for result in results] == targets

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 
 import pytest
-from router import EGRESS4, Router, ask
-from waiting import until
+
+from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, Router, ask
+from ansible_collections.egress.router.tests.support.waiting import until
 
 GOOD = "5432 TCP 203.0.113.10\n"
 
@@ -21,7 +22,7 @@ GOOD = "5432 TCP 203.0.113.10\n"
     [
         ("5432 TCP 203.0.113.10\nnonsense\n", "line 3 'nonsense'"),
         ("5432 TCP 203.0.113.10\n5432 TCP 203.0.113.11\n", "port 5432/TCP is redirected twice"),
-        ("29797 TCP 203.0.113.10\n", "rule 29797/TCP of router billing-db: the port is the agent's own"),
+        ("29797 TCP 203.0.113.10\n", "rule 29797/TCP of router billing-db: the agent itself uses this port"),
         (f"80 TCP {EGRESS4}\n", f"{EGRESS4} is the router's own egress address"),
         (f"fallback {EGRESS4}\n", f"fallback of router billing-db: {EGRESS4} is the router's own egress address"),
     ],
@@ -64,7 +65,7 @@ def test_a_config_map_without_data_means_no_rules(router: Router) -> None:
 def test_a_deleted_config_map_leaves_the_rules(router: Router) -> None:
     router.set_rules(GOOD)
     router.api.delete("configmaps", "billing-db-rules")
-    until(lambda: "is missing" in router.status().rules_error, "the status says that the ConfigMap is missing")
+    until(lambda: "does not exist" in router.status().rules_error, "the status says that there is no ConfigMap")
     assert ask(router.ip4, 5432)["local_ip"] == "203.0.113.10"
     router.set_rules("80 TCP 203.0.113.10\n")
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import ipaddress
 import json
 import threading
+import time
 from typing import Any
 
 import pytest
-from egress_router import config, frames, table, wire
-from egress_router.kube import ApiError
-from egress_router.lease import Elector, Fence
-from egress_router.marks import BASE, MASK, fallback_mark, rule_mark
+from egress_router import config
+from egress_router.kernel import table
+from egress_router.kernel.marks import BASE, MASK, fallback_mark, rule_mark
+from egress_router.run.kube import ApiError
+from egress_router.run.lease import Elector, Fence
+from egress_router.segment import conflict, frames
 
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import (
     VARIABLE,
@@ -165,8 +168,8 @@ class Api:
         metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
 
 
-def elector(api: Api, clock: Clock) -> Elector:
-    return Elector(api, load(lease_seconds=10), clock)  # type: ignore[arg-type]
+def elector(api: Api, clock: Clock, replicas: int = 1) -> Elector:
+    return Elector(api, load(lease_seconds=10, replicas=replicas), Fence(clock), clock)  # type: ignore[arg-type]
 
 
 def test_a_lease_is_over_when_it_did_not_change_for_its_duration_here() -> None:
@@ -223,13 +226,39 @@ def test_nothing_is_acquired_after_close() -> None:
         holder.step(Status())
 
 
+def test_who_may_serve() -> None:
+    api, clock = Api(), Clock()
+    candidate = elector(api, clock, replicas=2)
+    assert not candidate.serves(), "nobody knows yet"
+    assert candidate.step(Status()) and candidate.serves()
+    clock.now += 7.9
+    assert candidate.serves()
+    clock.now += 0.1
+    assert candidate.held and not candidate.serves(), "not renewed for 0.8 of the lease's duration"
+    assert candidate.step(Status()) and candidate.serves()
+    api.write(holderIdentity="other")
+    assert not candidate.step(Status()) and not candidate.serves()
+
+
+@pytest.mark.parametrize(("replicas", "later"), [(1, True), (2, False)])
+def test_an_adopted_router_serves_until_it_knows_better(replicas: int, later: bool) -> None:
+    """Of several replicas only for a second: nobody knows how old the lease is."""
+    api, clock = Api(), Clock()
+    adopted = elector(api, clock, replicas)
+    adopted.presume()
+    assert adopted.serves()
+    clock.now += 1.0
+    assert adopted.serves() is later
+    api.write(holderIdentity="other", renewTime="2026-01-01T00:00:00Z", leaseDurationSeconds=10)
+    assert not adopted.step(Status()) and not adopted.serves()
+
+
 def test_the_fence_falls_once_for_each_deadline() -> None:
     fell = threading.Semaphore(0)
-    fence = Fence(fell.release)
+    fence = Fence()
+    fence.expire = fell.release
     fence.start()
     assert not fence.passed()
-    import time
-
     fence.set(time.monotonic() + 0.05)
     assert fell.acquire(timeout=2) and fence.passed()
     assert not fell.acquire(timeout=0.1)
@@ -249,7 +278,7 @@ def test_frames() -> None:
     # Two of these meet: each is a claim of the other's address.
     assert list(frames.claims(probe)) == [(ip, mac)] and list(frames.answers(probe)) == []
     assert (ip, mac) in frames.claims(announcement)
-    assert wire.others(announcement, mac) == [] and wire.others(announcement, bytes(6)) == [(ip, mac)]
+    assert conflict.others(announcement, mac) == [] and conflict.others(announcement, bytes(6)) == [(ip, mac)]
     ip6 = ipaddress.ip_address("2001:db8:51::50")
     for frame in (frames.question(mac, ip6), frames.announcement(mac, ip6)):
         assert list(frames.claims(frame)) == [(ip6, mac)]

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import pytest
-from router import AGENT_PORT, EGRESS4, Router, connect
+
+from ansible_collections.egress.router.tests.support.router_pod import AGENT_PORT, EGRESS4, Router, connect
 
 
 def test_pages(router: Router) -> None:

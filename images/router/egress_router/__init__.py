@@ -2,8 +2,4 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The egress router's image: the agent of the router's pod, a probe and an observer."""
-
-from __future__ import annotations
-
-__version__ = "0.1.0"
+"""The egress router's image: the agent of the router's pod, and the commands that inspect a node and test a router."""

@@ -2,45 +2,42 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The command `egress-router`: run, probe, observe, inspect."""
+"""The command `egress-router`."""
 
 from __future__ import annotations
 
 import argparse
-import os
+import importlib
 import signal
 import sys
 
-from . import __version__, config, inspection, observe, probe
+from ansible_collections.egress.router.plugins.module_utils._contract.version import VERSION
+
+# Module of each command: only the one that is used is imported.
+COMMANDS = {
+    "run": ("run.composition", "run the agent of a router's pod"),
+    "probe": ("proof.probe", "connect to servers and print as JSON what happened"),
+    "observe": ("proof.observe", "answer connections with the source that was seen"),
+    "inspect": ("inspect.command", "look at a node and its segment and print JSON"),
+}
 
 
 def main() -> int:
     """Run the command line; returns the exit status."""
-    # As process 1 of a container there is no default action: a signal during the imports would be lost.
+    # Process 1 of a container has no default action for signals: one that arrives during the imports would be lost.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    parser = argparse.ArgumentParser(prog="egress-router", description=__doc__)
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="the agent of the router's pod; the environment says which router it is")
-    probe.add_arguments(commands.add_parser("probe", help="a client: connects n times, prints JSON"))
-    observe.add_arguments(commands.add_parser("observe", help="the far end: answers with the source that it saw"))
-    inspection.add_arguments(commands.add_parser("inspect", help="looks at a node and its segment, prints JSON"))
-    arguments = parser.parse_args()
-    if arguments.command == "probe":
-        return probe.run(arguments)
-    if arguments.command == "observe":
-        return observe.run(arguments)
-    try:
-        if arguments.command == "inspect":
-            return inspection.run(arguments, os.environ)
-        settings = config.load(os.environ)
-    except config.ConfigError as error:
-        parser.error(str(error))
-    # Late: the Kubernetes client takes a second to import, and the probe and the observer do not need it.
-    from .agent import run
-
-    run(settings)
-    return 0
+    commands = "".join(f"\n  {name:8} {text}" for name, (_module, text) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="egress-router",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"commands:{commands}\n\n`egress-router COMMAND --help` lists the options of a command.",
+    )
+    parser.add_argument("--version", action="version", version=VERSION)
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
+    command = parser.parse_args(sys.argv[1:2]).command
+    module = importlib.import_module(f"{__package__}.{COMMANDS[command][0]}")
+    status: int = module.main(sys.argv[2:])
+    return status
 
 
 if __name__ == "__main__":

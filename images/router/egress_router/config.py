@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -20,10 +19,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.identity i
 )
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import PROTOCOLS
 
-IP = ipaddress.IPv4Address | ipaddress.IPv6Address
-Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
-
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
+from .net import IP, Interface, is_mac
 
 
 class ConfigError(ValueError):
@@ -98,11 +94,6 @@ def load(environment: Mapping[str, str]) -> Config:
         lease_seconds=lease_seconds,
         renew_seconds=_renew_seconds(identity.renew_seconds, lease_seconds),
     )
-
-
-def is_mac(text: str) -> bool:
-    """Whether `text` is a unicast MAC address in lower case with colons."""
-    return bool(_MAC.match(text)) and not int(text[:2], 16) & 1
 
 
 def _addresses(items: Iterable[EgressAddress]) -> tuple[Address, ...]:

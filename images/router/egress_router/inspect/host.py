@@ -1,0 +1,92 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a router needs of a node's kernel: nftables, connection tracking, settings; and the CNI plugins. Read only."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import nftables
+
+from ansible_collections.egress.router.plugins.module_utils._contract.inspect import Cni, Conntrack, Nft
+
+from ..config import Address, Config
+from ..kernel import sysctl, table
+from ..kernel.conntrack import usage
+
+SYSCTLS = (
+    "net.ipv4.ip_forward",
+    "net.ipv4.conf.all.rp_filter",
+    "net.ipv4.conf.default.rp_filter",
+    "net.ipv6.conf.all.disable_ipv6",
+    "net.ipv6.conf.all.forwarding",
+)
+_NAME = "egress_router_inspect"
+# Any router with both families, with documentation addresses.
+_ROUTER = Config(
+    router="inspect",
+    namespace="",
+    pod="",
+    node="",
+    pod_uid="",
+    pod_ips=(ipaddress.ip_address("203.0.113.1"), ipaddress.ip_address("2001:db8::1")),
+    addresses=tuple(Address(ipaddress.ip_interface(text)) for text in ("198.51.100.1/24", "2001:db8:1::1/64")),
+    mac="",
+)
+
+
+def sysctls() -> dict[str, str | None]:
+    """The settings that a router's pod inherits from its node, or that affect its packets there."""
+    return {name: sysctl.read(name) for name in SYSCTLS}
+
+
+def conntrack() -> Conntrack:
+    """How full the node's connection tracking is."""
+    count, limit = usage()
+    return Conntrack(max=limit, count=count)
+
+
+def cni(directory: str) -> Cni:
+    """The CNI plugins in a directory."""
+    try:
+        return Cni(directory, tuple(sorted(path.name for path in Path(directory).iterdir() if path.is_file())))
+    except OSError:
+        return Cni(directory)
+
+
+def nft() -> Nft:
+    """Whether the kernel would accept the router's table.
+
+    The kernel checks a transaction as a whole and then aborts it, as for `nft --check`. The table is dormant: the kernel
+    registers the chains' hooks before it aborts, and the forward chain drops. Nothing is tried without NET_ADMIN, nothing
+    more after a refusal, and no rules on a node that tracks no connections, because they would turn tracking on for that
+    moment.
+    """
+    if not _net_admin():
+        # Without it the library writes to standard error, which a pod's log mixes with the answer.
+        return Nft(error="not asked: the capability NET_ADMIN is missing")
+    steps = [
+        ("usable", f"table {table.FAMILY} {_NAME} {{ flags dormant; }}"),
+        ("concat_maps", table.maps(_NAME)),
+    ]
+    if usage()[0]:
+        steps.append(("rules", table.skeleton(_ROUTER, _NAME, "flags dormant;")))
+    checker = nftables.Nftables()
+    checker.set_dry_run(True)
+    accepted: dict[str, Any] = {}
+    for step, commands in steps:
+        code, _output, error = checker.cmd(commands)
+        accepted[step] = code == 0
+        if code != 0:
+            return Nft(**accepted, error=(str(error).strip() or f"nft ended with {code}").splitlines()[0])
+    return Nft(**accepted)
+
+
+def _net_admin() -> bool:
+    """linux/capability.h: CAP_NET_ADMIN is 12."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    return bool(int(status["CapEff"], 16) & 1 << 12)

@@ -1,0 +1,144 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The kernel's nftables through libnftables: load rules, read them back, notice changes by others."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import nftables
+from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_GETGEN, NFTSocket, nft_gen_msg
+
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet
+
+from ..config import Config
+from . import table
+from .table import Json, Listing
+
+
+class FirewallError(Exception):
+    """The kernel refused; the message is nft's own."""
+
+
+class Firewall:
+    """The agent's own table. `rules` and `rules_hash` are what was last read back from the kernel."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._lock = threading.Lock()
+        self._nft = nftables.Nftables()
+        self._nft.set_json_output(True)
+        self._nft.set_numeric_proto_output(True)
+        self._netlink = NFTSocket()
+        self._generation = -1
+        self._skeleton = self._reference()
+        self._wanted = RuleSet()
+        self._last = Listing()
+        self._set_rules(RuleSet())
+
+    def adopt(self) -> bool:
+        """Take over what an earlier process of this pod left in the kernel; otherwise load an empty table."""
+        with self._lock:
+            listing = self._listing()
+            if listing is None or listing.skeleton != self._skeleton:
+                self._rebuild(RuleSet())
+                return False
+            self._wanted = listing.rules()
+            self._set_rules(self._wanted)
+            # An incomplete rule is not adopted: the first repair removes what is left of it.
+            self._generation = -1
+            return True
+
+    def apply(self, rules: RuleSet) -> set[int]:
+        """Make `rules` the kernel's in one transaction and read them back; returns the marks of connections to cut."""
+        with self._lock:
+            renew = table.revoked(self._wanted, rules)
+            # The last listing is still valid if nobody changed anything since; listing is the slow part.
+            listing = self._last if self._current_generation() == self._generation else self._listing()
+            if listing is None or listing.skeleton != self._skeleton:
+                self._rebuild(rules)
+            else:
+                commands = table.delta(listing.contents, table.contents(rules), renew)
+                if commands:
+                    self._run(commands)
+                self._read_back(rules)
+            return renew
+
+    def repair(self) -> bool:
+        """Restore what others changed since the last call. Costs one small message if nobody did."""
+        with self._lock:
+            generation = self._current_generation()
+            if generation == self._generation:
+                return False
+            listing = self._listing()
+            if listing is None or listing.skeleton != self._skeleton:
+                self._rebuild(self._wanted)
+                return True
+            commands = table.delta(listing.contents, table.contents(self._wanted), set())
+            if not commands:
+                # A change to another table, or one that was undone.
+                self._generation = generation
+                self._last = listing
+                return False
+            self._run(commands)
+            self._read_back(self._wanted)
+            return True
+
+    def listing(self) -> Listing:
+        """The table as the kernel has it now; empty if it is gone."""
+        with self._lock:
+            return self._listing() or Listing()
+
+    def _rebuild(self, rules: RuleSet) -> None:
+        self._run(table.rebuild(self._config, rules))
+        self._read_back(rules)
+
+    def _reference(self) -> list[Json]:
+        """What nft lists of an unchanged table: created under another name, dormant (no hook runs), and removed again."""
+        name = f"{table.NAME}_reference"
+        self._run(table.skeleton(self._config, name, "flags dormant;"))
+        # In parts, because nft 1.0.6 frees a table's flags twice when it lists a whole table as JSON.
+        listed = [thing for part in table.parts(name) for thing in json.loads(self._run(f"list {part}"))["nftables"]]
+        self._run(f"delete table {table.FAMILY} {name}")
+        return table.parse(listed).skeleton
+
+    def _read_back(self, wanted: RuleSet) -> None:
+        self._wanted = wanted
+        # Read before the listing, so that the next repair notices any later change.
+        self._generation = self._current_generation()
+        self._last = listing = self._listing() or Listing()
+        self._set_rules(listing.rules())
+        if self.rules != wanted or listing.skeleton != self._skeleton:
+            self._generation = -1
+            raise FirewallError(
+                f"{len(wanted.rules)} rules were loaded and {len(self.rules.rules)} read back: "
+                "another process changes the table; it is loaded again"
+            )
+
+    def _set_rules(self, rules: RuleSet) -> None:
+        self.rules = rules
+        # Kept, because the agent needs it several times a second and it is slow for thousands of rules.
+        self.rules_hash = rules.hash()
+
+    def _current_generation(self) -> int:
+        """The number of the kernel's last nftables transaction. Packets and counters do not change it."""
+        (answer,) = self._netlink.request_get(nft_gen_msg(), NFT_MSG_GETGEN)
+        return int(answer.get_attr("NFTA_GEN_ID"))
+
+    def _listing(self) -> Listing | None:
+        try:
+            listed = json.loads(self._run(f"list table {table.FAMILY} {table.NAME}"))
+        except FirewallError:
+            return None
+        return table.parse(listed["nftables"])
+
+    def _run(self, commands: str) -> str:
+        """Run `commands` as one transaction; returns the output."""
+        code, output, error = self._nft.cmd(commands)
+        if code != 0:
+            text = str(error).strip() or f"nft ended with {code}"
+            raise FirewallError(text.splitlines()[0])
+        return str(output)

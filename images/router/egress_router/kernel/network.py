@@ -1,0 +1,272 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The pod's interfaces through pyroute2: MAC and addresses of net1, and the routes of redirected traffic.
+
+The default route through eth0 stays: replies to clients take the cluster's network. What arrives on eth0 and is forwarded
+is looked up in table 100, which leads to net1. While the router does not serve, that table has only an unreachable
+route, so that nothing leaves the pod another way.
+"""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from ansible_collections.egress.router.plugins.module_utils._contract.names import CLUSTER_INTERFACE, EGRESS_INTERFACE
+
+from ..config import Address, Config
+from . import sysctl
+
+TABLE = 100
+RULE_PRIORITY = 100
+# Worse than any route that somebody would add, and better than IPv6's own last resort, 0xffffffff.
+LAST_METRIC = 4278198272
+
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+# linux/if_addr.h: no duplicate address detection by the kernel, because the agent has probed already.
+_NODAD = 0x02
+_FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+_ORIGINAL = "egress.router original MAC "
+
+
+class NetworkError(Exception):
+    """The router cannot serve; the message says why, and what to do."""
+
+
+class Network:
+    """net1 and the routing of one router. All methods may be called from any thread."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._lock = threading.RLock()
+        self._ipr = IPRoute()
+
+    def prepare(self) -> None:
+        """Send forwarded traffic to table 100, which refuses it for now."""
+        with self._lock:
+            for address in self._config.addresses:
+                self._add_rule(address.family)
+                self._add_last_route(address.family)
+
+    def problem(self) -> str:
+        """Why this pod cannot serve, whatever the agent does; empty if it can."""
+        with self._lock:
+            where = f"router {self._config.router}, pod {self._config.pod}"
+            if self._index() is None:
+                return (
+                    f"{where}: there is no interface {EGRESS_INTERFACE}. A meta-plugin such as Multus attaches it by the "
+                    "pod's network annotation: check that one is installed on the node"
+                )
+            for address in self._config.addresses:
+                name = _FORWARDING[address.family]
+                if sysctl.read(name) != "1":
+                    return (
+                        f"{where}: {name} is not 1, so the kernel does not forward packets; the tuning plugin in the "
+                        "NetworkAttachmentDefinition has to set it"
+                    )
+            return ""
+
+    def mac(self) -> str:
+        """The current MAC address of net1; empty without net1."""
+        with self._lock:
+            index = self._index()
+            return "" if index is None else str(self._link(index).get_attr("IFLA_ADDRESS"))
+
+    def taken(self) -> bool:
+        """Whether net1 already has the router's MAC address and addresses, from an earlier process of this pod."""
+        with self._lock:
+            return self.mac() == self._config.mac and not self._missing_addresses(self._required_index())
+
+    def claim(self) -> None:
+        """Set net1 up with the router's MAC address; raises NetworkError if another interface of the node has it."""
+        with self._lock:
+            index = self._required_index()
+            self._set_up(index)
+            self._set_mac(index)
+
+    def take(self, allowed: Callable[[], bool]) -> bool:
+        """Add addresses and routes if `allowed` returns true at that moment; returns whether it did."""
+        with self._lock:
+            if not allowed():
+                return False
+            self._repair(self._required_index())
+            return True
+
+    def repair(self, allowed: Callable[[], bool]) -> list[str]:
+        """Restore what a serving router lacks; returns what that was: link, mac, address, route, rule."""
+        with self._lock:
+            return self._repair(self._required_index()) if allowed() else []
+
+    def release(self) -> None:
+        """Remove addresses and routes and restore the original MAC address; what is gone already is ignored."""
+        with self._lock:
+            index = self._index()
+            for address in self._config.addresses:
+                for route in self._routes(address.family):
+                    if route.get_attr("RTA_OIF") is not None:
+                        self._request(self._ipr.route, "del", **_as_request(route))
+                if index is not None:
+                    self._request(
+                        self._ipr.addr,
+                        "del",
+                        index=index,
+                        address=str(address.ip),
+                        prefixlen=address.interface.network.prefixlen,
+                        family=_FAMILIES[address.family],
+                    )
+            if index is not None and self.mac() == self._config.mac:
+                alias = str(self._link(index).get_attr("IFLA_IFALIAS") or "")
+                original = alias.removeprefix(_ORIGINAL) if alias.startswith(_ORIGINAL) else _random_mac()
+                self._request(self._ipr.link, "set", index=index, address=original)
+
+    def _repair(self, index: int) -> list[str]:
+        done = []
+        if self._set_up(index):
+            done.append("link")
+        if self._set_mac(index):
+            done.append("mac")
+        for address in self._missing_addresses(index):
+            self._add_address(index, address)
+            done.append("address")
+        for address in self._config.addresses:
+            if self._add_rule(address.family):
+                done.append("rule")
+            if self._add_routes(index, address):
+                done.append("route")
+        return done
+
+    def _set_up(self, index: int) -> bool:
+        """Returns whether it was necessary."""
+        if self._link(index)["flags"] & 1:
+            return False
+        self._ipr.link("set", index=index, state="up")
+        return True
+
+    def _set_mac(self, index: int) -> bool:
+        """Returns whether it was necessary."""
+        link = self._link(index)
+        current = str(link.get_attr("IFLA_ADDRESS"))
+        if current == self._config.mac:
+            return False
+        if not str(link.get_attr("IFLA_IFALIAS") or "").startswith(_ORIGINAL):
+            # Kept by the kernel, so that a restarted agent can restore it too.
+            self._ipr.link("set", index=index, IFLA_IFALIAS=_ORIGINAL + current)
+        try:
+            self._ipr.link("set", index=index, address=self._config.mac)
+        except NetlinkError as error:
+            if error.code in (errno.EBUSY, errno.EADDRINUSE):
+                raise NetworkError(
+                    f"MAC address {self._config.mac} of router {self._config.router} is in use by another interface "
+                    f"of node {self._config.node}: an earlier pod is still terminating, or two routers have the same mac"
+                ) from error
+            raise NetworkError(f"cannot set MAC address {self._config.mac}: {error}") from error
+        return True
+
+    def _add_address(self, index: int, address: Address) -> None:
+        options: dict[str, Any] = {"family": _FAMILIES[address.family]}
+        if address.family == 6:
+            options["flags"] = _NODAD
+        self._request(
+            self._ipr.addr,
+            "add",
+            ignored=(errno.EEXIST,),
+            index=index,
+            address=str(address.ip),
+            prefixlen=address.interface.network.prefixlen,
+            **options,
+        )
+
+    def _missing_addresses(self, index: int) -> list[Address]:
+        present = {
+            (message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS"), message["prefixlen"])
+            for message in self._ipr.get_addr(index=index)
+        }
+        return [a for a in self._config.addresses if (str(a.ip), a.interface.network.prefixlen) not in present]
+
+    def _add_routes(self, index: int, address: Address) -> bool:
+        """Add what table 100 lacks for one family; returns whether something was missing."""
+        changed = self._add_last_route(address.family)
+        routes = [route for route in self._routes(address.family) if route.get_attr("RTA_OIF") == index]
+        present = {(_destination(route), route.get_attr("RTA_GATEWAY")) for route in routes}
+        network = str(address.interface.network)
+        common = {"family": _FAMILIES[address.family], "table": TABLE, "oif": index, "prefsrc": str(address.ip)}
+        if (network, None) not in present:
+            scope = {"scope": "link"} if address.family == 4 else {}
+            self._request(self._ipr.route, "add", ignored=(errno.EEXIST,), dst=network, **common, **scope)
+            changed = True
+        if address.gateway is not None and ("default", str(address.gateway)) not in present:
+            self._request(
+                self._ipr.route, "add", ignored=(errno.EEXIST,), dst="default", gateway=str(address.gateway), **common
+            )
+            changed = True
+        return changed
+
+    def _add_last_route(self, family: int) -> bool:
+        if any(route.get_attr("RTA_PRIORITY") == LAST_METRIC for route in self._routes(family)):
+            return False
+        self._ipr.route(
+            "add", dst="default", type="unreachable", table=TABLE, priority=LAST_METRIC, family=_FAMILIES[family]
+        )
+        return True
+
+    def _add_rule(self, family: int) -> bool:
+        for rule in self._ipr.get_rules(family=_FAMILIES[family]):
+            if rule.get_attr("FRA_IIFNAME") == CLUSTER_INTERFACE and rule.get_attr("FRA_TABLE") == TABLE:
+                return False
+        self._ipr.rule("add", iifname=CLUSTER_INTERFACE, table=TABLE, priority=RULE_PRIORITY, family=_FAMILIES[family])
+        return True
+
+    def _routes(self, family: int) -> list[Any]:
+        return list(self._ipr.get_routes(family=_FAMILIES[family], table=TABLE))
+
+    def _index(self) -> int | None:
+        found = self._ipr.link_lookup(ifname=EGRESS_INTERFACE)
+        return int(found[0]) if found else None
+
+    def _required_index(self) -> int:
+        index = self._index()
+        if index is None:
+            raise NetworkError(self.problem())
+        return index
+
+    def _link(self, index: int) -> Any:
+        (link,) = self._ipr.get_links(index)
+        return link
+
+    @staticmethod
+    def _request(
+        call: Callable[..., Any],
+        *arguments: Any,
+        ignored: tuple[int, ...] = (errno.ESRCH, errno.ENOENT, errno.ENODEV, errno.EADDRNOTAVAIL),
+        **options: Any,
+    ) -> None:
+        try:
+            call(*arguments, **options)
+        except NetlinkError as error:
+            if error.code not in ignored:
+                raise NetworkError(f"the kernel refused a change of {EGRESS_INTERFACE}: {error}") from error
+
+
+def _destination(route: Any) -> str:
+    destination = route.get_attr("RTA_DST")
+    return f"{destination}/{route['dst_len']}" if destination else "default"
+
+
+def _as_request(route: Any) -> dict[str, Any]:
+    request = {"family": route["family"], "table": TABLE, "dst": _destination(route), "oif": route.get_attr("RTA_OIF")}
+    if route.get_attr("RTA_GATEWAY"):
+        request["gateway"] = route.get_attr("RTA_GATEWAY")
+    return request
+
+
+def _random_mac() -> str:
+    return (bytes([0x02]) + secrets.token_bytes(5)).hex(":")

@@ -1,0 +1,309 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The nftables table `inet egress_router`: its text for nft, and what its JSON listing says. Pure: no kernel here.
+
+Chains and their rules depend on the pod alone. Redirect rules are elements of maps, so that a new connection costs the
+same few look-ups whatever their number, and a change touches only the elements that differ:
+
+    redirect4, redirect6    protocol . port : destination . port      where to, comment = the rule's name
+    marks4, marks6          protocol . port : mark, counter           which rule; counts new connections
+    fallback4, fallback6    protocol : destination                    every other port
+    fallmarks4, fallmarks6  protocol : mark, counter
+    live                    set of marks, counter                     what may be forwarded; counts packets, both ways
+
+Commands are text because nft 1.0.6 crashes on the JSON form of a dnat to a concatenation. Protocols are numbers: their
+names need /etc/protocols, which a slim image does not have.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.egress.router.plugins.module_utils._contract.names import (
+    AGENT_PORT,
+    CLUSTER_INTERFACE,
+    EGRESS_INTERFACE,
+    FAMILIES,
+)
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import Rule, RuleSet
+
+from ..config import Config
+from .marks import BASE, MASK, fallback_mark, rule_mark
+
+FAMILY = "inet"
+NAME = "egress_router"
+
+Json = dict[str, Any]
+# Map or set, and key in it; the key is a mark, a protocol number, or (protocol number, port).
+ElementKey = tuple[str, "int | tuple[int, int]"]
+# Destination (str), destination and port, mark, or None (elements of a set); and the comment.
+Content = tuple[Any, str]
+
+_MAPS = ("redirect", "marks", "fallback", "fallmarks")
+_CHAINS = ("prerouting", "postrouting", "forward", "input")
+_NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
+_PROTOCOLS = {number: name for name, number in _NUMBERS.items()}
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What one rule has done since it was loaded: new connections, and packets and bytes in both directions."""
+
+    connections: int = 0
+    packets: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class Listing:
+    """The table as the kernel has it. `skeleton`: all but elements; `counts`: packets and bytes by element."""
+
+    skeleton: list[Json] = field(default_factory=list)
+    contents: dict[ElementKey, Content] = field(default_factory=dict)
+    counts: dict[ElementKey, tuple[int, int]] = field(default_factory=dict)
+
+    def rules(self) -> RuleSet:
+        """The redirect rules all of whose elements are there: an incomplete one does not redirect."""
+        rules = []
+        fallback = ""
+        for (name, key), (value, comment) in self.contents.items():
+            family = 6 if name.endswith("6") else 4
+            if name.startswith("redirect") and isinstance(key, tuple):
+                rule = Rule(key[1], _PROTOCOLS.get(key[0], str(key[0])), family, value[0], value[1], comment)
+                if self._complete(_rule_contents(rule)):
+                    rules.append(rule)
+            elif name.startswith("fallback") and self._complete(_fallback_contents(value)):
+                fallback = value
+        return RuleSet(tuple(sorted(rules)), fallback)
+
+    def rule_counters(self, rule: Rule) -> Counters:
+        """The counters of one loaded rule."""
+        mark = rule_mark(rule.family, rule.protocol, rule.port)
+        connections = self.counts.get((f"marks{rule.family}", (_NUMBERS[rule.protocol], rule.port)), (0, 0))[0]
+        return Counters(connections, *self.counts.get(("live", mark), (0, 0)))
+
+    def fallback_counters(self, fallback_ip: str) -> Counters:
+        """The counters of the loaded fallback."""
+        family = ipaddress.ip_address(fallback_ip).version
+        connections = sum(self.counts.get((f"fallmarks{family}", number), (0, 0))[0] for number in _PROTOCOLS)
+        return Counters(connections, *self.counts.get(("live", fallback_mark(family)), (0, 0)))
+
+    def _complete(self, contents: Mapping[ElementKey, Content]) -> bool:
+        # Comments do not count.
+        return all(
+            element in self.contents and self.contents[element][0] == wanted
+            for element, (wanted, _comment) in contents.items()
+        )
+
+
+def contents(rules: RuleSet) -> dict[ElementKey, Content]:
+    """All elements of all maps and sets for `rules`."""
+    found: dict[ElementKey, Content] = {}
+    for rule in rules.rules:
+        found.update(_rule_contents(rule))
+    if rules.fallback_ip:
+        found.update(_fallback_contents(rules.fallback_ip))
+    return found
+
+
+def revoked(before: RuleSet, after: RuleSet) -> set[int]:
+    """Marks of the rules that were removed or have another destination now: their connections must end."""
+    left = after.by_key()
+    marks = {
+        rule_mark(rule.family, rule.protocol, rule.port)
+        for key, rule in before.by_key().items()
+        if key not in left or left[key].line(with_name=False) != rule.line(with_name=False)
+    }
+    if before.fallback_ip and before.fallback_ip != after.fallback_ip:
+        marks.add(fallback_mark(ipaddress.ip_address(before.fallback_ip).version))
+    return marks
+
+
+def delta(now: Mapping[ElementKey, Content], wanted: Mapping[ElementKey, Content], renew: set[int]) -> str:
+    """Commands that turn the elements `now` into `wanted`; no other element is touched, so its counters go on.
+
+    Elements that belong to a mark of `renew` are replaced even if they are equal, so that a rule with a new destination
+    counts from zero. Empty if nothing differs.
+    """
+    renewed = {element for element, (value, _comment) in wanted.items() if value in renew and "marks" in element[0]}
+    renewed |= {("live", mark) for mark in renew}
+    changed = {
+        element for element in wanted if element in now and (now[element] != wanted[element] or element in renewed)
+    }
+    gone = [element for element in now if element not in wanted or element in changed]
+    new = [element for element in wanted if element not in now or element in changed]
+    return _commands("delete", ((name, _text(key)) for name, key in gone)) + _commands(
+        "add", ((element[0], _element_text(element, wanted[element])) for element in new)
+    )
+
+
+def rebuild(config: Config, rules: RuleSet) -> str:
+    """Commands that replace the table, whatever is in it now, with one that has `rules`."""
+    return skeleton(config) + delta({}, contents(rules), set())
+
+
+def skeleton(config: Config, name: str = NAME, flags: str = "") -> str:
+    """Commands that replace table `name` with one that has no rules."""
+    # Adding first makes the deletion right whether the table is there or not.
+    return f"""\
+add table {FAMILY} {name}
+delete table {FAMILY} {name}
+table {FAMILY} {name} {{
+  {flags}
+{_maps()}
+  set live {{ type mark; counter; }}
+  # A nat chain sees only the first packet of a connection.
+  chain prerouting {{
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname != "{CLUSTER_INTERFACE}" return
+{_redirects(config)}
+  }}
+  chain postrouting {{
+    type nat hook postrouting priority srcnat; policy accept;
+{_source(config)}
+  }}
+  # Drops what was not redirected, in both directions.
+  chain forward {{
+    type filter hook forward priority filter; policy drop;
+    iifname "{CLUSTER_INTERFACE}" oifname "{EGRESS_INTERFACE}" ct mark @live accept
+    iifname "{EGRESS_INTERFACE}" oifname "{CLUSTER_INTERFACE}" ct mark @live accept
+  }}
+  chain input {{
+    type filter hook input priority filter; policy accept;
+    # An invalid packet of a redirected connection is not translated; a reply from the pod would reset the connection.
+    ct state invalid drop
+    iifname != "{EGRESS_INTERFACE}" accept
+    ct state established,related accept
+    icmp type echo-request accept
+    icmpv6 type {{ mld-listener-query, echo-request, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }} accept
+    drop
+  }}
+}}
+"""
+
+
+def parts(name: str) -> list[str]:
+    """What `skeleton` puts into table `name`, each as the argument of a `list` command."""
+    found = [f"map {FAMILY} {name} {kind}{family}" for kind in _MAPS for family in FAMILIES]
+    return [*found, f"set {FAMILY} {name} live", *(f"chain {FAMILY} {name} {chain}" for chain in _CHAINS)]
+
+
+def maps(name: str) -> str:
+    """Commands that add table `name` with the maps alone, which no packet passes."""
+    return f"table {FAMILY} {name} {{\n  flags dormant;\n{_maps()}\n}}\n"
+
+
+def _maps() -> str:
+    return "\n".join(
+        f"""\
+  map redirect{family} {{ type inet_proto . inet_service : ipv{family}_addr . inet_service; }}
+  map marks{family} {{ type inet_proto . inet_service : mark; counter; }}
+  map fallback{family} {{ type inet_proto : ipv{family}_addr; }}
+  map fallmarks{family} {{ type inet_proto : mark; counter; }}"""
+        for family in FAMILIES
+    )
+
+
+def _redirects(config: Config) -> str:
+    # Protocols without ports find nothing: the maps have TCP, UDP and SCTP only.
+    return "\n".join(
+        f"""\
+    {_ip(ip.version)} daddr {ip} ct mark set meta l4proto . th dport map @marks{ip.version}
+    {_ip(ip.version)} daddr {ip} dnat {_ip(ip.version)} to meta l4proto . th dport map @redirect{ip.version}
+    {_ip(ip.version)} daddr {ip} tcp dport {AGENT_PORT} return
+    {_ip(ip.version)} daddr {ip} ct mark set meta l4proto map @fallmarks{ip.version}
+    {_ip(ip.version)} daddr {ip} dnat {_ip(ip.version)} to meta l4proto map @fallback{ip.version}"""
+        for ip in config.pod_ips
+        if config.address(ip.version)
+    )
+
+
+def _source(config: Config) -> str:
+    return "\n".join(
+        f'    meta nfproto ipv{address.family} oifname "{EGRESS_INTERFACE}" ct mark & {MASK:#x} == {BASE:#x} '
+        f"snat {_ip(address.family)} to {address.ip}"
+        for address in config.addresses
+    )
+
+
+def parse(listed: Iterable[Json]) -> Listing:
+    """A Listing of what `list` gave (the value of its key `nftables`, see libnftables-json(5))."""
+    found = Listing()
+    for thing in listed:
+        kind, body = next(iter(thing.items()))
+        if kind in ("metainfo", "table"):
+            continue
+        bare = {key: value for key, value in body.items() if key not in ("handle", "elem", "table")}
+        found.skeleton.append({kind: bare})
+        if kind in ("map", "set"):
+            for listed_element in body.get("elem", []):
+                _read_element(found, kind, body["name"], listed_element)
+    # The same whether a table is listed as a whole or in parts; the rules of a chain keep their order.
+    found.skeleton.sort(key=_kind_and_name)
+    return found
+
+
+def _kind_and_name(thing: Json) -> tuple[str, str]:
+    kind, body = next(iter(thing.items()))
+    return kind, body["chain"] if kind == "rule" else body["name"]
+
+
+def _rule_contents(rule: Rule) -> dict[ElementKey, Content]:
+    key = (_NUMBERS[rule.protocol], rule.port)
+    mark = rule_mark(rule.family, rule.protocol, rule.port)
+    return {
+        (f"redirect{rule.family}", key): ((rule.destination_ip, rule.target_port), rule.name),
+        (f"marks{rule.family}", key): (mark, ""),
+        ("live", mark): (None, ""),
+    }
+
+
+def _fallback_contents(fallback_ip: str) -> dict[ElementKey, Content]:
+    family = ipaddress.ip_address(fallback_ip).version
+    mark = fallback_mark(family)
+    found: dict[ElementKey, Content] = {("live", mark): (None, "")}
+    for number in _PROTOCOLS:
+        found[(f"fallback{family}", number)] = (fallback_ip, "")
+        found[(f"fallmarks{family}", number)] = (mark, "")
+    return found
+
+
+def _commands(verb: str, elements: Iterable[tuple[str, str]]) -> str:
+    by_set: dict[str, list[str]] = {}
+    for name, text in elements:
+        by_set.setdefault(name, []).append(text)
+    head = f"{verb} element {FAMILY} {NAME}"
+    return "".join(f"{head} {name} {{ {', '.join(texts)} }}\n" for name, texts in by_set.items())
+
+
+def _element_text(element: ElementKey, content: Content) -> str:
+    value, comment = content
+    key = _text(element[1]) + (f' comment "{comment}"' if comment else "")
+    return key if value is None else f"{key} : {_text(value)}"
+
+
+def _text(value: object) -> str:
+    return " . ".join(str(part) for part in value) if isinstance(value, tuple) else str(value)
+
+
+def _ip(family: int) -> str:
+    return "ip" if family == 4 else "ip6"
+
+
+def _read_element(found: Listing, kind: str, name: str, listed: Any) -> None:
+    key, value = listed if kind == "map" else (listed, None)
+    details: Json = key["elem"] if isinstance(key, dict) and "elem" in key else {"val": key}
+    element: ElementKey = (name, _value(details["val"]))
+    found.contents[element] = (_value(value), details.get("comment", ""))
+    counter = details.get("counter")
+    if counter:
+        found.counts[element] = (counter["packets"], counter["bytes"])
+
+
+def _value(value: Any) -> Any:
+    return tuple(value["concat"]) if isinstance(value, dict) and "concat" in value else value

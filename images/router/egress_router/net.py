@@ -1,0 +1,20 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Types of addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+IP = ipaddress.IPv4Address | ipaddress.IPv6Address
+Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
+
+
+def is_mac(text: str) -> bool:
+    """Whether `text` is a unicast MAC address in lower case with colons."""
+    return bool(_MAC.match(text)) and not int(text[:2], 16) & 1

@@ -1,0 +1,221 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The egress address: net1 while this pod has the lease, and what the segment and the endpoints are told of it."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import threading
+import time
+from collections import Counter
+
+from pyroute2.netlink.exceptions import NetlinkError
+
+from ansible_collections.egress.router.plugins.module_utils._contract import names, status
+
+from ..config import Config
+from ..kernel.network import Network, NetworkError
+from ..log import event
+from ..segment import conflict
+from . import endpoints
+from .lease import Elector
+from .reporter import Reporter
+from .rules import Rules
+
+# The pod is ready to serve, and another one does.
+STANDBY = "standby"
+
+NETWORK_CHECK_SECONDS = 2.0
+RETRY_SECONDS = 2.0
+# Seconds after the address was taken: switches and neighbours may miss one announcement.
+ANNOUNCE_AT = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+class Phase(enum.Enum):
+    """How much of the router is on net1."""
+
+    NOTHING = enum.auto()
+    # The MAC address: the segment is being asked for the addresses, or will be again.
+    MAC = enum.auto()
+    # Addresses and routes too: the endpoints are being published.
+    ADDRESSES = enum.auto()
+    # And the endpoints lead here.
+    PUBLISHED = enum.auto()
+
+
+class EgressAddress:
+    """The address of one router. `state` and `error`: see status.Status; the state of a pod without the lease is STANDBY.
+
+    All methods but fall() are the main thread's.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        network: Network,
+        elector: Elector,
+        reporter: Reporter,
+        rules: Rules,
+        stop: threading.Event,
+    ) -> None:
+        self._config = config
+        self._network = network
+        self._elector = elector
+        self._reporter = reporter
+        self._rules = rules
+        self._stop = stop
+        self._ips = [address.ip for address in config.addresses]
+        self._phase = Phase.NOTHING
+        self._fallen = threading.Event()
+        self._retry_at = 0.0
+        self._check_at = 0.0
+        self._announce_at: list[float] = []
+        self.state = STANDBY
+        self.error = ""
+        self.repairs: Counter[str] = Counter()
+
+    @property
+    def present(self) -> bool:
+        """Whether the addresses are on net1."""
+        return self._phase in (Phase.ADDRESSES, Phase.PUBLISHED)
+
+    @property
+    def due(self) -> float:
+        """When tick() has something to do at the latest (monotonic seconds)."""
+        return self._announce_at[0] if self._announce_at else float("inf")
+
+    def prepare(self) -> None:
+        """Before anything else: forwarded traffic that has no way yet is refused."""
+        self._network.prepare()
+
+    def adopt(self) -> bool:
+        """Go on with what an earlier process of this pod left on net1; returns whether it is complete."""
+        if self._network.problem() or not self._network.taken():
+            return False
+        self._phase = Phase.PUBLISHED
+        self.state = status.SERVING
+        self.publish()
+        return True
+
+    def tick(self) -> None:
+        """One step towards serving, or away from it."""
+        try:
+            if self._fallen.is_set() or not self._may_serve():
+                self._step_down()
+            elif self.present:
+                self._maintain()
+            elif time.monotonic() >= self._retry_at:
+                self._take()
+        except (NetworkError, NetlinkError, OSError) as error:
+            self._fail(status.FAILED, str(error))
+
+    def publish(self) -> None:
+        """Publish the pod with the ports of the loaded rules, if the addresses are here."""
+        if self.present:
+            self._reporter.publish(endpoints.patches(self._config, self._rules.loaded))
+
+    def fall(self) -> None:
+        """Give everything up at once. Called by the fence's thread while the main thread may be anywhere."""
+        with contextlib.suppress(NetworkError, NetlinkError):
+            self._network.release()
+        self._fallen.set()
+        event("fenced", why="the lease was not renewed in time")
+
+    def release(self) -> None:
+        """Remove everything from net1."""
+        self._phase = Phase.MAC if self._phase is not Phase.NOTHING else Phase.NOTHING
+        self._announce_at = []
+        # What cannot be removed now is looked at again before serving.
+        with contextlib.suppress(NetworkError, NetlinkError):
+            self._network.release()
+
+    def end(self) -> None:
+        """The pod ends."""
+        self.release()
+        self._set(status.STOPPED)
+
+    def _may_serve(self) -> bool:
+        return self._elector.serves() and not self._stop.is_set()
+
+    def _step_down(self) -> None:
+        """The lease is another pod's, or may be soon."""
+        self._fallen.clear()
+        if self._phase is not Phase.NOTHING:
+            self._reporter.forget()
+            self.release()
+            self._phase = Phase.NOTHING
+            self._retry_at = 0.0
+        self._set(STANDBY)
+
+    def _take(self) -> None:
+        self._set(status.STARTING, self.error)
+        problem = self._network.problem()
+        if problem:
+            self._fail(status.FAILED, problem)
+            return
+        self._phase = Phase.MAC
+        self._network.claim()
+        in_use = conflict.probe(names.EGRESS_INTERFACE, self._config.mac, self._ips, self._stop)
+        if in_use:
+            holders = " and ".join(f"{ip} is in use by {mac}" for ip, mac in in_use.items())
+            self._fail(status.CONFLICT, f"{holders}: free it or choose another address")
+            return
+        if not self._network.take(self._may_serve):
+            return
+        self._phase = Phase.ADDRESSES
+        self._check_at = time.monotonic() + NETWORK_CHECK_SECONDS
+        self._schedule_announcements()
+        self._announce()
+        event("address-taken", addresses=",".join(map(str, self._ips)), mac=self._config.mac)
+        self.publish()
+        self._set(status.STARTING)
+
+    def _maintain(self) -> None:
+        if time.monotonic() >= self._check_at:
+            problem = self._network.problem()
+            if problem:
+                raise NetworkError(problem)
+            repaired = self._network.repair(self._may_serve)
+            for kind in repaired:
+                self.repairs[kind] += 1
+                event("repaired", kind=kind)
+            if repaired:
+                self._schedule_announcements()
+            self._check_at = time.monotonic() + NETWORK_CHECK_SECONDS
+        self._announce()
+        if self._phase is Phase.PUBLISHED or self._reporter.published:
+            self._phase = Phase.PUBLISHED
+            self._set(status.SERVING)
+        else:
+            self._set(status.STARTING, self._reporter.publish_error)
+
+    def _schedule_announcements(self) -> None:
+        start = time.monotonic()
+        self._announce_at = [start + seconds for seconds in ANNOUNCE_AT]
+
+    def _announce(self) -> None:
+        """Tell the segment, if it is time."""
+        if time.monotonic() < self.due:
+            return
+        self._announce_at.pop(0)
+        try:
+            conflict.announce(names.EGRESS_INTERFACE, self._config.mac, self._ips)
+        except OSError as error:
+            # The next check of the interface finds the reason, or repairs it.
+            event("announce-failed", error=error)
+
+    def _fail(self, state: str, error: str) -> None:
+        """Not serving for a reason of this pod; tried again soon."""
+        if self.present:
+            self.release()
+            self._reporter.publish({address.family: endpoints.NOBODY for address in self._config.addresses})
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._set(state, error)
+
+    def _set(self, state: str, error: str = "") -> None:
+        if (state, error) != (self.state, self.error):
+            self.state, self.error = state, error
+            event("state", state=state, **({"error": error} if error else {}))

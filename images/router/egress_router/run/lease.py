@@ -1,0 +1,184 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The router's Lease: at most one pod serves, and the Lease carries its status.
+
+Another holder's lease is over when it has not changed for its duration by this process's own monotonic clock; times of
+different machines are never compared.
+"""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
+
+from ..config import Config
+from .kube import ApiError, Kube, Timeout
+
+# The holder stops serving after this part of the lease's duration, so that two pods never serve at once.
+FENCE_AT = 0.8
+# How long an adopted router of several replicas serves before it has to renew: nobody knows how old the lease is.
+ADOPTED_SECONDS = 1.0
+
+
+class Fence(threading.Thread):
+    """Calls `expire` when the deadline passes, whatever else hangs: it waits for no request of any kind."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(name="fence", daemon=True)
+        self.expire: Callable[[], None] = lambda: None
+        self._clock = clock
+        self._condition = threading.Condition()
+        self._deadline: float | None = None
+        self._called = False
+
+    def set(self, deadline: float) -> None:
+        """Move the deadline (monotonic seconds)."""
+        with self._condition:
+            self._deadline = deadline
+            self._called = False
+            self._condition.notify()
+
+    def passed(self) -> bool:
+        """Whether the deadline is over; never without one."""
+        deadline = self._deadline
+        return deadline is not None and self._clock() >= deadline
+
+    def run(self) -> None:
+        """Wait for one deadline after the other, for ever, and call once for each."""
+        while True:
+            with self._condition:
+                left = None
+                if self._deadline is not None and not self._called:
+                    left = self._deadline - self._clock()
+                if left is None or left > 0:
+                    self._condition.wait(left)
+                    continue
+                self._called = True
+            self.expire()
+
+
+class Elector:
+    """Acquires, renews and releases the lease. `held` is None until the API server was reached once.
+
+    `renewed_at` is when the last successful renewal was *sent*: others can count only from a later moment.
+    """
+
+    def __init__(self, kube: Kube, config: Config, fence: Fence, clock: Callable[[], float] = time.monotonic) -> None:
+        self._kube = kube
+        self._config = config
+        self._fence = fence
+        self._clock = clock
+        self._seen: Any = None
+        self._seen_at = 0.0
+        self._version = ""
+        self._transitions = 0
+        self._duration = float(config.lease_seconds)
+        self._presumed = False
+        self._closed = False
+        self.held: bool | None = None
+        self.holder = ""
+        self.renewed_at = 0.0
+
+    @property
+    def transitions(self) -> int:
+        """How often the lease went to another pod, as the Lease says."""
+        return self._transitions
+
+    def serves(self) -> bool:
+        """Whether this pod is the one that may serve at this moment. Waits for nothing."""
+        held = self._presumed if self.held is None else self.held
+        return held and not self._fence.passed()
+
+    def presume(self) -> None:
+        """An earlier process of this pod held the lease: so does this one, until the API server says otherwise."""
+        self._presumed = True
+        if self._config.replicas > 1:
+            self._fence.set(self._clock() + ADOPTED_SECONDS)
+
+    def step(self, status: Status) -> bool:
+        """Renew the lease, or acquire it if it is free, and write `status` with it. Returns whether it is held.
+
+        Raises ApiError; `held` is unchanged then, and the fence ends its validity.
+        """
+        for _attempt in range(3):
+            sent = self._clock()
+            if not (self.held and self._version):
+                self.held = self._look()
+                if not self.held and not self._free():
+                    return False
+            try:
+                lease = self._write(status)
+            except ApiError as error:
+                if error.status != 409:
+                    raise
+                # The Lease was changed in between: look again who holds it.
+                self._version = ""
+                continue
+            if self._closed:
+                break
+            self._note(lease)
+            self.renewed_at = sent
+            if self._config.replicas > 1:
+                self._fence.set(sent + FENCE_AT * self._config.lease_seconds)
+            self.held = True
+            return True
+        return bool(self.held)
+
+    def close(self) -> None:
+        """Acquire and renew nothing from now on."""
+        self._closed = True
+
+    def release(self, status: Status, timeout: Timeout) -> None:
+        """Give the lease back with a last `status`, after close(). Raises ApiError."""
+        for _attempt in range(3):
+            lease = self._kube.lease(timeout)
+            if (lease.get("spec") or {}).get("holderIdentity") != self._config.pod:
+                return
+            metadata = {"resourceVersion": lease["metadata"]["resourceVersion"], "annotations": status.annotations()}
+            try:
+                self._kube.patch_lease({"metadata": metadata, "spec": {"holderIdentity": None}}, timeout)
+                return
+            except ApiError as error:
+                # A renewal that was already on its way arrived first.
+                if error.status != 409:
+                    raise
+
+    def _look(self) -> bool:
+        """Read the Lease; returns whether this pod holds it."""
+        self._note(self._kube.lease())
+        return self.holder == self._config.pod
+
+    def _note(self, lease: dict[str, Any]) -> None:
+        spec = lease.get("spec") or {}
+        self._version = lease["metadata"]["resourceVersion"]
+        self._transitions = spec.get("leaseTransitions") or 0
+        self.holder = spec.get("holderIdentity") or ""
+        seen = (self.holder, spec.get("renewTime"), self._transitions)
+        if seen != self._seen:
+            self._seen = seen
+            self._seen_at = self._clock()
+        self._duration = float(spec.get("leaseDurationSeconds") or self._config.lease_seconds)
+
+    def _free(self) -> bool:
+        return not self.holder or self._clock() >= self._seen_at + self._duration
+
+    def _write(self, status: Status) -> dict[str, Any]:
+        if self._closed:
+            raise ApiError(0, "the agent is stopping")
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        spec: dict[str, Any] = {
+            "holderIdentity": self._config.pod,
+            "leaseDurationSeconds": self._config.lease_seconds,
+            "renewTime": now,
+        }
+        if self.holder != self._config.pod:
+            spec |= {"acquireTime": now, "leaseTransitions": self._transitions + 1}
+        metadata = {"resourceVersion": self._version, "annotations": status.annotations()}
+        return self._kube.patch_lease({"metadata": metadata, "spec": spec})

@@ -1,0 +1,106 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Prometheus metrics, collected at each scrape; the rules' counters come from the kernel at that moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from ansible_collections.egress.router.plugins.module_utils._contract.status import (
+    CONFLICT,
+    FAILED,
+    SERVING,
+    STARTING,
+    STOPPED,
+)
+from ansible_collections.egress.router.plugins.module_utils._contract.version import VERSION
+
+from ..kernel import conntrack
+from ..kernel.firewall import Firewall
+from ..kernel.table import Counters
+from .address import STANDBY, EgressAddress
+from .lease import Elector
+from .rules import Rules
+
+_STATES = (SERVING, STARTING, CONFLICT, FAILED, STOPPED, STANDBY)
+_LABELS = ("port", "protocol", "destination", "name")
+
+
+class Metrics:
+    """The metrics of one agent."""
+
+    def __init__(self, firewall: Firewall, rules: Rules, address: EgressAddress, elector: Elector) -> None:
+        self._firewall = firewall
+        self._rules = rules
+        self._address = address
+        self._elector = elector
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        apply_seconds = Histogram(
+            "egress_router_apply_seconds",
+            "Seconds from reading the rules to having read them back from the kernel",
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+            registry=self._registry,
+        )
+        rules.on_applied = apply_seconds.observe
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return bytes(generate_latest(self._registry))
+
+    def describe(self) -> list[Metric]:
+        """Nothing: registering must not ask the kernel."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by prometheus_client for each scrape."""
+        state = GaugeMetricFamily("egress_router_state", "1 for the state the router's pod is in", labels=["state"])
+        for name in _STATES:
+            state.add_metric([name], float(self._address.state == name))
+        yield state
+        yield from self._rule_metrics()
+        refused = GaugeMetricFamily("egress_router_rules_refused", "1 while the ConfigMap's rules are refused")
+        refused.add_metric([], float(bool(self._rules.error)))
+        yield refused
+        repairs = CounterMetricFamily(
+            "egress_router_drift_repairs", "Changes by others that the agent undid", labels=["kind"]
+        )
+        repairs.add_metric(["rules"], self._rules.repairs)
+        for kind in ("link", "mac", "address", "route", "rule"):
+            repairs.add_metric([kind], self._address.repairs[kind])
+        yield repairs
+        count, limit = conntrack.usage()
+        yield GaugeMetricFamily("egress_router_conntrack_entries", "Connections that the kernel tracks", count or 0)
+        yield GaugeMetricFamily("egress_router_conntrack_max", "Connections that the kernel can track", limit or 0)
+        yield CounterMetricFamily(
+            "egress_router_lease_transitions", "How often the lease went to another pod", self._elector.transitions
+        )
+        build = GaugeMetricFamily("egress_router_build_info", "Version of the agent", labels=["version"])
+        build.add_metric([VERSION], 1)
+        yield build
+
+    def _rule_metrics(self) -> Iterator[Metric]:
+        listing = self._firewall.listing()
+        rules = listing.rules()
+        yield GaugeMetricFamily("egress_router_rules", "Rules in the kernel, without the fallback", len(rules.rules))
+        connections = CounterMetricFamily("egress_router_rule_connections", "New connections of a rule", labels=_LABELS)
+        packets = CounterMetricFamily("egress_router_rule_packets", "Packets of a rule, both ways", labels=_LABELS)
+        size = CounterMetricFamily("egress_router_rule_bytes", "Bytes of a rule, both ways", labels=_LABELS)
+
+        def add(labels: list[str], counters: Counters) -> None:
+            connections.add_metric(labels, counters.connections)
+            packets.add_metric(labels, counters.packets)
+            size.add_metric(labels, counters.bytes)
+
+        for rule in rules.rules:
+            target = f"[{rule.destination_ip}]" if rule.family == 6 else rule.destination_ip
+            labels = [str(rule.port), rule.protocol, f"{target}:{rule.target_port}", rule.name]
+            add(labels, listing.rule_counters(rule))
+        if rules.fallback_ip:
+            add(["fallback", "", rules.fallback_ip, ""], listing.fallback_counters(rules.fallback_ip))
+        yield from (connections, packets, size)

@@ -1,0 +1,42 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reasons why this router cannot serve rules that are well-formed."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from ansible_collections.egress.router.plugins.module_utils._contract.names import AGENT_PORT
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet
+
+from ..config import Config
+
+
+def refusals(config: Config, rules: RuleSet) -> list[str]:
+    """One sentence for each reason to refuse `rules` as a whole; empty if they can be loaded."""
+    problems = []
+    for rule in rules.rules:
+        where = f"rule {rule.port}/{rule.protocol} of router {config.router}"
+        problems += _destination(config, where, rule.destination_ip)
+        if (rule.port, rule.protocol) == (AGENT_PORT, "TCP"):
+            problems.append(f"{where}: the agent itself uses this port; choose another one")
+    if rules.fallback_ip:
+        problems += _destination(config, f"fallback of router {config.router}", rules.fallback_ip)
+    return problems
+
+
+def _destination(config: Config, where: str, destination: str) -> list[str]:
+    ip = ipaddress.ip_address(destination)
+    kind = f"IPv{ip.version}"
+    address = config.address(ip.version)
+    if address is None:
+        return [f"{where}: {destination} is an {kind} address, and the router has no {kind} egress address; add one"]
+    if config.pod_ip(ip.version) is None:
+        return [
+            f"{where}: {destination} is an {kind} address, and the pod has no {kind} address for clients to connect to"
+        ]
+    if ip == address.ip:
+        return [f"{where}: {destination} is the router's own egress address; use the address of the remote server"]
+    return []

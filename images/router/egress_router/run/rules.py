@@ -1,0 +1,146 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The rules: from the ConfigMap to the kernel, and kept there."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from pyroute2.netlink.exceptions import NetlinkError
+
+from ansible_collections.egress.router.plugins.module_utils._contract import names
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import RulesError, RuleSet, parse
+
+from ..config import Config
+from ..kernel import conntrack
+from ..kernel.firewall import Firewall, FirewallError
+from ..log import event, now
+from .kube import ApiError, Kube
+from .refusals import refusals
+
+# Of a refusal's text in the status; all of it is in the log.
+ERROR_LIMIT = 2000
+_WATCH_RETRY_SECONDS = 0.5
+
+
+class Rules:
+    """The rules of one router. A thread of its own watches; all other methods are the main thread's.
+
+    `version`, `error`, `applied_at`: see status.Status. `known`: whether the ConfigMap was dealt with once, or cannot be.
+    `on_applied`: called with the seconds that loading new rules took.
+    """
+
+    def __init__(self, config: Config, firewall: Firewall) -> None:
+        self._config = config
+        self._firewall = firewall
+        self._pending: deque[dict[str, Any] | None] = deque()
+        self._handled = ""
+        self.version = ""
+        self.error = ""
+        self.applied_at = ""
+        self.repairs = 0
+        self.on_applied: Callable[[float], object] = lambda seconds: None
+        self.known = threading.Event()
+
+    @property
+    def loaded(self) -> RuleSet:
+        """The rules in the kernel."""
+        return self._firewall.rules
+
+    @property
+    def hash(self) -> str:
+        """Their hash."""
+        return self._firewall.rules_hash
+
+    def watch(self, kube: Kube, stop: threading.Event, wake: Callable[[], None]) -> None:
+        """Receive the ConfigMap until `stop`; calls `wake` whenever load() has something to do."""
+        failing = False
+        while not stop.is_set():
+            try:
+                for config_map in kube.watch_rules():
+                    failing = False
+                    self._pending.append(config_map)
+                    wake()
+            except ApiError as error:
+                if not failing:
+                    event("watch-failed", error=error)
+                failing = True
+                if error.status in (401, 403) and not self.known.is_set():
+                    # No rules will come, and the status has to say so.
+                    self.error = str(error)
+                    self.known.set()
+                stop.wait(_WATCH_RETRY_SECONDS)
+
+    def adopt(self) -> bool:
+        """Take over the rules that an earlier process of this pod left in the kernel; returns whether there were any."""
+        return self._firewall.adopt()
+
+    def load(self) -> bool:
+        """Load what watch() received since the last call; returns whether rules were accepted."""
+        accepted = False
+        while self._pending:
+            config_map = self._pending.popleft()
+            if config_map is None:
+                name = names.rules_config_map(self._config.router)
+                self.error = f"ConfigMap {name} does not exist: the loaded rules stay until it does"
+            elif config_map["metadata"]["resourceVersion"] != self._handled:
+                accepted = self._load(config_map) or accepted
+            self.known.set()
+        return accepted
+
+    def repair(self) -> None:
+        """Restore in the kernel what others changed."""
+        try:
+            if self._firewall.repair():
+                self.repairs += 1
+                event("repaired", kind="rules")
+        except FirewallError as error:
+            event("repair-failed", error=error)
+
+    def _load(self, config_map: dict[str, Any]) -> bool:
+        """Whether the rules were accepted."""
+        name = config_map["metadata"]["name"]
+        version = str(config_map["metadata"]["resourceVersion"])
+        started = time.monotonic()
+        before = self.loaded
+        try:
+            rules = self._parse(name, config_map.get("data") or {})
+            cut = self._firewall.apply(rules)
+            conntrack.cut(cut)
+        except RulesError as error:
+            self._handled = version
+            self._refuse(version, "; ".join(error.problems))
+            return False
+        except (FirewallError, NetlinkError, OSError) as error:
+            # Not handled: the next list of the watch tries again.
+            self._refuse(version, f"the kernel did not accept the rules of ConfigMap {name}: {error}")
+            return False
+        seconds = time.monotonic() - started
+        self._handled = self.version = version
+        self.error = ""
+        if before != self.loaded or not self.applied_at:
+            self.applied_at = now()
+            self.on_applied(seconds)
+            event("rules-applied", version=version, rules=len(rules.rules), cut=len(cut), seconds=f"{seconds:.3f}")
+        return True
+
+    def _parse(self, name: str, data: dict[str, str]) -> RuleSet:
+        if data and names.RULES_KEY not in data:
+            found = ", ".join(sorted(data))
+            raise RulesError([f"ConfigMap {name} has no key '{names.RULES_KEY}' but {found}: rename it"])
+        rules = parse(data.get(names.RULES_KEY) or "")
+        problems = refusals(self._config, rules)
+        if problems:
+            raise RulesError(problems)
+        return rules
+
+    def _refuse(self, version: str, error: str) -> None:
+        event("rules-refused", version=version, error=error)
+        self.version = version
+        self.error = error if len(error) <= ERROR_LIMIT else error[:ERROR_LIMIT] + " ... (more in the pod's log)"

@@ -1,0 +1,17 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs `egress-router run` with the service account in a folder of the test's: start_agent.py FOLDER."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from egress_router.__main__ import main
+from egress_router.run import kube
+
+kube.SERVICE_ACCOUNT = Path(sys.argv.pop())
+sys.argv.append("run")
+sys.exit(main())
