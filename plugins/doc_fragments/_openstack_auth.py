@@ -7,22 +7,22 @@ from __future__ import annotations
 
 
 # The options are those of openstack.cloud, so that its credentials, variables and defaults work here too.
-# They are described here again, because importers build the documentation without other collections at hand.
+# They are described again, because importers build the documentation without other collections.
 class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   cloud:
     description:
-      - Name of a cloud in C(clouds.yaml), or a whole cloud's configuration as a dictionary.
-      - Without it and without O(auth), what openstacksdk finds in the environment, E(OS_CLOUD) first.
+      - Name of a cloud in C(clouds.yaml), or the configuration of a cloud as a dictionary.
+      - Without it and without O(auth), openstacksdk uses the environment, first E(OS_CLOUD).
       - The file is E(OS_CLIENT_CONFIG_FILE), or the first of C(./clouds.yaml), C(~/.config/openstack/clouds.yaml) and
         C(/etc/openstack/clouds.yaml).
     type: raw
   auth:
     description:
-      - What the authentication plugin needs, for V(password) C(auth_url), C(username), C(password), C(project_name) and the
-        domains.
-      - Also taken from the environment variables E(OS_AUTH_URL), E(OS_USERNAME) and so on.
+      - Options of the authentication plugin. For V(password) these are C(auth_url), C(username), C(password),
+        C(project_name) and the domains.
+      - If not specified, the environment variables E(OS_AUTH_URL), E(OS_USERNAME) and so on are used.
     type: dict
   auth_type:
     description: Name of the authentication plugin.
@@ -30,15 +30,15 @@ options:
   region_name:
     description:
       - Name of the region.
-      - Also taken from the environment variable E(OS_REGION_NAME).
+      - If not specified, the environment variable E(OS_REGION_NAME) is used.
     type: str
   validate_certs:
-    description: Whether certificates are checked.
+    description: Whether to verify TLS certificates.
     type: bool
     aliases:
       - verify
   ca_cert:
-    description: Path of the certificates that the servers' certificates are checked with.
+    description: Path of a file with certificates of certificate authorities.
     type: str
     aliases:
       - cacert
@@ -53,10 +53,10 @@ options:
     aliases:
       - key
   api_timeout:
-    description: How many seconds to wait for an answer.
+    description: Timeout of a request in seconds.
     type: int
   interface:
-    description: Which of a service's endpoints to use.
+    description: The endpoints to use.
     type: str
     choices:
       - public

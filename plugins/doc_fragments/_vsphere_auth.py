@@ -7,19 +7,19 @@ from __future__ import annotations
 
 
 # The options are those of community.vmware, so that its variables, credentials and defaults work here too.
-# They are described here again, because importers build the documentation without other collections at hand.
+# They are described again, because importers build the documentation without other collections.
 class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   hostname:
     description:
-      - Host name or address of the vCenter, or of an ESXi host.
-      - Also taken from the environment variable E(VMWARE_HOST).
+      - Host name or IP address of the vCenter or ESXi host.
+      - If not specified, the environment variable E(VMWARE_HOST) is used.
     type: str
   username:
     description:
-      - Name of the user, for vCenter with its domain.
-      - Also taken from the environment variable E(VMWARE_USER).
+      - Name of the user, with its domain for vCenter.
+      - If not specified, the environment variable E(VMWARE_USER) is used.
     type: str
     aliases:
       - admin
@@ -27,7 +27,7 @@ options:
   password:
     description:
       - Password of the user.
-      - Also taken from the environment variable E(VMWARE_PASSWORD).
+      - If not specified, the environment variable E(VMWARE_PASSWORD) is used.
     type: str
     aliases:
       - pass
@@ -35,24 +35,24 @@ options:
   port:
     description:
       - Port of the API.
-      - Also taken from the environment variable E(VMWARE_PORT).
+      - If not specified, the environment variable E(VMWARE_PORT) is used.
     type: int
     default: 443
   validate_certs:
     description:
-      - Whether the certificate is checked.
-      - Also taken from the environment variable E(VMWARE_VALIDATE_CERTS).
+      - Whether to verify the TLS certificate.
+      - If not specified, the environment variable E(VMWARE_VALIDATE_CERTS) is used.
     type: bool
     default: true
   proxy_host:
     description:
-      - Host name or address of an HTTP proxy.
-      - Also taken from the environment variable E(VMWARE_PROXY_HOST).
+      - Host name or IP address of an HTTP proxy.
+      - If not specified, the environment variable E(VMWARE_PROXY_HOST) is used.
     type: str
   proxy_port:
     description:
-      - Port of that proxy.
-      - Also taken from the environment variable E(VMWARE_PROXY_PORT).
+      - Port of the HTTP proxy.
+      - If not specified, the environment variable E(VMWARE_PROXY_PORT) is used.
     type: int
 requirements:
   - python >= 3.10

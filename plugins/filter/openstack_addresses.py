@@ -4,24 +4,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.egress.router.plugins.module_utils._openstack.plan import on_openstack, plan_addresses
+from ansible_collections.egress.router.plugins.module_utils._openstack.plan import (
+    Addresses,
+    on_openstack,
+    plan_addresses,
+)
+from ansible_collections.egress.router.plugins.plugin_utils._nodes import listed
+from ansible_collections.egress.router.plugins.plugin_utils._routers import read
 
 
 def openstack_addresses(
     data: object,
-    nodes: Iterable[Mapping[str, Any]],
+    found: Mapping[str, Any],
     defaults: object = None,
     servers: Mapping[str, str] | None = None,
-    all_absent: bool = False,
+    state: str = "present",
+    detect: bool = False,
 ) -> dict[str, Any]:
-    nodes, servers = list(nodes), servers or {}
-    present, absent, problems = plan_addresses(data, nodes, defaults, servers, all_absent)
+    routers, problems = read(data, defaults, absent=state == "absent")
+    nodes, skipped = listed(found, detect, lambda nodes: on_openstack(nodes, servers or {}), "an OpenStack server")
+    present: Addresses = []
+    absent: Addresses = []
+    if not problems and not skipped:
+        present, absent, problems = plan_addresses(routers, nodes, servers or {})
     return {
-        "on_openstack": on_openstack(nodes, servers),
         "problems": [str(problem) for problem in problems],
+        "skipped": skipped,
         "present": present,
         "absent": absent,
     }

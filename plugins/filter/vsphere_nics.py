@@ -4,26 +4,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.egress.router.plugins.module_utils._vsphere.plan import on_vsphere, plan_nics
+from ansible_collections.egress.router.plugins.module_utils._vsphere.plan import Nics, on_vsphere, plan_nics
+from ansible_collections.egress.router.plugins.plugin_utils._nodes import listed
+from ansible_collections.egress.router.plugins.plugin_utils._routers import read
 
 
 def vsphere_nics(
     data: object,
-    nodes: Iterable[Mapping[str, Any]],
+    found: Mapping[str, Any],
     defaults: object = None,
     vms: Mapping[str, str] | None = None,
     networks: Mapping[str, str] | None = None,
+    state: str = "present",
+    detect: bool = False,
 ) -> dict[str, Any]:
-    nodes, vms = list(nodes), vms or {}
-    nics, problems = plan_nics(data, nodes, defaults, vms, networks or {})
-    return {
-        "on_vsphere": on_vsphere(nodes, vms),
-        "problems": [str(problem) for problem in problems],
-        "nics": nics,
-    }
+    routers, problems = read(data, defaults, absent=state == "absent")
+    nodes, skipped = listed(found, detect, lambda nodes: on_vsphere(nodes, vms or {}), "a vSphere VM")
+    nics: Nics = []
+    if not problems and not skipped:
+        nics, problems = plan_nics(routers, nodes, vms or {}, networks or {})
+    return {"problems": [str(problem) for problem in problems], "skipped": skipped, "nics": nics}
 
 
 class FilterModule:

@@ -7,52 +7,50 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: openstack_allowed_address_pair
-short_description: Let egress addresses through the ports of OpenStack servers
+short_description: Manage allowed address pairs for egress routers
 version_added: 0.1.0
 author:
   - egress.router maintainers (@egress-router)
 description:
-  - Neutron's port security drops what a server sends with an IP or MAC address that is not its port's. This module adds
-    pairs of both to the ports of the nodes that may run an egress router, or takes them out again.
-  - One call takes many addresses and many nodes. The number of requests depends on neither, but for one request for each
-    port that changes.
-  - Pairs of others stay as they are, byte for byte and in their order. A port is changed only if nobody else has changed
-    it since it was read; otherwise it is read again.
-  - Ports of nodes are never made.
+  - Neutron's port security drops packets that a server sends with an IP or MAC address other than those of its port. This
+    module adds the address pairs of egress routers to the ports of the nodes that may run them, or removes them.
+  - One call handles many addresses and many nodes. Apart from one request for each port that changes, the number of
+    requests depends on neither.
+  - All other pairs are left unchanged, byte for byte and in their order. A port that has been changed by others since it
+    was read is read again before it is written.
+  - The module never creates ports for nodes.
 options:
   addresses:
-    description: The egress addresses.
+    description: The egress addresses with the routers' MAC addresses.
     type: list
     elements: dict
     required: true
     suboptions:
       ip_address:
-        description: The address, IPv4 or IPv6, without prefix length.
+        description: The IPv4 or IPv6 address, without a prefix length.
         type: str
         required: true
       mac_address:
         description:
-          - The MAC address that the router sends with, which is its own.
-          - It has to be given. Without one Neutron would fill in the MAC address of the node's port, which lets no egress
-            router through.
+          - The MAC address of the router.
+          - Required. Without it, Neutron would use the MAC address of the node's port, with which no egress router sends.
         type: str
       nodes:
-        description: The nodes of this address, instead of O(nodes).
+        description: The nodes for this address, instead of O(nodes).
         type: list
         elements: str
   nodes:
     description:
-      - The nodes of all addresses without nodes of their own, each by server id, by port id, or by the C(providerID) that
-        Kubernetes has for it (V(openstack:///SERVER-ID) or V(openstack://REGION/SERVER-ID)).
-      - The port of a server is the one with a fixed IP of the subnet that holds the address, otherwise the one on a network
-        with such a subnet. There must be exactly one. Ports of trunks count too.
+      - The nodes for all addresses that do not have their own. Each is a server id, a port id, or the C(providerID) of the
+        Kubernetes node (V(openstack:///SERVER-ID) or V(openstack://REGION/SERVER-ID)).
+      - The port of a server is the one with a fixed IP in the subnet that contains the address, otherwise the one on a
+        network with such a subnet. There must be exactly one. Subports of trunks are included.
     type: list
     elements: str
   state:
     description:
-      - V(present) adds the pairs that are missing.
-      - V(absent) takes exactly these pairs out of whichever visible ports of the nodes have them. A server without any
-        counts as gone.
+      - V(present) adds missing pairs.
+      - V(absent) removes exactly these pairs from all visible ports of the nodes. Servers that do not exist are ignored.
     type: str
     choices:
       - present
@@ -60,13 +58,14 @@ options:
     default: present
   reserve:
     description:
-      - With O(state=present), make a port that is bound to no server and holds address and MAC address, so that Neutron
-        gives the address to nobody else. Fails if somebody else has it.
-      - With O(state=absent), remove that port.
+      - With O(state=present), create an unbound port with the address and the MAC address, so that Neutron does not assign
+        the address to anybody else. Fails if it is already in use.
+      - With O(state=absent), delete that port.
     type: bool
     default: false
   allow_unguarded:
-    description: Write to a Neutron without the extension C(revision-if-match) too, though that may undo what others write.
+    description:
+      - Write even if Neutron does not have the extension C(revision-if-match), although this may undo concurrent changes.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -77,11 +76,11 @@ attributes:
   check_mode:
     support: full
     details:
-      - Neutron has no dry run. Its policy and its limit of pairs for a port are not part of the prediction.
+      - Neutron has no dry run, so its policy and its limit of pairs for a port are not part of the prediction.
   diff_mode:
     support: full
     details:
-      - One entry for each port that changes, with one line for each pair.
+      - One entry for each port that changes, one line for each pair.
   idempotent:
     support: full
 seealso:
@@ -90,7 +89,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Let an egress router through on two nodes
+- name: Allow the addresses of an egress router on two nodes
   egress.router.openstack_allowed_address_pair:
     cloud: production
     addresses:
@@ -99,7 +98,7 @@ EXAMPLES = r"""
       - openstack:///6a5c1f5e-3f62-4d0e-9f5e-0d6a5c0d8a11
       - openstack:///0a4d8f0a-6a7a-4f3b-8c55-5d1c7a6f1e22
 
-- name: Several addresses, each on nodes of its own
+- name: Allow several addresses, each on its own nodes, and reserve them
   egress.router.openstack_allowed_address_pair:
     cloud: production
     reserve: true
@@ -111,7 +110,7 @@ EXAMPLES = r"""
         mac_address: 02:e6:c6:33:64:33
         nodes: [openstack:///0a4d8f0a-6a7a-4f3b-8c55-5d1c7a6f1e22]
 
-- name: Shut it out again
+- name: Remove the pair
   egress.router.openstack_allowed_address_pair:
     state: absent
     addresses:
@@ -123,54 +122,54 @@ EXAMPLES = r"""
 RETURN = r"""
 ports:
   description:
-    - The ports that were found for the nodes and addresses. With O(state=absent), those that had one of the pairs.
-    - Also there when a write fails.
-  returned: always, unless the options, the connection or a reading request are at fault
+    - The ports of the nodes for the addresses. With O(state=absent), those that had one of the pairs.
+    - Also returned if a write fails.
+  returned: always, except if the options, the connection or a read request fail
   type: list
   elements: dict
   contains:
     port_id:
-      description: Its id.
+      description: The port's id.
       type: str
     name:
-      description: Its name.
+      description: The port's name.
       type: str
     server_id:
-      description: The server or trunk that it belongs to.
+      description: The server or trunk that the port belongs to.
       type: str
     network_id:
-      description: Its network.
+      description: The port's network.
       type: str
     fixed_ips:
-      description: Its own addresses.
+      description: The port's own addresses.
       type: list
       elements: str
     port_security:
-      description: Whether port security is on. When it is off everything is let through, and there is nothing to do.
+      description: Whether port security is enabled. If not, no pairs are needed.
       type: bool
     addresses:
-      description: The given addresses that are about this port.
+      description: The requested pairs that concern this port.
       type: list
       elements: dict
     before:
-      description: Its pairs before, as Neutron stores them.
+      description: The port's pairs before, as Neutron stores them.
       type: list
       elements: dict
       sample:
         - {ip_address: 203.0.113.5, mac_address: fa:16:3e:00:00:05}
     after:
-      description: Its pairs after.
+      description: The port's pairs after.
       type: list
       elements: dict
     changed:
-      description: Whether it was changed, or would be in check mode.
+      description: Whether the port was changed, or would be in check mode.
       type: bool
     error:
-      description: Why that failed, empty if it did not.
+      description: Why the change failed; empty if it did not.
       type: str
 reservations:
-  description: The ports that only hold an address, with O(reserve=true).
-  returned: always, unless the options, the connection or a reading request are at fault
+  description: The ports that reserve addresses, with O(reserve=true).
+  returned: always, except if the options, the connection or a read request fail
   type: list
   elements: dict
   contains:
@@ -184,18 +183,17 @@ reservations:
       description: The network on which it is reserved.
       type: str
     port_id:
-      description: The port that holds it, or held it. Empty in check mode if it would be made.
+      description: The port that reserves or reserved it. Empty in check mode if it would be created.
       type: str
     changed:
-      description: Whether it was made or removed, or would be in check mode.
+      description: Whether the port was created or deleted, or would be in check mode.
       type: bool
     error:
-      description: Why that failed, empty if it did not.
+      description: Why the change failed; empty if it did not.
       type: str
 """
 
-from ansible_collections.egress.router.plugins.module_utils._openstack import pairs
-from ansible_collections.egress.router.plugins.module_utils._openstack import reservation as _reservation
+from ansible_collections.egress.router.plugins.module_utils._openstack import pairs, reservation
 from ansible_collections.egress.router.plugins.module_utils._openstack.cloud import OpenStackModule
 
 
@@ -208,28 +206,28 @@ def main() -> None:
             "allow_unguarded": {"type": "bool", "default": False},
         }
     )
-    params, check = module.params, module.check_mode
+    params = module.params
     with module.errors():
         requests = pairs.read_requests(params)
-        outcomes, reservations = _reservation.ensure(
+        ports, reservations = reservation.ensure(
             module.connect(),
             requests,
-            params["state"] == "present",
-            params["reserve"],
-            check,
-            params["allow_unguarded"],
+            present=params["state"] == "present",
+            reserve=params["reserve"],
+            check=module.check_mode,
+            unguarded=params["allow_unguarded"],
         )
-        plans = [outcome.plan for outcome in [*outcomes, *reservations] if outcome.changed]
-        result = {
-            "changed": bool(plans),
-            "diff": [plan.diff() for plan in plans],
-            "ports": [outcome.as_dict() for outcome in outcomes],
-            "reservations": [reservation.as_dict() for reservation in reservations],
-        }
-        failure = pairs.summary([*outcomes, *reservations])
-        if failure:
-            module.fail(failure, **result)
-        module.exit_json(**result)
+    changes: list[pairs.PortChange | reservation.Reservation] = [*ports, *reservations]
+    result = {
+        "changed": any(change.changed for change in changes),
+        "diff": [change.plan.diff() for change in changes if change.changed],
+        "ports": [port.as_dict() for port in ports],
+        "reservations": [one.as_dict() for one in reservations],
+    }
+    errors = [change.error for change in changes if change.error]
+    if errors:
+        module.fail("\n".join(errors), **result)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -7,41 +7,42 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: openstack_allowed_address_pair_info
-short_description: Tell which egress addresses the ports of OpenStack servers let through
+short_description: Get the allowed address pairs that egress routers need
 version_added: 0.1.0
 author:
   - egress.router maintainers (@egress-router)
 description:
-  - Finds the ports of the nodes as M(egress.router.openstack_allowed_address_pair) does, and reports their pairs and those that
-    are missing.
+  - Finds the ports of the nodes as M(egress.router.openstack_allowed_address_pair) does, and returns their address pairs and
+    those that are missing.
 options:
   addresses:
-    description: The egress addresses.
+    description: The egress addresses with the routers' MAC addresses.
     type: list
     elements: dict
     required: true
     suboptions:
       ip_address:
-        description: The address, IPv4 or IPv6, without prefix length.
+        description: The IPv4 or IPv6 address, without a prefix length.
         type: str
         required: true
       mac_address:
-        description: The MAC address that the router sends with. It has to be given.
+        description: The MAC address of the router. Required.
         type: str
       nodes:
-        description: The nodes of this address, instead of O(nodes).
+        description: The nodes for this address, instead of O(nodes).
         type: list
         elements: str
   nodes:
     description:
-      - The nodes of all addresses without nodes of their own, each by server id, by port id, or by the C(providerID) that
-        Kubernetes has for it.
+      - The nodes for all addresses that do not have their own. Each is a server id, a port id, or the C(providerID) of the
+        Kubernetes node.
     type: list
     elements: str
   writable:
     description:
-      - Whether to find out if the credentials may add what is missing. Neutron is sent a change that cannot succeed, because
-        it is for a revision that no port has; that it is refused for the revision, and not for a lack of rights, is the answer.
+      - Whether to check that the missing pairs can be added with the credentials. Neutron is sent a change that cannot
+        succeed, because it is for a revision that no port has. If it is refused because of the revision and not because of a
+        missing permission, the pairs can be added.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -54,7 +55,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look whether port security lets an egress router through
+- name: Get the address pairs of a node's port
   egress.router.openstack_allowed_address_pair_info:
     cloud: production
     addresses:
@@ -63,48 +64,48 @@ EXAMPLES = r"""
       - openstack:///6a5c1f5e-3f62-4d0e-9f5e-0d6a5c0d8a11
   register: info
 
-- name: Show what is missing
+- name: Show the missing pairs
   ansible.builtin.debug:
     msg: "{{ info.ports | map(attribute='missing') | flatten }}"
 """
 
 RETURN = r"""
 ports:
-  description: The ports that the addresses have to be let through on.
+  description: The ports that have to allow the addresses.
   returned: success
   type: list
   elements: dict
   contains:
     port_id:
-      description: Its id.
+      description: The port's id.
       type: str
     name:
-      description: Its name.
+      description: The port's name.
       type: str
     server_id:
-      description: The server or trunk that it belongs to.
+      description: The server or trunk that the port belongs to.
       type: str
     network_id:
-      description: Its network.
+      description: The port's network.
       type: str
     fixed_ips:
-      description: Its own addresses.
+      description: The port's own addresses.
       type: list
       elements: str
     port_security:
-      description: Whether port security is on. When it is off everything is let through.
+      description: Whether port security is enabled. If not, no pairs are needed.
       type: bool
     allowed_address_pairs:
-      description: Its pairs, as Neutron stores them.
+      description: The port's pairs, as Neutron stores them.
       type: list
       elements: dict
       sample:
         - {ip_address: 203.0.113.5, mac_address: fa:16:3e:00:00:05}
     write_error:
-      description: With O(writable), why what is missing cannot be added; empty if it can, or if nothing is missing.
+      description: With O(writable), why missing pairs cannot be added; empty if they can, or if none is missing.
       type: str
     missing:
-      description: The given addresses that it does not let through.
+      description: The requested pairs that the port does not have.
       type: list
       elements: dict
 """

@@ -7,144 +7,135 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vsphere_port_group_security
-short_description: Let egress routers through the security policy of vSphere's port groups
+short_description: Manage the security policy of vSphere port groups for egress routers
 version_added: 0.1.0
 author:
   - egress.router maintainers (@egress-router)
 description:
-  - An egress router's frames leave a node with a MAC address that is not the VM's. Port groups drop them until they accept
-    promiscuous mode (or learn MAC addresses), forged transmits and MAC address changes. This module sets those flags where
-    nodes are connected, and nothing else.
-  - One call takes many nodes. The number of requests does not grow with them, but for two or three for each port group that
-    changes.
-  - What is compared is the policy in force, wherever it comes from. Only flags that differ are written; VLAN, uplinks, MTU,
-    ports, teaming, shaping and the inheritance of all else stay.
+  - The frames of an egress router have a MAC address other than that of the node's VM. A port group drops them unless it
+    accepts promiscuous mode (or learns MAC addresses), forged transmits and MAC address changes. This module sets these flags
+    on the port groups to which nodes are connected, and nothing else.
+  - One call handles many nodes. The number of requests does not grow with them, apart from two or three for each port group
+    that changes.
+  - The effective policy is compared, whether it is inherited or not. Only flags that differ are written; VLAN, uplinks, MTU,
+    number of ports, teaming, shaping and the inheritance of everything else are left unchanged.
   - A node may move, so a standard port group is changed on every host of the node's cluster that has it.
 options:
   nics:
     description:
-      - Which network adapters of which nodes.
-      - An adapter is found by O(nics[].mac_address), by O(nics[].network), by the subnet of one of O(nics[].addresses), or
-        because it is the node's only one.
+      - Network adapters of nodes.
+      - An adapter is selected by O(nics[].mac_address), by O(nics[].network), by the subnet of one of O(nics[].addresses), or
+        as the only one of the node.
     type: list
     elements: dict
     suboptions:
       addresses:
         description:
-          - Egress addresses. Meant is the adapter on which the guest has an address of the subnet of one of them, as VMware
-            Tools report it.
+          - Egress addresses. Selects the adapter on which the guest has an address in the subnet of one of them, as reported
+            by VMware Tools.
         type: list
         elements: str
       network:
-        description: Name of the port group that the adapter is connected to.
+        description: Name of the port group to which the adapter is connected.
         type: str
       mac_address:
         description: MAC address of the adapter.
         type: str
       nodes:
-        description: The nodes of this entry, instead of O(nodes).
+        description: The nodes for this entry, instead of O(nodes).
         type: list
         elements: str
   nodes:
     description:
-      - The nodes of all entries of O(nics) without nodes of their own, each by the C(providerID) that Kubernetes has for it
-        (V(vsphere://UUID)), by BIOS or instance UUID, or by the name of its VM.
-      - Without O(nics), the only network adapter of each is meant.
+      - The nodes for all entries of O(nics) that do not have their own. Each is the C(providerID) of the Kubernetes node
+        (V(vsphere://UUID)), the BIOS or instance UUID of its VM, or the name of its VM.
+      - Without O(nics), the only network adapter of each node is meant.
     type: list
     elements: str
   targets:
-    description: Port groups and switches that are named directly, besides those of nodes.
+    description: Port groups and switches that are specified by name, in addition to those of nodes.
     type: list
     elements: dict
     suboptions:
-      host:
-        description: Name of the ESXi host, for standard ones. Without it a distributed one is meant.
+      esxi_hostname:
+        description: Name of the ESXi host of a standard port group or switch. Without it, a distributed one is meant.
         type: str
       switch:
         description: Name of the switch.
         type: str
-      port_group:
-        description: Name of the port group. Without it the switch itself is meant.
+      portgroup:
+        description: Name of the port group. Without it, the switch itself is meant.
         type: str
   promiscuous_mode:
-    description: Whether adapters get frames for other MAC addresses. Left as it is unless given.
-    type: str
-    choices:
-      - accept
-      - reject
+    description: Whether adapters receive frames for other MAC addresses. Not changed if not specified.
+    type: bool
   forged_transmits:
-    description: Whether adapters may send with other MAC addresses. Left as it is unless given.
-    type: str
-    choices:
-      - accept
-      - reject
+    description: Whether adapters may send frames with other MAC addresses. Not changed if not specified.
+    type: bool
   mac_changes:
-    description: Whether a guest may change the MAC address of its adapter. Left as it is unless given.
-    type: str
-    choices:
-      - accept
-      - reject
+    description: Whether a guest may change the MAC address of its adapter. Not changed if not specified.
+    type: bool
   mac_learning:
     description:
-      - Whether the switch learns the MAC addresses behind adapters. Left as it is unless given.
-      - Better than O(promiscuous_mode), because frames reach only the adapter that they are for. Distributed switches have
-        it from version 6.6.0 on.
+      - Whether the switch learns the MAC addresses behind adapters. Not changed if not specified.
+      - Preferable to O(promiscuous_mode), because frames reach only the adapter that they are for. Requires a distributed
+        switch of version 6.6.0 or later.
     type: bool
   scope:
     description:
-      - V(port_group) changes the port groups of the nodes.
-      - V(switch) changes the policy of their switches, which all port groups without a policy of their own inherit.
+      - V(portgroup) changes the port groups of the nodes.
+      - V(switch) changes the policy of their switches, which port groups without a policy of their own inherit.
     type: str
     choices:
-      - port_group
+      - portgroup
       - switch
-    default: port_group
+    default: portgroup
   state:
     description:
       - V(present) sets the flags.
-      - V(restored) puts O(previous) back, but not where a node of O(nics) or O(nodes) is connected, or may move.
+      - V(restored) restores O(previous), except where a node of O(nics) or O(nodes) is connected or may move.
     type: str
     choices:
       - present
       - restored
     default: present
   previous:
-    description: What RV(previous) of an earlier run was.
+    description: The value of RV(previous) of an earlier run.
     type: list
     elements: dict
     suboptions:
       kind:
-        description: For people.
+        description: Ignored. RV(previous) contains it for information.
         type: str
-      host:
+      esxi_hostname:
         description: Name of the ESXi host of a standard port group or switch.
         type: str
       switch:
         description: Name of the switch.
         type: str
-      port_group:
+      portgroup:
         description: Name of the port group.
         type: str
       promiscuous_mode:
-        description: The flag to put back. Left as it is unless given.
+        description: The flag to restore. Not changed if not specified.
         type: str
-        choices: [accept, reject, inherit]
+        choices: ["true", "false", inherit]
       forged_transmits:
-        description: The flag to put back. Left as it is unless given.
+        description: The flag to restore. Not changed if not specified.
         type: str
-        choices: [accept, reject, inherit]
+        choices: ["true", "false", inherit]
       mac_changes:
-        description: The flag to put back. Left as it is unless given.
+        description: The flag to restore. Not changed if not specified.
         type: str
-        choices: [accept, reject, inherit]
+        choices: ["true", "false", inherit]
       mac_learning:
-        description: The flag to put back. Left as it is unless given.
+        description: The flag to restore. Not changed if not specified.
         type: str
-        choices: [enabled, disabled, inherit]
+        choices: ["true", "false", inherit]
   allow_disconnected:
     description:
-      - Leave out hosts that vCenter is out of contact with, with a warning. Otherwise such a host of a node's cluster is an
-        error, before anything is changed.
+      - Whether to skip hosts that are not connected to vCenter, with a warning. Otherwise, the module fails before anything
+        is changed if such a host is in the cluster of a node.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -155,11 +146,11 @@ attributes:
   check_mode:
     support: full
     details:
-      - vSphere has no dry run. Privileges are not part of the prediction.
+      - vSphere has no dry run, so permissions are not part of the prediction.
   diff_mode:
     support: full
     details:
-      - One entry for each port group on each host, or switch, that changes, with one line for each flag.
+      - One entry for each port group or switch that changes, standard ones for each host, one line for each flag.
   idempotent:
     support: full
 seealso:
@@ -169,7 +160,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Let egress routers through where the workers' egress adapters are connected
+- name: Set the flags on the port groups of the workers' egress adapters
   egress.router.vsphere_port_group_security:
     hostname: vcenter.example.com
     nics:
@@ -177,27 +168,27 @@ EXAMPLES = r"""
         nodes:
           - vsphere://4216a6b2-7c1d-4d3f-9a55-0d6a5c0d8a11
           - vsphere://42161d4e-90ab-4a3c-8c55-5d1c7a6f1e22
-    promiscuous_mode: accept
-    forged_transmits: accept
-    mac_changes: accept
+    promiscuous_mode: true
+    forged_transmits: true
+    mac_changes: true
   register: opened
 
-- name: On a distributed switch, with MAC learning
+- name: Use MAC learning on a distributed switch
   egress.router.vsphere_port_group_security:
     nics:
       - network: egress
     nodes: [worker-1, worker-2]
     mac_learning: true
-    forged_transmits: accept
-    mac_changes: accept
+    forged_transmits: true
+    mac_changes: true
 
-- name: Name a port group directly
+- name: Specify a port group by name
   egress.router.vsphere_port_group_security:
     targets:
-      - {host: esxi-1.example.com, port_group: egress}
-    forged_transmits: accept
+      - {esxi_hostname: esxi-1.example.com, portgroup: egress}
+    forged_transmits: true
 
-- name: Put back what was there before
+- name: Restore the flags that were set before
   egress.router.vsphere_port_group_security:
     state: restored
     previous: "{{ opened.previous }}"
@@ -206,83 +197,77 @@ EXAMPLES = r"""
 RETURN = r"""
 policies:
   description:
-    - The port groups and switches that were found, standard ones once for each host.
-    - Also there when a write fails.
-  returned: always, unless the options, the connection or a reading request are at fault
+    - The policies of the port groups or switches, standard ones once for each host.
+    - Also returned if a write fails.
+  returned: always, except if the options, the connection or a read request fail
   type: list
   elements: dict
   contains:
     kind:
       description: V(standard) or V(distributed).
       type: str
-    host:
+    esxi_hostname:
       description: The host of a standard one, otherwise empty.
       type: str
     switch:
       description: Name of the switch.
       type: str
-    port_group:
-      description: Name of the port group, empty for a switch itself.
+    portgroup:
+      description: Name of the port group, empty for the policy of a switch.
       type: str
     nodes:
-      description: The given nodes that are connected there, or may move there.
+      description: The specified nodes that are connected there or may move there.
       type: list
       elements: str
     before:
-      description: The flags that were in force.
+      description: The flags that were in effect.
       type: dict
-      sample: {promiscuous_mode: reject, forged_transmits: reject, mac_changes: accept}
+      sample: {promiscuous_mode: false, forged_transmits: false, mac_changes: true}
     after:
-      description: The flags that are in force now.
+      description: The flags that are in effect now.
       type: dict
-      sample: {promiscuous_mode: accept, forged_transmits: accept, mac_changes: accept}
+      sample: {promiscuous_mode: true, forged_transmits: true, mac_changes: true}
     changed:
-      description: Whether it was changed, or would be in check mode.
+      description: Whether the policy was changed, or would be in check mode.
       type: bool
     error:
-      description: Why that failed, empty if it did not.
+      description: Why the change failed; empty if it did not.
       type: str
 previous:
   description:
-    - For each place that changed, what it had set itself of the flags that changed; V(inherit) where it set nothing. This is
-      what O(previous) takes. Empty when nothing changed, so keep that of the first run.
+    - For each policy that changed, the previous values of the flags that changed; V(inherit) if a flag was not set. Use it as
+      O(previous) to undo the change. Empty if nothing changed, so keep that of the first run.
   returned: as RV(policies)
   type: list
   elements: dict
   sample:
-    - {kind: standard, host: esxi-1.example.com, switch: vSwitch1, port_group: egress, promiscuous_mode: inherit}
+    - {kind: standard, esxi_hostname: esxi-1.example.com, switch: vSwitch1, portgroup: egress, promiscuous_mode: inherit}
 """
 
-from ansible_collections.egress.router.plugins.module_utils._vsphere import security
-from ansible_collections.egress.router.plugins.module_utils._vsphere import survey as places
+from ansible_collections.egress.router.plugins.module_utils._vsphere import security, survey
 from ansible_collections.egress.router.plugins.module_utils._vsphere.vcenter import VsphereModule
 
 
 def main() -> None:
     module = VsphereModule(
-        argument_spec={**places.SPEC, **security.SPEC},
+        argument_spec={**survey.SPEC, **security.SPEC},
         required_if=[
             ("state", "present", ["nics", "nodes", "targets"], True),
             ("state", "restored", ["previous"]),
         ],
     )
-    params = module.params
     with module.errors():
-        flags = security.read_flags(params)
-        requests, targets = places.read_requests(params), places.read_targets(params["targets"])
-        with module.connect() as vcenter:
-            found, outcomes = security.plan(vcenter, requests, targets, flags, params)
-            security.write(vcenter, outcomes, module.check_mode)
+        found, changes = security.ensure(module.connect, module.params, module.check_mode)
     for warning in found.warnings:
         module.warn(warning)
-    changes = [outcome for outcome in outcomes if outcome.changed]
+    changed = [change for change in changes if change.changed]
     result = {
-        "changed": bool(changes),
-        "diff": [outcome.plan.diff() for outcome in changes],
-        "policies": [outcome.as_dict() for outcome in outcomes],
-        "previous": [outcome.previous for outcome in changes],
+        "changed": bool(changed),
+        "diff": [change.plan.diff() for change in changed],
+        "policies": [change.as_dict() for change in changes],
+        "previous": [change.previous for change in changed],
     }
-    failure = security.failure(outcomes)
+    failure = security.failure(changes)
     if failure:
         module.fail(failure, **result)
     module.exit_json(**result)

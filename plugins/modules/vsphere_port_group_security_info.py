@@ -7,61 +7,61 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vsphere_port_group_security_info
-short_description: Tell what vSphere's port groups let through for egress routers
+short_description: Get the security policy of vSphere port groups for egress routers
 version_added: 0.1.0
 author:
   - egress.router maintainers (@egress-router)
 description:
-  - Follows each node's network adapters to their port groups and switches, as M(egress.router.vsphere_port_group_security)
-    does, and reports the security policy in force, where each flag comes from, and what is missing for egress routers.
+  - Finds the port groups and switches of the nodes' network adapters as M(egress.router.vsphere_port_group_security) does,
+    and returns the effective security policy, where each flag is set, and what is missing for egress routers.
 options:
   nics:
     description:
-      - Which network adapters of which nodes.
-      - An adapter is found by O(nics[].mac_address), by O(nics[].network), by the subnet of one of O(nics[].addresses), or
-        because it is the node's only one.
+      - Network adapters of nodes.
+      - An adapter is selected by O(nics[].mac_address), by O(nics[].network), by the subnet of one of O(nics[].addresses), or
+        as the only one of the node.
     type: list
     elements: dict
     suboptions:
       addresses:
         description:
-          - Egress addresses. Meant is the adapter on which the guest has an address of the subnet of one of them, as VMware
-            Tools report it.
+          - Egress addresses. Selects the adapter on which the guest has an address in the subnet of one of them, as reported
+            by VMware Tools.
         type: list
         elements: str
       network:
-        description: Name of the port group that the adapter is connected to.
+        description: Name of the port group to which the adapter is connected.
         type: str
       mac_address:
         description: MAC address of the adapter.
         type: str
       nodes:
-        description: The nodes of this entry, instead of O(nodes).
+        description: The nodes for this entry, instead of O(nodes).
         type: list
         elements: str
   nodes:
     description:
-      - The nodes of all entries of O(nics) without nodes of their own, each by the C(providerID) that Kubernetes has for it
-        (V(vsphere://UUID)), by BIOS or instance UUID, or by the name of its VM.
-      - Without O(nics), every network adapter of each is reported.
+      - The nodes for all entries of O(nics) that do not have their own. Each is the C(providerID) of the Kubernetes node
+        (V(vsphere://UUID)), the BIOS or instance UUID of its VM, or the name of its VM.
+      - Without O(nics), all network adapters of each node are returned.
     type: list
     elements: str
   targets:
-    description: Port groups and switches that are named directly, besides those of nodes.
+    description: Port groups and switches that are specified by name, in addition to those of nodes.
     type: list
     elements: dict
     suboptions:
-      host:
-        description: Name of the ESXi host, for standard ones. Without it a distributed one is meant.
+      esxi_hostname:
+        description: Name of the ESXi host of a standard port group or switch. Without it, a distributed one is meant.
         type: str
       switch:
         description: Name of the switch.
         type: str
-      port_group:
-        description: Name of the port group. Without it the switch itself is meant.
+      portgroup:
+        description: Name of the port group. Without it, the switch itself is meant.
         type: str
   writable:
-    description: Also find out whether the user may change what is missing. Nothing is changed.
+    description: Whether to check that the user may change missing flags. Nothing is changed.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -74,87 +74,87 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look how the workers are connected
+- name: Get the policies that apply to the workers
   egress.router.vsphere_port_group_security_info:
     hostname: vcenter.example.com
     nodes: [worker-1, worker-2]
   register: info
 
-- name: Show what is missing
+- name: Show the missing flags
   ansible.builtin.debug:
     msg: "{{ info.nics | map(attribute='policies') | flatten | map(attribute='missing') }}"
 """
 
 RETURN = r"""
 nics:
-  description: The network adapters of the nodes, in their order.
+  description: The network adapters of the nodes, in the order of the nodes.
   returned: success
   type: list
   elements: dict
   contains:
     node:
-      description: The node as it was given.
+      description: The node as specified.
       type: str
     vm:
-      description: Name of its VM.
+      description: Name of the node's VM.
       type: str
-    host:
-      description: Name of the host on which it runs.
+    esxi_hostname:
+      description: Name of the host on which the VM runs.
       type: str
     powered_on:
-      description: Whether it runs.
+      description: Whether the VM is powered on.
       type: bool
     nic:
       description: Name of the network adapter.
       type: str
     mac_address:
-      description: Its MAC address.
+      description: MAC address of the network adapter.
       type: str
     addresses:
-      description: The guest's addresses on it, as VMware Tools report them.
+      description: The guest's addresses on the network adapter, as reported by VMware Tools.
       type: list
       elements: str
     network:
-      description: Name of its port group.
+      description: Name of the port group.
       type: str
     problem:
-      description: Why its policy cannot be told or changed, empty if it can.
+      description: Why the policy cannot be read or changed; empty if it can.
       type: str
     policies:
       description:
-        - The port group, on the host of the node first; a standard one then on the other hosts of the cluster.
+        - The policies of the port group. A standard one has one on each host of the cluster, that of the node's host first.
       type: list
       elements: dict
       contains: &policy
         kind:
           description: V(standard) or V(distributed).
           type: str
-        host:
+        esxi_hostname:
           description: The host of a standard one, otherwise empty.
           type: str
         switch:
           description: Name of the switch.
           type: str
-        port_group:
-          description: Name of the port group, empty for a switch itself.
+        portgroup:
+          description: Name of the port group, empty for the policy of a switch.
           type: str
         effective:
-          description: The flags in force.
+          description: The flags in effect.
           type: dict
-          sample: {promiscuous_mode: reject, forged_transmits: accept, mac_changes: accept, mac_learning: enabled}
+          sample: {promiscuous_mode: false, forged_transmits: true, mac_changes: true, mac_learning: true}
         sources:
-          description: Where each flag is set, V(port_group) or V(switch).
+          description: Where each flag is set, V(portgroup) or V(switch).
           type: dict
-          sample: {promiscuous_mode: switch, forged_transmits: port_group, mac_changes: port_group}
+          sample: {promiscuous_mode: switch, forged_transmits: portgroup, mac_changes: portgroup}
         missing:
-          description: The flags that egress routers need and do not have. MAC learning makes up for promiscuous mode.
+          description: The flags that egress routers need. With MAC learning, promiscuous mode is not needed.
           type: list
           elements: str
           sample: [promiscuous_mode]
         write_error:
-          description: With O(writable), why what is missing cannot be changed; empty if it can, or if nothing is missing.
+          description: With O(writable), why missing flags cannot be changed; empty if they can, or if none is missing.
           type: str
-          sample: the user lacks the privilege Host.Config.Network on esxi-1.example.com
+          sample: the user does not have the permission Host.Config.Network on host esxi-1.example.com
 targets:
   description: The policies of O(targets).
   returned: success
@@ -163,26 +163,17 @@ targets:
   contains: *policy
 """
 
-from ansible_collections.egress.router.plugins.module_utils._vsphere import security
-from ansible_collections.egress.router.plugins.module_utils._vsphere import survey as places
+from ansible_collections.egress.router.plugins.module_utils._vsphere import security, survey
 from ansible_collections.egress.router.plugins.module_utils._vsphere.vcenter import VsphereModule
 
 
 def main() -> None:
-    module = VsphereModule(argument_spec=places.INFO_SPEC, required_one_of=[("nics", "nodes", "targets")])
-    params = module.params
+    module = VsphereModule(argument_spec=survey.INFO_SPEC, required_one_of=[("nics", "nodes", "targets")])
     with module.errors():
-        requests, targets = places.read_requests(params), places.read_targets(params["targets"])
-        with module.connect() as vcenter:
-            found = places.survey(vcenter, requests, targets, every_nic=True, allow_disconnected=True)
-            errors = security.write_errors(vcenter, found.places) if params["writable"] else {}
-    for warning in [*found.warnings, *found.problems]:
+        found = security.info(module.connect, module.params)
+    for warning in found.pop("warnings"):
         module.warn(warning)
-    module.exit_json(
-        changed=False,
-        nics=[security.info(chain, errors) for chain in found.chains],
-        targets=[security.policy(place, errors) for place in found.targeted],
-    )
+    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":

@@ -24,14 +24,16 @@ def closed_port() -> int:
 def test_no_credentials(api: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", "/nonexistent/clouds.yaml")
     message = api.fails(cloud=None, addresses=[ADDRESS], nodes=[SERVER])
-    assert message.startswith("there are no credentials for OpenStack (")
+    assert message.startswith("no credentials for OpenStack (")
     assert "auth_url" in message
     assert "OS_CLOUD" in message
 
 
 def test_wrong_cloud_name(api: Cloud) -> None:
     message = api.fails(cloud="prodcution", addresses=[ADDRESS], nodes=[SERVER])
-    assert message.startswith("there is no cloud 'prodcution' in clouds.yaml: correct cloud or OS_CLOUD")
+    assert message.startswith(
+        "cannot use the configuration of the cloud: Cloud prodcution was not found: check cloud or OS_CLOUD"
+    )
 
 
 def test_keystone_is_down(api: Cloud) -> None:
@@ -44,15 +46,15 @@ def test_keystone_is_down(api: Cloud) -> None:
         addresses=[ADDRESS],
         nodes=[SERVER],
     )
-    assert message.startswith(f"cannot reach OpenStack at {url}")
-    assert message.endswith("Connection refused")
+    assert message.startswith("cannot connect to the cloud: cannot reach OpenStack at ")
+    assert message.endswith(f"{url}: Connection refused")
     assert PASSWORD not in message
 
 
 def test_neutron_is_down(api: Cloud) -> None:
     url = f"http://127.0.0.1:{closed_port()}"
     message = api.fails(cloud={**api.settings(), "network_endpoint_override": url}, addresses=[ADDRESS], nodes=[SERVER])
-    assert message.startswith(f"cannot reach OpenStack at {url}"), message
+    assert f"cannot reach OpenStack at {url}" in message
     assert message.endswith("Connection refused")
 
 
@@ -101,25 +103,28 @@ def test_no_endpoint_in_the_region(api: Cloud) -> None:
 
 def test_a_node_of_another_region(api: Cloud) -> None:
     message = api.fails(addresses=[ADDRESS], nodes=[f"openstack://RegionTwo/{SERVER}"])
-    assert "is in region 'RegionTwo', the credentials are for region 'RegionOne'" in message
+    assert "is in region 'RegionTwo', but the credentials are for region 'RegionOne'" in message
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"nodes": ["aws:///eu-central-1a/i-0abc"]}, "belongs to the cloud 'aws', not to OpenStack"),
-        ({"nodes": ["vsphere://4216a6b2"]}, "belongs to the cloud 'vsphere'"),
+        ({"nodes": ["aws:///eu-central-1a/i-0abc"]}, "belongs to cloud 'aws', not to OpenStack"),
+        ({"nodes": ["vsphere://4216a6b2"]}, "belongs to cloud 'vsphere'"),
         ({"nodes": [""]}, "a node has neither a server id nor a providerID"),
-        ({"nodes": ["worker-1"]}, "node 'worker-1' is not a server id, a port id or openstack:///SERVER-ID"),
+        (
+            {"nodes": ["worker-1"]},
+            "node 'worker-1' is not a server id, a port id or a providerID of the form openstack:///SERVER-ID",
+        ),
         ({}, "address 198.51.100.50 has no nodes"),
         (
             {"addresses": [{"ip_address": "198.51.100.50"}], "nodes": [SERVER]},
             "mac_address of 198.51.100.50 is missing",
         ),
         ({"addresses": [{**ADDRESS, "mac_address": "02:e6"}], "nodes": [SERVER]}, "mac_address '02:e6'"),
-        ({"addresses": [{**ADDRESS, "ip_address": "198.51.100.0/24"}], "nodes": [SERVER]}, "more than one host"),
+        ({"addresses": [{**ADDRESS, "ip_address": "198.51.100.0/24"}], "nodes": [SERVER]}, "is a network"),
         ({"addresses": [{**ADDRESS, "ip_address": "db.example.com"}], "nodes": [SERVER]}, "is not an IP address"),
-        ({"nodes": [SERVER]}, f"no port of {SERVER} is visible: there is no such server or port, or"),
+        ({"nodes": [SERVER]}, f"no port of {SERVER} is visible: check that the server or port exists"),
     ],
 )
 def test_bad_options(api: Cloud, options: dict[str, Any], said: str) -> None:
@@ -135,10 +140,10 @@ def test_all_mistakes_are_told_at_once(api: Cloud) -> None:
 def test_no_subnet_holds_the_address(api: Cloud) -> None:
     port = api.server("office")
     message = api.fails(addresses=[ADDRESS], nodes=[port.device_id])
-    assert f"no subnet of {port.device_id}'s ports holds 198.51.100.50" in message
+    assert f"no port of {port.device_id} is on a network with a subnet that contains 198.51.100.50" in message
     assert port.id in message
     assert port.fixed_ips[0]["ip_address"] in message
-    assert "those of another project are invisible" in message
+    assert "credentials for the project that owns the port" in message
 
 
 def test_several_ports_on_the_segment(api: Cloud) -> None:
@@ -161,7 +166,7 @@ def test_a_bad_node_changes_no_good_one(api: Cloud) -> None:
 def test_a_port_of_another_project_is_invisible(api: Cloud) -> None:
     port = api.server()
     message = api.fails(cloud="tenant", addresses=[ADDRESS], nodes=[port.device_id])
-    assert "belongs to another project than the credentials, whose ports are invisible" in message
+    assert "check that the server or port exists, and that the credentials are for its project" in message
 
 
 def test_not_the_networks_owner(api: Cloud) -> None:
@@ -230,10 +235,10 @@ def test_another_writer_at_the_same_moment(api: Cloud, between: Proxy) -> None:
 
 
 def test_a_writer_who_never_stops(api: Cloud, between: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ansible_collections.egress.router.plugins.module_utils._openstack import pairs as _allowed_address
+    from ansible_collections.egress.router.plugins.module_utils._openstack import pairs as _pairs
 
     for pause in ("JITTER", "PAUSE", "LONGEST_PAUSE"):
-        monkeypatch.setattr(_allowed_address, pause, 0)
+        monkeypatch.setattr(_pairs, pause, 0)
     port = api.server()
 
     def write(method: str, _path: str) -> None:
@@ -243,7 +248,7 @@ def test_a_writer_who_never_stops(api: Cloud, between: Proxy, monkeypatch: pytes
     between.before = write
     settings = {**api.settings(), "network_endpoint_override": between.url}
     message = api.fails(cloud=settings, addresses=[ADDRESS], nodes=[port.device_id])
-    assert "changed by others at each of 10 attempts" in message
+    assert "changed by others during each of 10 attempts" in message
     assert between.count("PUT") == 10
 
 
@@ -264,7 +269,7 @@ def test_port_security_goes_off_between_read_and_write(api: Cloud, between: Prox
 
 def test_a_cloud_dictionary_excludes_other_options(api: Cloud) -> None:
     message = api.fails(cloud=api.settings(), region_name="RegionOne", addresses=[ADDRESS], nodes=[SERVER])
-    assert "region_name cannot be given beside it" in message
+    assert "region_name cannot be used when cloud is a dictionary" in message
 
 
 def test_secrets_are_hidden_in_the_invocation(api: Cloud) -> None:

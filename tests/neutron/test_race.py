@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import openstack
 from cloud import FOREIGN, Cloud
 
-from ansible_collections.egress.router.plugins.module_utils._openstack import pairs as _allowed_address
+from ansible_collections.egress.router.plugins.module_utils._openstack import pairs as _pairs
 from ansible_collections.egress.router.plugins.module_utils._openstack import reservation as _reservation
 from ansible_collections.egress.router.plugins.module_utils._openstack.cloud import Cloud as Seam
 
@@ -27,41 +27,42 @@ def at_once(wanted: list[dict[str, str]], server: str, present: bool) -> list[bo
     begin = threading.Barrier(len(wanted))
 
     def write(cloud: Seam, pair: dict[str, str]) -> bool:
-        requests = _allowed_address.read_requests({"addresses": [{**pair, "nodes": [server]}], "nodes": None})
+        requests = _pairs.read_requests({"addresses": [{**pair, "nodes": [server]}], "nodes": None})
         begin.wait(timeout=60)
-        outcomes, _none = _reservation.ensure(cloud, requests, present, False, False, False)
-        assert not _allowed_address.summary(outcomes)
-        return outcomes[0].changed
+        changes, _none = _reservation.ensure(cloud, requests, present, False, False, False)
+        assert not changes[0].error
+        return changes[0].changed
 
     with ThreadPoolExecutor(len(wanted)) as pool:
         return list(pool.map(write, clouds, wanted))
 
 
-def test_no_writers_pair_is_lost(race: Cloud) -> None:
-    port = race.server(allowed_address_pairs=FOREIGN)
-    stored, wanted, before = race.pairs(port), addresses(8), race.revision(port)
+def test_no_writers_pair_is_lost(api: Cloud) -> None:
+    # With the pairs of eight writers these are ten, Neutron's default limit.
+    port = api.server(allowed_address_pairs=FOREIGN[:2])
+    stored, wanted, before = api.pairs(port), addresses(8), api.revision(port)
     began = time.monotonic()
     assert at_once(wanted, port.device_id, present=True) == [True] * 8
     seconds = time.monotonic() - began
-    kept = [pair for pair in wanted if pair in race.pairs(port)]
-    print(f"\n{len(kept)} of 8 writers' pairs are there after {race.revision(port) - before} writes, {seconds:.1f} s")
+    kept = [pair for pair in wanted if pair in api.pairs(port)]
+    print(f"\n{len(kept)} of 8 writers' pairs are there after {api.revision(port) - before} writes, {seconds:.1f} s")
     assert len(kept) == 8
-    assert [pair for pair in race.pairs(port) if pair in stored] == stored
+    assert [pair for pair in api.pairs(port) if pair in stored] == stored
 
 
-def test_what_is_taken_out_stays_out(race: Cloud) -> None:
+def test_what_is_taken_out_stays_out(api: Cloud) -> None:
     wanted = addresses(4)
-    port = race.server(allowed_address_pairs=[*FOREIGN, *wanted])
-    stored = [pair for pair in race.pairs(port) if pair not in wanted]
+    port = api.server(allowed_address_pairs=[*FOREIGN, *wanted])
+    stored = [pair for pair in api.pairs(port) if pair not in wanted]
     assert at_once(wanted, port.device_id, present=False) == [True] * 4
-    assert race.pairs(port) == stored
+    assert api.pairs(port) == stored
 
 
-def test_without_comparing_pairs_are_lost(race: Cloud) -> None:
+def test_without_comparing_pairs_are_lost(api: Cloud) -> None:
     """The check of the first test: two who read, then both write."""
-    port = race.server(allowed_address_pairs=FOREIGN)
+    port = api.server(allowed_address_pairs=FOREIGN)
     one, two = addresses(2)
-    read = race.pairs(port)
-    race.admin.network.update_port(port.id, allowed_address_pairs=[*read, one])
-    race.admin.network.update_port(port.id, allowed_address_pairs=[*read, two])
-    assert one not in race.pairs(port)
+    read = api.pairs(port)
+    api.admin.network.update_port(port.id, allowed_address_pairs=[*read, one])
+    api.admin.network.update_port(port.id, allowed_address_pairs=[*read, two])
+    assert one not in api.pairs(port)

@@ -56,7 +56,7 @@ def test_a_taken_address_is_refused_with_its_holder(cloud: Cloud) -> None:
     port = cloud.server()
     holder = cloud.server(address="198.51.100.213", name="database-1")
     message = cloud.fails(addresses=[address(213)], nodes=[port.device_id], reserve=True)
-    assert message.startswith(f"198.51.100.213 is taken by port {holder.id} (database-1, 198.51.100.213)")
+    assert message.startswith(f"198.51.100.213 is already in use by port {holder.id} (database-1, 198.51.100.213)")
     assert f"of compute:nova {holder.device_id}" in message
     assert cloud.pairs(port) == []
 

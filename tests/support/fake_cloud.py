@@ -1,7 +1,7 @@
 # Copyright (c) 2026, egress.router maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A pretended cloud in the place of the seam to openstacksdk. tests/neutron runs the same modules on real servers."""
+"""A fake cloud in place of _openstack/cloud.py. tests/neutron runs the same modules on real servers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.egress.router.plugins.module_utils._common.errors import Conflict, NotFound
-from ansible_collections.egress.router.plugins.module_utils._openstack.cloud import RESERVATION_OWNER
-from ansible_collections.egress.router.plugins.module_utils._openstack.port import Port, Subnet
+from ansible_collections.egress.router.plugins.module_utils._openstack.port import RESERVATION_OWNER, Port, Subnet
 
 SERVERS = [f"11111111-2222-4333-8444-00000000000{number}" for number in range(3)]
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, egress.router maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A pretended vCenter in the place of the seam to pyVmomi. tests/vcsim runs the same modules on a simulator."""
+"""A fake vCenter in policy of _vsphere/vcenter.py. tests/vcsim runs the same modules on a simulator."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 from ansible_collections.egress.router.plugins.module_utils._common.errors import Conflict, NotFound
 from ansible_collections.egress.router.plugins.module_utils._vsphere.adapter import Machine, Nic
-from ansible_collections.egress.router.plugins.module_utils._vsphere.node import Vm
-from ansible_collections.egress.router.plugins.module_utils._vsphere.policies import Flags, Place
-from ansible_collections.egress.router.plugins.module_utils._vsphere.vcenter import Host
+from ansible_collections.egress.router.plugins.module_utils._vsphere.flags import Flags
+from ansible_collections.egress.router.plugins.module_utils._vsphere.node import Host, Vm
+from ansible_collections.egress.router.plugins.module_utils._vsphere.policies import PolicyId, SecurityPolicy
 
 REJECTING = Flags(promiscuous_mode=False, forged_transmits=False, mac_changes=False)
 NODES = ["worker-0", "worker-1"]
@@ -25,13 +25,13 @@ class FakeVcenter:
     """Two VMs on three hosts of a cluster, with a standard and a distributed port group.
 
     `forbidden`: names of hosts and distributed port groups that the user may not change.
-    `before_write`: called with the place before a write, to change it or to raise. `revision` of a place is its raw.
+    `before_write`: called with the policy before a write, to change it or to raise. `revision` of a policy is its raw.
     """
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.written: list[tuple[str, Flags]] = []
-        self.before_write: Callable[[Place], None] = lambda place: None
+        self.before_write: Callable[[SecurityPolicy], None] = lambda policy: None
         self.obedient = True
         self.warnings: list[str] = []
         self.overriding: list[str] = []
@@ -46,23 +46,29 @@ class FakeVcenter:
             for n, vm in enumerate(self.all_vms)
         }
         self.off: set[str] = set()
-        self.all: dict[tuple[str, str, str, str], Place] = {}
+        self.all: dict[PolicyId, SecurityPolicy] = {}
         for host in self.all_hosts:
-            self.add(Place("standard", "vSwitch1", "", host.name, own=REJECTING, lane=host.name))
-            self.add(Place("standard", "vSwitch1", "egress", host.name, above=REJECTING, lane=host.name))
+            self.add(SecurityPolicy("standard", "vSwitch1", "", host.name, own=REJECTING, parent_id=host.name))
+            self.add(
+                SecurityPolicy("standard", "vSwitch1", "egress", host.name, inherited=REJECTING, parent_id=host.name)
+            )
         above = replace(REJECTING, mac_learning=False)
-        common: dict[str, Any] = {"version": "7.0.3", "lane": ""}
-        self.add(Place("distributed", "dvs", own=above, **common))
+        common: dict[str, Any] = {"version": "7.0.3", "parent_id": ""}
+        self.add(SecurityPolicy("distributed", "dvs", own=above, **common))
         hosts = tuple(host.id for host in self.all_hosts)
-        self.add(Place("distributed", "dvs", "dv", above=above, whole=True, key="key", hosts=hosts, **common))
+        self.add(
+            SecurityPolicy(
+                "distributed", "dvs", "dv", inherited=above, inherits_as_whole=True, key="key", host_ids=hosts, **common
+            )
+        )
 
-    def add(self, place: Place) -> None:
-        self.all[place.id] = replace(place, raw=1)
+    def add(self, policy: SecurityPolicy) -> None:
+        self.all[policy.id] = replace(policy, raw=1)
 
-    def change(self, place: Place, **fields: Any) -> None:
+    def change(self, policy: SecurityPolicy, **fields: Any) -> None:
         """As somebody else."""
-        now = self.all[place.id]
-        self.all[place.id] = replace(now, raw=now.raw + 1, **fields)
+        now = self.all[policy.id]
+        self.all[policy.id] = replace(now, raw=now.raw + 1, **fields)
 
     @contextmanager
     def session(self) -> Iterator[FakeVcenter]:
@@ -80,39 +86,39 @@ class FakeVcenter:
         self.calls.append("hosts")
         return self.all_hosts if beside is None or list(beside) else []
 
-    def standard(self, hosts: Iterable[Host]) -> list[Place]:
+    def standard(self, hosts: Iterable[Host]) -> list[SecurityPolicy]:
         self.calls.append("standard")
         names = {host.name for host in hosts}
-        assert all(host.in_contact for host in hosts)
-        return [place for place in self.all.values() if place.host in names]
+        assert all(host.connected for host in hosts)
+        return [policy for policy in self.all.values() if policy.esxi_hostname in names]
 
-    def distributed(self, keys: Iterable[str] | None = None) -> list[Place]:
+    def distributed(self, keys: Iterable[str] | None = None) -> list[SecurityPolicy]:
         self.calls.append("distributed")
         if keys is not None and not list(keys):
             return []
-        return [place for place in self.all.values() if place.kind == "distributed"]
+        return [policy for policy in self.all.values() if policy.kind == "distributed"]
 
-    def overriding_ports(self, place: Place) -> list[str]:
+    def overriding_ports(self, policy: SecurityPolicy) -> list[str]:
         return self.overriding
 
-    def lacking(self, places: Iterable[Place]) -> dict[tuple[str, str, str, str], str]:
+    def lacking(self, policies: Iterable[SecurityPolicy]) -> dict[PolicyId, str]:
         self.calls.append("lacking")
         return {
-            place.id: f"the user lacks a privilege on {place.host or place.port_group}"
-            for place in places
-            if (place.host or place.port_group) in self.forbidden
+            policy.id: f"the user does not have a permission on {policy.esxi_hostname or policy.portgroup}"
+            for policy in policies
+            if (policy.esxi_hostname or policy.portgroup) in self.forbidden
         }
 
-    def reread(self, place: Place) -> Place:
-        if place.id not in self.all:
-            raise NotFound(f"{place} was removed meanwhile: run again")
-        return self.all[place.id]
+    def reread(self, policy: SecurityPolicy) -> SecurityPolicy:
+        if policy.id not in self.all:
+            raise NotFound(f"{policy} was deleted meanwhile: run again")
+        return self.all[policy.id]
 
-    def set_policy(self, place: Place, own: Flags) -> None:
-        self.before_write(place)
-        now = self.all[place.id]
-        if place.kind == "distributed" and now.raw != place.raw:
+    def set_policy(self, policy: SecurityPolicy, own: Flags) -> None:
+        self.before_write(policy)
+        now = self.all[policy.id]
+        if policy.kind == "distributed" and now.raw != policy.raw:
             raise Conflict("somebody else changed it")
-        self.written.append((str(place), own))
+        self.written.append((str(policy), own))
         if self.obedient:
-            self.change(place, own=own)
+            self.change(policy, own=own)

@@ -30,7 +30,9 @@ def play(world: World, playbook: str, nodes: list[str]) -> tuple[float, int]:
 
 
 def reject(world: World) -> None:
-    world.run(targets=[{"host": host, "port_group": GROUP} for host in world.hosts], **dict.fromkeys(OPEN, "reject"))
+    world.run(
+        targets=[{"esxi_hostname": host, "portgroup": GROUP} for host in world.hosts], **dict.fromkeys(OPEN, False)
+    )
 
 
 def test_requests_do_not_grow_with_the_nodes(world: World) -> None:

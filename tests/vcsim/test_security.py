@@ -8,7 +8,7 @@ import pytest
 from pyVmomi import vim
 from world import DV_GROUP, DVS, GROUP, OPEN, SWITCH, World, cards, finished, provider_id, warnings
 
-from ansible_collections.egress.router.plugins.module_utils._vsphere.policies import Flags
+from ansible_collections.egress.router.plugins.module_utils._vsphere.flags import Flags
 from ansible_collections.egress.router.plugins.module_utils._vsphere.vcenter import _mac_management
 
 STANDARD: dict[str, Any] = {"nics": [{"addresses": ["198.51.100.50"]}]}
@@ -49,7 +49,7 @@ def test_all_twelve_states(world: World, kind: str) -> None:
 
     original = policy()
     previous = []
-    for flags in ({"forged_transmits": "accept", "mac_changes": "reject"}, OPEN):
+    for flags in ({"forged_transmits": True, "mac_changes": False}, OPEN):
         untouched = policy()
         for _twice in range(2):
             predicted = world.run(check=True, **options, **flags)
@@ -111,9 +111,9 @@ def test_show_nothing_else_changes(world: World) -> None:
 def test_each_flag_alone(world: World) -> None:
     nodes = network(world)
     for flag in OPEN:
-        world.run(nodes=nodes, nics=[{"network": GROUP}, {"network": DV_GROUP}], **{flag: "reject"})
+        world.run(nodes=nodes, nics=[{"network": GROUP}, {"network": DV_GROUP}], **{flag: False})
         before = world.everything()
-        done = world.run(nodes=nodes, nics=[{"network": GROUP}, {"network": DV_GROUP}], **{flag: "accept"})
+        done = world.run(nodes=nodes, nics=[{"network": GROUP}, {"network": DV_GROUP}], **{flag: True})
         for one in done["policies"]:
             assert {**one["after"], flag: one["before"][flag]} == one["before"]
         assert world.everything() == before
@@ -124,12 +124,12 @@ def test_the_switch(world: World) -> None:
     before = world.everything()
     nics = [{"network": GROUP}, {"network": DV_GROUP}]
     done = world.run(nodes=nodes, nics=nics, scope="switch", **OPEN)
-    assert [one["port_group"] for one in done["policies"]] == [""] * 4
+    assert [one["portgroup"] for one in done["policies"]] == [""] * 4
     # Port groups follow, but for what they set themselves.
     assert world.group(next(iter(world.hosts))).computedPolicy.security.allowPromiscuous
     assert world.dv_policy().inherited
     assert world.dv_policy().allowPromiscuous
-    assert "has a security policy of its own, which that of its switch does not reach" in warnings(done)
+    assert "has a security policy of its own, which overrides that of its switch" in warnings(done)
     assert world.everything() == before
     assert not world.run(nodes=nodes, nics=nics, scope="switch", **OPEN)["changed"]
     world.run(state="restored", previous=done["previous"])
@@ -205,9 +205,9 @@ def test_nodes_by_every_name(world: World) -> None:
 def test_the_adapter_by_the_address_of_the_guest(world: World) -> None:
     nodes = guests(world)
     done = world.run(nodes=nodes, **STANDARD, **OPEN)
-    assert {one["port_group"] for one in done["policies"]} == {GROUP}
+    assert {one["portgroup"] for one in done["policies"]} == {GROUP}
     done = world.run(nodes=nodes, nics=[{"addresses": ["203.0.113.50"]}], **OPEN)
-    assert {one["port_group"] for one in done["policies"]} == {DV_GROUP}
+    assert {one["portgroup"] for one in done["policies"]} == {DV_GROUP}
 
 
 def test_two_routers_with_different_adapters(world: World) -> None:
@@ -225,9 +225,9 @@ def test_targets(world: World) -> None:
     world.distributed()
     first, second = list(world.hosts)[:2]
     targets = [
-        {"host": first, "port_group": GROUP},
-        {"host": second, "switch": SWITCH},
-        {"switch": DVS, "port_group": DV_GROUP},
+        {"esxi_hostname": first, "portgroup": GROUP},
+        {"esxi_hostname": second, "switch": SWITCH},
+        {"switch": DVS, "portgroup": DV_GROUP},
         {"switch": DVS},
     ]
     done = world.run(targets=targets, **OPEN)
@@ -247,7 +247,7 @@ def test_what_another_router_needs_is_not_put_back(world: World) -> None:
     assert {one["kind"] for one in done["policies"]} == {"standard"}
     assert world.flags(next(iter(world.hosts))) == (None, None, True)
     assert world.dv_policy().allowPromiscuous
-    assert "keeps its policy: other nodes need it" in warnings(done)
+    assert "is not restored: other nodes need its policy" in warnings(done)
 
 
 def test_an_older_distributed_switch(world: World) -> None:
@@ -255,7 +255,7 @@ def test_an_older_distributed_switch(world: World) -> None:
     world.distributed(version="6.5.0")
     node = provider_id(world.node(GROUP, DV_GROUP))
     before = world.everything()
-    assert "is of version 6.5.0, MAC learning came with 6.6.0" in world.fails(
+    assert "is of version 6.5.0, but MAC learning requires 6.6.0" in world.fails(
         nodes=[node], **DISTRIBUTED, mac_learning=True
     )
     done = world.run(nodes=[node], **DISTRIBUTED, **OPEN)
@@ -270,7 +270,7 @@ def test_a_session_ends_with_its_module(world: World) -> None:
     """vCenter allows a limited number of sessions."""
     world.standard()
     before = {session.key for session in world.content.sessionManager.sessionList}
-    world.run(check=True, targets=[{"host": next(iter(world.hosts)), "port_group": GROUP}], **OPEN)
+    world.run(check=True, targets=[{"host": next(iter(world.hosts)), "portgroup": GROUP}], **OPEN)
     world.fails(nodes=["nobody"], **OPEN)
     assert {session.key for session in world.content.sessionManager.sessionList} == before
 
@@ -286,7 +286,7 @@ def test_namesakes_in_another_datacenter(world: World) -> None:
     switch = finished(other.networkFolder.CreateDVS_Task(spec))
     group = vim.dvs.DistributedVirtualPortgroup.ConfigSpec(name=DV_GROUP, type="earlyBinding", numPorts=4)
     finished(switch.AddDVPortgroup_Task([group]))
-    message = world.fails(targets=[{"switch": DVS, "port_group": DV_GROUP}], **OPEN)
+    message = world.fails(targets=[{"switch": DVS, "portgroup": DV_GROUP}], **OPEN)
     assert "was found 2 times" in message
     # By a node it is clear which one is meant.
     (ours,) = [one for one in world.hosts[next(iter(world.hosts))].network if one.name == DV_GROUP]

@@ -37,9 +37,9 @@ def test_show_side_by_side(world: World) -> None:
     before = world.everything()
     world.run(
         targets=[
-            {"host": first, "switch": SWITCH},
-            {"host": first, "port_group": GROUP},
-            {"switch": DVS, "port_group": DV_GROUP},
+            {"esxi_hostname": first, "switch": SWITCH},
+            {"esxi_hostname": first, "portgroup": GROUP},
+            {"switch": DVS, "portgroup": DV_GROUP},
         ],
         **OPEN,
     )

@@ -25,7 +25,7 @@ from pyVmomi.VmomiJSONEncoder import VmomiJSONEncoder
 
 OURS = "ansible_collections.egress.router.plugins.modules"
 NEIGHBOURS = "ansible_collections.community.vmware.plugins.modules"
-OPEN = {"promiscuous_mode": "accept", "forged_transmits": "accept", "mac_changes": "accept"}
+OPEN = {"promiscuous_mode": True, "forged_transmits": True, "mac_changes": True}
 # Ours among other things of a real vCenter.
 SWITCH, GROUP, DVS, DV_GROUP, NODE = "egress-vswitch", "egress", "egress-dvs", "egress-dv", "egress-node"
 

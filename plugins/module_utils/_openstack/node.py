@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .._common.errors import InputError
 from .._common.provider_id import is_uuid, split_provider_id
-from .pair import PairError
 
 
 @dataclass(frozen=True)
 class NodeId:
-    """A node. `server` tells whether `id` is surely a server's; otherwise it may be a port's too."""
+    """A node. `server`: whether `id` is certainly that of a server; otherwise it may be that of a port."""
 
     text: str
     id: str
@@ -35,17 +35,19 @@ def read_node(text: str) -> NodeId:
     """A node from a server id, a port id or a providerID."""
     written = text.strip()
     if not written:
-        raise PairError(
-            "a node has neither a server id nor a providerID: is the cloud controller of OpenStack running?"
+        raise InputError(
+            "a node has neither a server id nor a providerID: check that OpenStack's cloud controller manager runs in the cluster"
         )
     provider = split_provider_id(written)
     if provider and provider.cloud != "openstack":
-        raise PairError(
-            f"node '{written}' belongs to the cloud '{provider.cloud}', not to OpenStack: leave it out, or give the id of "
-            "its OpenStack server"
+        raise InputError(
+            f"node '{written}' belongs to cloud '{provider.cloud}', not to OpenStack: exclude it, or specify the id of its "
+            "OpenStack server"
         )
-    # cloud-provider-openstack writes openstack:///UUID, and openstack://REGION/UUID when it deals with several regions.
+    # cloud-provider-openstack sets openstack:///UUID, or openstack://REGION/UUID when it manages several regions.
     region, _slash, found = provider.path.rpartition("/") if provider else ("", "", written)
     if not is_uuid(found.lower()) or "/" in region:
-        raise PairError(f"node '{written}' is not a server id, a port id or openstack:///SERVER-ID")
+        raise InputError(
+            f"node '{written}' is not a server id, a port id or a providerID of the form openstack:///SERVER-ID"
+        )
     return NodeId(written, found.lower(), server=bool(provider), region=region)

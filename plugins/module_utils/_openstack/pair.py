@@ -13,21 +13,17 @@ others are written back byte for byte, in their order.
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_MAC_DIGITS = re.compile(r"[0-9a-f]{12}\Z")
-
-
-class PairError(ValueError):
-    """The options or what OpenStack has do not fit together. The text is a sentence for the user."""
+from .._common.errors import InputError
+from .._common.mac import is_multicast, normal_mac
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An address pair, normalised: `ip` without /32 or /128 and in the short form, `mac` in lower case with colons."""
+    """An address pair, normalised: `ip` in its short form without /32 or /128, `mac` in lower case with colons."""
 
     ip: str
     mac: str
@@ -42,43 +38,39 @@ class Pair:
 
 
 def read_pair(ip_address: str | None, mac_address: str | None) -> Pair:
-    """The pair that a user asks for: one host, and the router's own MAC address."""
+    """The pair of a user's options: a single host and the router's own MAC address."""
     ip, mac = (ip_address or "").strip(), (mac_address or "").strip()
     try:
         address = normal_ip(ip)
     except ValueError:
-        raise PairError(f"ip_address '{ip}' is not an IP address: write it as 198.51.100.50") from None
+        raise InputError(f"ip_address '{ip}' is not an IP address: use the form 198.51.100.50") from None
     if "/" in address:
-        raise PairError(f"ip_address '{ip}' is more than one host: write an egress address without its prefix length")
+        raise InputError(f"ip_address '{ip}' is a network: specify the egress address without a prefix length")
     if not mac:
-        raise PairError(
-            f"mac_address of {address} is missing: Neutron would fill in the port's own MAC address, but an egress router "
-            "sends with its own, so give that"
+        raise InputError(
+            f"mac_address of {address} is missing: specify the router's own MAC address, because Neutron would use that of the "
+            "node's port"
         )
     normalised = normal_mac(mac)
     if normalised is None:
-        raise PairError(f"mac_address '{mac}' of {address} is not a MAC address: write it as 02:e6:c6:33:64:32")
-    if int(normalised[:2], 16) & 1:
-        raise PairError(f"mac_address '{mac}' of {address} is a multicast address: give the router's own")
+        raise InputError(f"mac_address '{mac}' of {address} is not a MAC address: use the form 02:e6:c6:33:64:32")
+    if is_multicast(normalised):
+        raise InputError(
+            f"mac_address '{mac}' of {address} is a multicast address: specify the router's own MAC address"
+        )
     return Pair(address, normalised)
 
 
 def normal_ip(text: str) -> str:
-    """`198.51.100.50/32` as `198.51.100.50`, IPv6 in its short form. Host bits of a network stay. ValueError."""
+    """`198.51.100.50/32` as `198.51.100.50`, IPv6 in its short form. Host bits of a network are kept. Raises ValueError."""
     interface = ipaddress.ip_interface(text)
     if interface.network.prefixlen == interface.network.max_prefixlen:
         return str(interface.ip)
     return str(interface)
 
 
-def normal_mac(text: str) -> str | None:
-    """Lower case with colons; None if it is no MAC address."""
-    digits = re.sub(r"[-:.]", "", text.lower())
-    return ":".join(re.findall("..", digits)) if _MAC_DIGITS.match(digits) else None
-
-
 def normal_pair(raw: Mapping[str, Any]) -> Pair | None:
-    """A pair that Neutron has; None if it is none that could ever be one of ours."""
+    """A pair as Neutron stores it; None if it cannot be one of ours."""
     mac = normal_mac(str(raw.get("mac_address") or ""))
     try:
         ip = normal_ip(str(raw.get("ip_address") or ""))
@@ -88,13 +80,13 @@ def normal_pair(raw: Mapping[str, Any]) -> Pair | None:
 
 
 def with_pairs(existing: Iterable[Mapping[str, Any]], wanted: Iterable[Pair]) -> list[dict[str, Any]]:
-    """`existing` as it is, followed by those of `wanted` that it lacks."""
+    """`existing` unchanged, followed by the pairs of `wanted` that are missing."""
     kept = [dict(raw) for raw in existing]
     have = {normal_pair(raw) for raw in kept}
     return kept + [pair.raw for pair in dict.fromkeys(wanted) if pair not in have]
 
 
 def without_pairs(existing: Iterable[Mapping[str, Any]], unwanted: Iterable[Pair]) -> list[dict[str, Any]]:
-    """`existing` without those of `unwanted`, however they are spelled."""
+    """`existing` without the pairs of `unwanted`, whatever their notation."""
     gone = set(unwanted)
     return [dict(raw) for raw in existing if normal_pair(raw) not in gone]

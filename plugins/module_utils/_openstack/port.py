@@ -8,17 +8,20 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from .._common.errors import InputError
 from .node import NodeId
-from .pair import PairError
+
+# The device_owner of ports that only reserve an address. Neutron keeps the prefix "network:" for itself.
+RESERVATION_OWNER = "egress.router:reservation"
 
 
 @dataclass(frozen=True)
 class Subnet:
-    """A subnet that the credentials may see."""
+    """A subnet that is visible with the credentials."""
 
     id: str
     network_id: str
@@ -30,9 +33,9 @@ class Subnet:
 
 @dataclass(frozen=True)
 class Port:
-    """A port as Neutron has it. `pairs`: as they are stored. `subports`: ids of the trunk's ports, if it has a trunk.
+    """A port as Neutron stores it. `pairs`: as stored. `subports`: ids of the subports, if the port is a trunk's parent.
 
-    `fixed_ips`: (subnet id, address). `revision`: what If-Match is about.
+    `fixed_ips`: (subnet id, address). `revision`: for If-Match.
     """
 
     id: str
@@ -45,7 +48,7 @@ class Port:
     revision: int = 0
     port_security: bool = True
     fixed_ips: tuple[tuple[str, str], ...] = ()
-    pairs: tuple[Mapping[str, Any], ...] = ()
+    pairs: tuple[dict[str, Any], ...] = ()
     subports: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -54,7 +57,7 @@ class Port:
 
 
 def ports_of(node: NodeId, ports: Iterable[Port]) -> list[Port]:
-    """The ports of a server, those of its trunks included, or the one port that was named."""
+    """The ports of a server, including the subports of its trunks; or the single port that the node names."""
     ports = list(ports)
     found = [port for port in ports if port.device_id == node.id or (port.id == node.id and not node.server)]
     subports = {port_id for port in found for port_id in port.subports}
@@ -62,12 +65,11 @@ def ports_of(node: NodeId, ports: Iterable[Port]) -> list[Port]:
 
 
 def select_port(ip: str, node: NodeId, ports: Iterable[Port], subnets: Iterable[Subnet]) -> Port:
-    """The one port of `node` on the segment of `ip`: with a fixed IP of its subnet, else on its network."""
+    """The only port of `node` on the segment of `ip`: with a fixed IP in its subnet, otherwise on its network."""
     candidates = ports_of(node, ports)
     if not candidates:
-        raise PairError(
-            f"no port of {node} is visible: there is no such server or port, or it belongs to another project than the "
-            "credentials, whose ports are invisible"
+        raise InputError(
+            f"no port of {node} is visible: check that the server or port exists, and that the credentials are for its project"
         )
     holding = [subnet for subnet in subnets if subnet.holds(ip)]
     ids = {subnet.id for subnet in holding}
@@ -80,11 +82,11 @@ def select_port(ip: str, node: NodeId, ports: Iterable[Port], subnets: Iterable[
             return found[0]
         if found:
             listed = ", ".join(str(port) for port in found)
-            raise PairError(
-                f"{node} has {len(found)} ports on the segment of {ip}: {listed}; give the id of one of them"
+            raise InputError(
+                f"{node} has {len(found)} ports on the segment of {ip}: {listed}; specify the id of the port instead"
             )
     listed = ", ".join(str(port) for port in candidates)
-    raise PairError(
-        f"no subnet of {node}'s ports holds {ip}; its visible ports are {listed}, those of another project are invisible: "
-        "attach the server to the address's network, or ask with the credentials of the ports' project"
+    raise InputError(
+        f"no port of {node} is on a network with a subnet that contains {ip}; the visible ports are {listed}: attach the server "
+        "to the network of the address, or use credentials for the project that owns the port"
     )

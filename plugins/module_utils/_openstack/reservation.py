@@ -3,25 +3,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Ports of our own that hold an egress address and do nothing else, so that Neutron gives it to no server."""
+"""Ports that only reserve an egress address, so that Neutron does not assign it to anybody else."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._common.concurrent import each
 from .._common.errors import Conflict, EgressError
+from .._common.mac import normal_mac
 from .._common.plan import Plan
-from .cloud import RESERVATION_OWNER, Cloud
-from .pair import Pair, normal_ip, normal_mac
-from .pairs import Outcome, Request, Selection, find_pairs, select, write
-from .port import Port
+from .pair import Pair, normal_ip
+from .pairs import PairRequest, PortChange, PortSelection, find_pairs, select, write
+from .port import RESERVATION_OWNER, Port
+
+if TYPE_CHECKING:
+    from .cloud import Cloud
 
 
 @dataclass
 class Reservation:
-    """What became of the reservation of one address on one network. `subnet_id` is empty when it is to go."""
+    """The reservation of one address on one network, before and after. `subnet_id`: empty if it is to be removed."""
 
     pair: Pair
     network_id: str
@@ -35,12 +38,12 @@ class Reservation:
         return bool(self.subnet_id)
 
     @property
-    def fits(self) -> bool:
+    def reserved(self) -> bool:
         return self.before is not None and normal_mac(self.before.mac) == self.pair.mac
 
     @property
     def changed(self) -> bool:
-        return self.wanted != self.fits
+        return self.wanted != self.reserved
 
     @property
     def plan(self) -> Plan:
@@ -48,7 +51,7 @@ class Reservation:
         return Plan(f"reservation on network {self.network_id}", before, (str(self.pair),) if self.wanted else ())
 
     def as_dict(self) -> dict[str, Any]:
-        """For the module's result."""
+        """The reservation in the module's result."""
         return {
             **self.pair.raw,
             "network_id": self.network_id,
@@ -59,36 +62,36 @@ class Reservation:
 
 
 def ensure(
-    cloud: Cloud, requests: list[Request], present: bool, reserve: bool, check: bool, unguarded: bool
-) -> tuple[list[Outcome], list[Reservation]]:
-    """Pairs and reservations as they are asked for. A taken address is refused before anything is written."""
+    cloud: Cloud, requests: list[PairRequest], present: bool, reserve: bool, check: bool, unguarded: bool
+) -> tuple[list[PortChange], list[Reservation]]:
+    """Adds or removes pairs and reservations. An address that is in use is refused before anything is written."""
     if present:
         selection = select(cloud, requests)
         reservations = plan_reservations(cloud, selection) if reserve else []
-        outcomes = selection.outcomes
+        changes = selection.changes
     else:
-        outcomes = find_pairs(cloud, requests)
+        changes = find_pairs(cloud, requests)
         reservations = find_reservations(cloud, requests) if reserve else []
-    write(cloud, outcomes, present, check, unguarded)
+    write(cloud, changes, present, check, unguarded)
     write_reservations(cloud, reservations, check)
-    return outcomes, reservations
+    return changes, reservations
 
 
-def plan_reservations(cloud: Cloud, selection: Selection) -> list[Reservation]:
-    """One for each address and network; Conflict if somebody else has an address."""
-    places = _places(selection)
-    holders = cloud.ports_with({pair.ip for pair, _network in places})
+def plan_reservations(cloud: Cloud, selection: PortSelection) -> list[Reservation]:
+    """One for each address and network; Conflict if an address is already in use."""
+    subnets = _subnets(selection)
+    holders = cloud.ports_with({pair.ip for pair, _network in subnets})
     found, problems = [], []
-    for (pair, network), subnet in places.items():
+    for (pair, network), subnet in subnets.items():
         holding = [port for port in holders if port.network_id == network and pair.ip in _addresses(port)]
-        problems += [_taken(pair, port) for port in holding if port.device_owner != RESERVATION_OWNER]
+        problems += [_in_use(pair, port) for port in holding if port.device_owner != RESERVATION_OWNER]
         found.append(Reservation(pair, network, subnet, next(iter(holding), None)))
     if problems:
         raise Conflict("\n".join(problems))
     return found
 
 
-def find_reservations(cloud: Cloud, requests: list[Request]) -> list[Reservation]:
+def find_reservations(cloud: Cloud, requests: list[PairRequest]) -> list[Reservation]:
     """The reservations of exactly these pairs, to be removed."""
     pairs = {request.pair for request in requests}
     return [
@@ -100,7 +103,7 @@ def find_reservations(cloud: Cloud, requests: list[Request]) -> list[Reservation
 
 
 def write_reservations(cloud: Cloud, reservations: list[Reservation], check: bool) -> None:
-    """Makes or removes those that change; an error stays with its reservation."""
+    """Creates or deletes the ports of those that change. Errors are recorded in the reservations."""
     if not check:
         each(lambda reservation: _write(cloud, reservation), [one for one in reservations if one.changed])
 
@@ -117,14 +120,14 @@ def _write(cloud: Cloud, reservation: Reservation) -> None:
         reservation.error = str(error)
 
 
-def _places(selection: Selection) -> dict[tuple[Pair, str], str]:
-    """The subnet of each address on each network on which it is let through."""
+def _subnets(selection: PortSelection) -> dict[tuple[Pair, str], str]:
+    """The subnet of each pair on each network whose ports have to allow it."""
     return {
-        (pair, outcome.port.network_id): subnet.id
-        for outcome in selection.outcomes
-        for pair in outcome.wanted
+        (pair, change.port.network_id): subnet.id
+        for change in selection.changes
+        for pair in change.pairs
         for subnet in selection.subnets
-        if subnet.network_id == outcome.port.network_id and subnet.holds(pair.ip)
+        if subnet.network_id == change.port.network_id and subnet.holds(pair.ip)
     }
 
 
@@ -132,8 +135,6 @@ def _addresses(port: Port) -> list[str]:
     return [normal_ip(ip) for _subnet, ip in port.fixed_ips]
 
 
-def _taken(pair: Pair, port: Port) -> str:
+def _in_use(pair: Pair, port: Port) -> str:
     device = f" of {port.device_owner} {port.device_id}" if port.device_id else ""
-    return (
-        f"{pair.ip} is taken by port {port}{device}: choose another egress address, or take this one away from the port"
-    )
+    return f"{pair.ip} is already in use by port {port}{device}: choose another egress address, or remove it from that port"

@@ -30,7 +30,7 @@ def _openstack(facts: Facts, params: Mapping[str, Any]) -> dict[str, Any]:
     servers = _texts(params["openstack_servers"])
     here = on_openstack(facts.eligible_anywhere, servers)
     nodes = facts.nodes if here else ()
-    present, _absent, problems = plan_addresses(params["routers"], nodes, params["defaults"], servers)
+    present, _absent, problems = plan_addresses(facts.routers, nodes, servers)
     return {
         "on_openstack": here,
         "addresses": present,
@@ -44,7 +44,7 @@ def _vsphere(facts: Facts, params: Mapping[str, Any]) -> dict[str, Any]:
     vms, networks = _texts(params["vsphere_vms"]), _texts(params["vsphere_networks"])
     here = on_vsphere(facts.eligible_anywhere, vms)
     nodes = facts.nodes if here else ()
-    nics, problems = plan_nics(params["routers"], nodes, params["defaults"], vms, networks)
+    nics, problems = plan_nics(facts.routers, nodes, vms, networks)
     return {
         "on_vsphere": here,
         "nics": nics,

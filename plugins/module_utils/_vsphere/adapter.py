@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Which of a VM's network adapters is the one that an egress router sends through."""
+"""Network adapters of VMs, and which of them an egress router sends through."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .._openstack.pair import normal_mac
-from .node import Vm, VsphereError
+from .._common.errors import InputError
+from .._common.mac import normal_mac
+from .node import Vm
 
 STANDARD, DISTRIBUTED, OPAQUE = "standard", "distributed", "opaque"
 
 
 @dataclass(frozen=True)
 class Nic:
-    """A network adapter of a VM. `kind`: what it is connected to, empty if that is nothing we know.
+    """A network adapter of a VM. `kind`: of the network that it is connected to, empty if unknown.
 
-    `network`: the port group's name. `portgroup_key`: of a distributed one. `guest`: addresses with prefix length, as
-    VMware Tools report them; none while the VM is off.
+    `network`: name of the port group. `portgroup_key`: of a distributed port group. `guest`: addresses with prefix length
+    as VMware Tools report them; none while the VM is powered off.
     """
 
     label: str
@@ -38,13 +39,13 @@ class Nic:
         return f"{self.label} ({self.mac}, network '{self.network}', {addresses})"
 
     def holds(self, ip: str) -> bool:
-        """Whether the guest has an address of the subnet of `ip` on it."""
+        """Whether the guest has an address in the subnet of `ip` on this adapter."""
         return any(ipaddress.ip_address(ip) in ipaddress.ip_interface(text).network for text in self.guest)
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A VM with what matters here of its present state."""
+    """A VM with the relevant part of its present state."""
 
     vm: Vm
     host_id: str
@@ -53,8 +54,8 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """Which adapter is meant: by MAC address, by network, by a subnet that holds one of `addresses`, or the only one."""
+class AdapterSelector:
+    """Selects an adapter by MAC address, by network, by a subnet that contains one of `addresses`, or as the only one."""
 
     addresses: tuple[str, ...] = ()
     network: str = ""
@@ -65,57 +66,58 @@ class Wish:
         return bool(self.addresses or self.network or self.mac)
 
 
-def read_wish(addresses: Iterable[str], network: str, mac: str) -> Wish:
-    """The options of one entry, checked."""
+def read_selector(addresses: Iterable[str], network: str, mac: str) -> AdapterSelector:
+    """The selector of one entry of the options."""
     found = []
     for text in addresses:
         try:
             found.append(str(ipaddress.ip_interface(text).ip))
         except ValueError:
-            raise VsphereError(f"address '{text}' is not an IP address: write it as 198.51.100.50") from None
+            raise InputError(f"address '{text}' is not an IP address: use the form 198.51.100.50") from None
     normalised = normal_mac(mac) if mac else ""
     if normalised is None:
-        raise VsphereError(f"mac_address '{mac}' is not a MAC address: write it as 00:50:56:9a:00:01")
-    return Wish(tuple(found), network, normalised)
+        raise InputError(f"mac_address '{mac}' is not a MAC address: use the form 00:50:56:9a:00:01")
+    return AdapterSelector(tuple(found), network, normalised)
 
 
-def select_nic(machine: Machine, wish: Wish) -> Nic:
-    """The one adapter of a VM that is meant, which has to be connected to a port group."""
-    nic = _select(machine, wish)
+def select_nic(machine: Machine, selector: AdapterSelector) -> Nic:
+    """The only adapter of a VM that matches; it has to be connected to a port group."""
+    nic = _select(machine, selector)
     where = f"{nic.label} of VM {machine.vm.name}"
     if nic.kind == OPAQUE:
-        raise VsphereError(
-            f"{where} is connected to network '{nic.network}' of NSX, whose security is set in NSX (segment profile for MAC "
-            "discovery and SpoofGuard): do it there, and leave this node out"
+        raise InputError(
+            f"{where} is connected to the NSX network '{nic.network}': configure MAC discovery and SpoofGuard in its segment "
+            "profile, and exclude this node"
         )
     if not nic.kind:
-        raise VsphereError(f"{where} is connected to no port group: connect it to the egress network")
+        raise InputError(f"{where} is not connected to a port group: connect it to the egress network")
     if machine.powered_on and not nic.connected:
-        raise VsphereError(f"{where} is not connected to '{nic.network}': connect it, or name another network adapter")
+        raise InputError(f"{where} is not connected to '{nic.network}': connect it, or specify another network adapter")
     return nic
 
 
-def _select(machine: Machine, wish: Wish) -> Nic:
+def _select(machine: Machine, selector: AdapterSelector) -> Nic:
     nics, name = machine.nics, machine.vm.name
     if not nics:
-        raise VsphereError(f"VM {name} has no network adapter: add one on the egress network")
+        raise InputError(f"VM {name} has no network adapter: add one on the egress network")
     listed = "; ".join(map(str, nics))
-    if wish.mac or wish.network:
-        said = f"MAC address {wish.mac}" if wish.mac else f"network '{wish.network}'"
-        found = [nic for nic in nics if (nic.mac == wish.mac if wish.mac else nic.network == wish.network)]
+    if selector.mac or selector.network:
+        said = f"MAC address {selector.mac}" if selector.mac else f"network '{selector.network}'"
+        found = [nic for nic in nics if (nic.mac == selector.mac if selector.mac else nic.network == selector.network)]
     else:
-        said = f"subnet of {' or '.join(wish.addresses)}"
-        found = [nic for nic in nics if any(map(nic.holds, wish.addresses))] or (list(nics) if len(nics) == 1 else [])
+        said = f"subnet of {' or '.join(selector.addresses)}"
+        found = [nic for nic in nics if any(map(nic.holds, selector.addresses))] or (
+            list(nics) if len(nics) == 1 else []
+        )
     if len(found) == 1:
         return found[0]
     if found:
-        raise VsphereError(
-            f"VM {name} has {len(found)} network adapters with the {said}: {'; '.join(map(str, found))}; give the "
-            "mac_address of one"
+        raise InputError(
+            f"VM {name} has {len(found)} network adapters with the {said}: {'; '.join(map(str, found))}; specify mac_address"
         )
-    if wish.given:
-        off = "" if machine.powered_on else ", and it is powered off, so its guest's addresses are unknown: start it"
-        raise VsphereError(
-            f"VM {name} has no network adapter with the {said}{off}; it has {listed}; give the network or mac_address of one"
+    if selector.given:
+        off = "" if machine.powered_on else "; it is powered off, so the addresses of its guest are unknown: start it"
+        raise InputError(
+            f"VM {name} has no network adapter with the {said}{off}; it has {listed}; specify network or mac_address"
         )
-    raise VsphereError(f"VM {name} has {len(nics)} network adapters: {listed}; give the network or mac_address of one")
+    raise InputError(f"VM {name} has {len(nics)} network adapters: {listed}; specify network or mac_address")

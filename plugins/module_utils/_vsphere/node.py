@@ -3,23 +3,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Which VM of vSphere a node is."""
+"""Nodes, and the VMs and hosts of vSphere."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from .._common.errors import InputError
 from .._common.provider_id import is_uuid, split_provider_id
-
-
-class VsphereError(ValueError):
-    """The options or what vSphere has do not fit together. The text is a sentence for the user."""
 
 
 @dataclass(frozen=True)
 class NodeRef:
-    """A node as a user or Kubernetes names it: by `uuid` (lower case), or else by `name`."""
+    """A node as a user or Kubernetes names it: by `uuid` (lower case), otherwise by `name`."""
 
     text: str
     uuid: str = ""
@@ -31,7 +29,7 @@ class NodeRef:
 
 @dataclass(frozen=True)
 class Vm:
-    """A VM that the credentials may see. `id`: its managed object's. UUIDs in lower case."""
+    """A VM that is visible with the credentials. `id`: of its managed object. UUIDs in lower case."""
 
     id: str
     name: str
@@ -40,6 +38,18 @@ class Vm:
 
     def __str__(self) -> str:
         return f"{self.name} ({self.id}, instance UUID {self.instance_uuid or 'unknown'})"
+
+
+@dataclass(frozen=True)
+class Host:
+    """An ESXi host. `cluster`: name of its cluster or standalone compute resource. `network`: its HostNetworkSystem."""
+
+    id: str
+    name: str
+    cluster_id: str
+    cluster: str
+    connected: bool
+    network: Any
 
 
 def is_vsphere(provider_id: str) -> bool:
@@ -51,32 +61,32 @@ def read_node(text: str) -> NodeRef:
     """A node from a providerID, a BIOS or instance UUID, or a VM's name."""
     written = text.strip()
     if not written:
-        raise VsphereError(
-            "a node has neither a VM's name nor a providerID: is the cloud controller of vSphere running?"
+        raise InputError(
+            "a node has neither the name of a VM nor a providerID: check that vSphere's cloud controller manager runs in the cluster"
         )
     provider = split_provider_id(written)
     if provider and provider.cloud != "vsphere":
-        raise VsphereError(
-            f"node '{written}' belongs to the cloud '{provider.cloud}', not to vSphere: leave it out, or give the name or "
-            "UUID of its VM"
+        raise InputError(
+            f"node '{written}' belongs to cloud '{provider.cloud}', not to vSphere: exclude it, or specify the name or UUID of "
+            "its VM"
         )
     found = (provider.path if provider else written).lower()
     if is_uuid(found):
         return NodeRef(written, uuid=found)
     if provider:
-        raise VsphereError(f"node '{written}' is not vsphere://UUID")
+        raise InputError(f"node '{written}' is not a providerID of the form vsphere://UUID")
     return NodeRef(written, name=written)
 
 
 def find_vm(node: NodeRef, vms: Iterable[Vm]) -> Vm:
-    """The one VM that a node is."""
+    """The only VM that a node may be."""
     vms = list(vms)
-    advice = "two VMs cannot be one node: give its instance UUID"
+    advice = "specify its instance UUID"
     if node.name:
         found = [vm for vm in vms if vm.name == node.name]
-        advice = "give its providerID or UUID instead of the name"
+        advice = "specify its providerID or UUID instead of the name"
     else:
-        # Before hardware version 13 the guest, and so the kubelet, sees the first three fields' bytes reversed.
+        # Before hardware version 13 the guest, and so the kubelet, sees the bytes of the first three fields reversed.
         found = (
             [vm for vm in vms if vm.bios_uuid == node.uuid]
             or [vm for vm in vms if vm.instance_uuid == node.uuid]
@@ -85,10 +95,10 @@ def find_vm(node: NodeRef, vms: Iterable[Vm]) -> Vm:
     if len(found) == 1:
         return found[0]
     if found:
-        raise VsphereError(f"{node} is {len(found)} VMs: {', '.join(map(str, found))}: {advice}")
-    raise VsphereError(
-        f"{node} is no VM that the credentials may see: check the {'name' if node.name else 'UUID'}, and that the user has "
-        "the role Read-only on its folder"
+        raise InputError(f"{node} matches {len(found)} VMs: {', '.join(map(str, found))}: {advice}")
+    raise InputError(
+        f"{node} is not a visible VM: check the {'name' if node.name else 'UUID'}, and that the user has the role Read-only on "
+        "the folder of the VM"
     )
 
 

@@ -3,10 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""The security policy of vSphere's port groups and switches: what is in force, where it comes from, and what to change.
-
-Names of flags are those of VMware's documentation. True accepts, False rejects, None is not set at that place.
-"""
+"""Security policies of port groups and switches: what is in effect, and what has to be set for others to be."""
 
 from __future__ import annotations
 
@@ -15,187 +12,139 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .adapter import DISTRIBUTED, STANDARD
-from .node import VsphereError
+from .flags import Flags
 
-FLAGS = ("promiscuous_mode", "forged_transmits", "mac_changes")
-LEARNING = "mac_learning"
-INHERIT = "inherit"
+PORTGROUP, SWITCH = "portgroup", "switch"
 # The first version of distributed switches with MAC learning.
 LEARNS_SINCE = (6, 6)
-_WORDS = {True: "accept", False: "reject", None: INHERIT}
-_STATES = {True: "enabled", False: "disabled", None: INHERIT}
+
+PolicyId = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
-class Flags:
-    """A security policy, or what is asked of one (None: leave)."""
+class SecurityPolicy:
+    """The security policy of a port group, or of a switch (`portgroup` empty). A standard one is on a host.
 
-    promiscuous_mode: bool | None = None
-    forged_transmits: bool | None = None
-    mac_changes: bool | None = None
-    mac_learning: bool | None = None
-
-    def over(self, below: Flags) -> Flags:
-        """These flags, and where they are not set those of `below`."""
-        return Flags(**{name: getattr(below, name) if value is None else value for name, value in asdict(self).items()})
-
-    def given(self) -> dict[str, bool]:
-        """Those that are set."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
-    def words(self) -> dict[str, str]:
-        """Those that are set, as users read and write them."""
-        return {name: _word(name, value) for name, value in self.given().items()}
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a security policy is: a port group, or a switch (`port_group` empty). Standard ones are on a `host`.
-
-    `own`: what is set there. `above`: what holds where it sets nothing. `reported`: what vSphere says is in force.
-    `whole`: its flags are inherited together or not at all. `lane`: id of the host's network or of the distributed
-    switch, which is not to be written to twice at a time.
-    `key`: of a distributed port group, `hosts`: ids of the hosts on which it is. `refused`: why it cannot be changed by us.
+    `own`: the flags that it sets. `inherited`: those in effect where it sets none. `reported`: what vSphere says is in
+    effect. `inherits_as_whole`: its flags are inherited together or not at all. `parent_id`: of the host's network system or
+    the distributed switch, which must not be written to concurrently. `key`: of a distributed port group. `host_ids`: hosts
+    that have it. `refused`: why it must not be changed. `raw`: the API's objects.
     """
 
     kind: str
     switch: str
-    port_group: str = ""
-    host: str = ""
+    portgroup: str = ""
+    esxi_hostname: str = ""
     own: Flags = field(default_factory=Flags)
-    above: Flags = field(default_factory=Flags)
+    inherited: Flags = field(default_factory=Flags)
     reported: Flags = field(default_factory=Flags)
-    whole: bool = False
+    inherits_as_whole: bool = False
     version: str = ""
-    lane: str = ""
+    parent_id: str = ""
     key: str = ""
-    hosts: tuple[str, ...] = ()
+    host_ids: tuple[str, ...] = ()
     refused: str = ""
     raw: Any = field(default=None, compare=False, repr=False)
 
     @property
-    def id(self) -> tuple[str, str, str, str]:
-        # Names of distributed switches may be there once more in another datacenter.
-        return (self.kind, self.lane, self.switch, self.port_group)
+    def id(self) -> PolicyId:
+        # The names of distributed switches are unique in a datacenter only.
+        return (self.kind, self.parent_id, self.switch, self.portgroup)
 
     @property
     def effective(self) -> Flags:
-        """What is in force."""
-        return self.reported.over(self.own).over(self.above)
+        """The flags in effect."""
+        return self.reported.over(self.own).over(self.inherited)
 
     @property
     def learns(self) -> bool:
-        """Whether MAC learning can be had."""
+        """Whether MAC learning is available."""
         return self.kind == DISTRIBUTED and _version(self.version) >= LEARNS_SINCE
 
     def __str__(self) -> str:
-        if self.kind == STANDARD:
-            return (
-                f"port group '{self.port_group}' on host {self.host}"
-                if self.port_group
-                else f"switch '{self.switch}' on host {self.host}"
-            )
-        switch = f"distributed switch '{self.switch}'"
-        return f"distributed port group '{self.port_group}' of {switch}" if self.port_group else switch
+        standard = self.kind == STANDARD
+        switch = f"switch '{self.switch}'" if standard else f"distributed switch '{self.switch}'"
+        if not self.portgroup:
+            return f"{switch} on host {self.esxi_hostname}" if standard else switch
+        if standard:
+            return f"port group '{self.portgroup}' on host {self.esxi_hostname}"
+        return f"distributed port group '{self.portgroup}' of {switch}"
 
     def address(self) -> dict[str, str]:
-        """What users name it by."""
-        return {"kind": self.kind, "host": self.host, "switch": self.switch, "port_group": self.port_group}
+        """How users name it."""
+        return {
+            "kind": self.kind,
+            "esxi_hostname": self.esxi_hostname,
+            "switch": self.switch,
+            "portgroup": self.portgroup,
+        }
 
 
-def with_flags(place: Place, wanted: Flags) -> Flags:
-    """What the place has to set for `wanted` to be in force: what it sets now, but for the flags that differ."""
-    effective = asdict(place.effective)
+def with_flags(policy: SecurityPolicy, wanted: Flags) -> Flags:
+    """The flags that a policy has to set for `wanted` to be in effect: its own, except those that differ."""
+    effective = asdict(policy.effective)
     differing = {name: value for name, value in wanted.given().items() if effective[name] != value}
     if not differing:
-        return place.own
-    after = replace(place.own, **differing)
-    # Where flags are inherited together, setting one means to set all: the others to what they are.
-    return after.over(place.effective) if place.whole else after
+        return policy.own
+    after = replace(policy.own, **differing)
+    # Where flags are inherited together, all of them have to be set: the others to what is in effect.
+    return after.over(policy.effective) if policy.inherits_as_whole else after
 
 
-def unmet(place: Place, wanted: Flags) -> list[str]:
-    """The wanted flags that are not in force."""
-    effective = asdict(place.effective)
+def unmet(policy: SecurityPolicy, wanted: Flags) -> list[str]:
+    """The wanted flags that are not in effect."""
+    effective = asdict(policy.effective)
     return [name for name, value in wanted.given().items() if effective[name] != value]
 
 
-def restored(place: Place, previous: Mapping[str, bool | None]) -> Flags:
-    """What the place has to set for the flags of `previous` to be as they were. None: inherited."""
-    after = replace(place.own, **previous)
-    if not place.whole or None not in previous.values():
+def restored(policy: SecurityPolicy, previous: Mapping[str, bool | None]) -> Flags:
+    """The flags that a policy has to set for those of `previous` to be as they were. None: inherited."""
+    after = replace(policy.own, **previous)
+    if not policy.inherits_as_whole or None not in previous.values():
         return after
-    as_switch = all(value in (None, asdict(place.above)[name]) for name, value in asdict(after).items())
-    return Flags() if as_switch else after.over(place.above)
+    as_switch = all(value in (None, asdict(policy.inherited)[name]) for name, value in asdict(after).items())
+    return Flags() if as_switch else after.over(policy.inherited)
 
 
-def changed_flags(before: Flags, after: Flags) -> dict[str, str]:
-    """What has to be kept of `before` to undo a change to `after`, in words."""
-    then, now = asdict(before), asdict(after)
-    return {name: _word(name, value) for name, value in then.items() if value != now[name]}
-
-
-def missing(effective: Flags) -> list[str]:
-    """What has to change for frames with a MAC address that is not the VM's to pass in both directions."""
-    wanted = [name for name in FLAGS if asdict(effective)[name] is not True]
-    return [name for name in wanted if name != "promiscuous_mode" or not effective.mac_learning]
-
-
-def sources(place: Place) -> dict[str, str]:
-    """Where each flag in force comes from: `port_group` or `switch`; empty where nothing is known."""
-    own = "port_group" if place.port_group else "switch"
-    effective = asdict(place.effective)
+def sources(policy: SecurityPolicy) -> dict[str, str]:
+    """Where each flag in effect is set: `portgroup` or `switch`; empty if unknown."""
+    own = PORTGROUP if policy.portgroup else SWITCH
+    effective = asdict(policy.effective)
     return {
-        name: own if value is not None else "switch" if effective[name] is not None else ""
-        for name, value in asdict(place.own).items()
+        name: own if value is not None else SWITCH if effective[name] is not None else ""
+        for name, value in asdict(policy.own).items()
     }
 
 
-def lines(place: Place, own: Flags) -> tuple[str, ...]:
-    """The policy of a place that sets `own`, one flag a line."""
-    # What vSphere reports holds for what is set now, so it cannot tell what will be.
-    effective = place.effective if own == place.own else own.over(place.above)
-    found = []
-    for name, value in asdict(effective).items():
-        if value is not None:
-            inherited = asdict(own)[name] is None
-            found.append(f"{name}: {_word(name, value)}{' (from the switch)' if inherited else ''}")
-    return tuple(found)
+def lines(policy: SecurityPolicy, own: Flags) -> tuple[str, ...]:
+    """A policy that sets `own`, one flag a line."""
+    # What vSphere reports is about the flags that are set now.
+    effective = policy.effective if own == policy.own else own.over(policy.inherited)
+    set_here = asdict(own)
+    return tuple(
+        f"{name}: {str(value).lower()}{' (inherited from the switch)' if set_here[name] is None else ''}"
+        for name, value in effective.given().items()
+    )
 
 
-def refusals(place: Place, wanted: Flags) -> list[str]:
-    """Why `wanted` cannot be had at a place."""
-    found = [f"{place} {place.refused}"] if place.refused else []
-    if wanted.mac_learning and place.kind == STANDARD:
-        found.append(
-            f"{place} has no MAC learning, which only distributed switches have: use promiscuous_mode: accept instead of "
-            "mac_learning"
-        )
-    elif wanted.mac_learning and not place.learns:
-        found.append(
-            f"{place} is of version {place.version or 'unknown'}, MAC learning came with 6.6.0: upgrade the switch, or use "
-            "promiscuous_mode: accept instead of mac_learning"
-        )
+def refusals(policy: SecurityPolicy, wanted: Flags) -> list[str]:
+    """Why a policy cannot have the flags of `wanted`."""
+    found = [f"{policy} {policy.refused}"] if policy.refused else []
+    advice = "use promiscuous_mode: true instead of mac_learning"
+    if wanted.mac_learning and policy.kind == STANDARD:
+        found.append(f"{policy} has no MAC learning, which only distributed switches have: {advice}")
+    elif wanted.mac_learning and not policy.learns:
+        version = f"is of version {policy.version or 'unknown'}"
+        found.append(f"{policy} {version}, but MAC learning requires 6.6.0: upgrade the switch, or {advice}")
     return found
 
 
-def read_flag(name: str, word: Any) -> bool | None:
-    """A flag as `words` writes it."""
-    text = str(word).lower() if isinstance(word, bool) else word
-    for value, known in (_STATES if name == LEARNING else _WORDS).items():
-        if text == known or (name == LEARNING and text == str(value).lower()):
-            return value
-    raise VsphereError(f"{name} '{word}' is not one of {', '.join((_STATES if name == LEARNING else _WORDS).values())}")
-
-
-def needed_places(places: Iterable[Place]) -> set[tuple[str, str, str, str]]:
-    """Ids of places that hold the flags of `places`: themselves and the switches above them."""
-    places = list(places)
-    return {place.id for place in places} | {(place.kind, place.lane, place.switch, "") for place in places}
-
-
-def _word(name: str, value: bool | None) -> str:
-    return (_STATES if name == LEARNING else _WORDS)[value]
+def needed_ids(policies: Iterable[SecurityPolicy]) -> set[PolicyId]:
+    """Ids of the policies that determine the flags of `policies`: their own and those of their switches."""
+    policies = list(policies)
+    return {policy.id for policy in policies} | {
+        (policy.kind, policy.parent_id, policy.switch, "") for policy in policies
+    }
 
 
 def _version(text: str) -> tuple[int, ...]:

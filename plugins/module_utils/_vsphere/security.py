@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Sets the security policy where nodes are connected, and nothing else there; or puts an earlier one back.
+"""Sets the security policy of port groups to which nodes are connected, and nothing else; or restores an earlier one.
 
-Everything is read first (_vsphere_survey.py), then everything is planned, and only then written. Distributed switches
-and port groups compare versions, so a write that meets somebody else's is made again on what is there then. Standard ones
-have nothing to compare: each is read again right before it is written, and read back until it has what was asked for.
+Everything is read first (survey.py), then everything is planned, and only then written. Distributed switches and port groups
+have versions, so a write that conflicts with another is repeated on the latest state. Standard ones have none: each is read
+again right before it is written, and read back until the flags are in effect.
 """
 
 from __future__ import annotations
@@ -15,43 +15,28 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._common.concurrent import each
 from .._common.errors import Conflict, EgressError, InputError
 from .._common.plan import Plan
 from .adapter import STANDARD
-from .node import VsphereError
-from .policies import (
-    FLAGS,
-    LEARNING,
-    Flags,
-    Place,
-    changed_flags,
-    lines,
-    missing,
-    needed_places,
-    read_flag,
-    refusals,
-    restored,
-    sources,
-    unmet,
-    with_flags,
-)
-from .survey import TARGET_SPEC, Chain, Request, Survey, Target, survey
-from .vcenter import Vcenter
+from .flags import FLAGS, LEARNING, PREVIOUS_SPEC, Flags, missing, previous_flags, read_previous
+from .policies import PolicyId, SecurityPolicy, lines, needed_ids, refusals, restored, sources, unmet, with_flags
+from .survey import TARGET_SPEC, AdapterRequest, Attachment, PolicyTarget, Survey, read_requests, read_targets, survey
 
-# How often a write is tried when somebody else changes the same thing, or it does not take effect.
+if TYPE_CHECKING:
+    from .vcenter import Vcenter
+
+# How often a write is attempted while others change the same policy, or it does not take effect.
 ATTEMPTS = 10
-# Upper bound of the pause before the next attempt, in seconds, for each attempt so far.
+# Upper bound of the pause before the next attempt, in seconds, multiplied by the number of attempts so far.
 JITTER = 0.2
 
-_WORD_SPEC = {"type": "str", "choices": ["accept", "reject"]}
 SPEC: dict[str, Any] = {
-    **dict.fromkeys(FLAGS, _WORD_SPEC),
-    LEARNING: {"type": "bool"},
+    **{name: {"type": "bool"} for name in (*FLAGS, LEARNING)},
     "state": {"type": "str", "choices": ["present", "restored"], "default": "present"},
     "previous": {
         "type": "list",
@@ -59,65 +44,90 @@ SPEC: dict[str, Any] = {
         "options": {
             **TARGET_SPEC,
             "kind": {"type": "str"},
-            **{name: {"type": "str", "choices": ["accept", "reject", "inherit"]} for name in FLAGS},
-            LEARNING: {"type": "str", "choices": ["enabled", "disabled", "inherit"]},
+            **dict.fromkeys((*FLAGS, LEARNING), PREVIOUS_SPEC),
         },
     },
 }
 
+Connect = Callable[[], "AbstractContextManager[Vcenter]"]
+
 
 @dataclass
-class Outcome:
-    """What became of one place, or is to become of it. `after`: what it sets then. `wanted`: computes that."""
+class PolicyChange:
+    """One policy before and after. `compute`: the flags that it has to set. `after`: those that it sets then."""
 
-    place: Place
+    policy: SecurityPolicy
     nodes: list[str]
-    wanted: Callable[[Place], Flags]
-    lacking: Callable[[Place], list[str]]
+    compute: Callable[[SecurityPolicy], Flags]
+    unmet: Callable[[SecurityPolicy], list[str]]
     after: Flags = field(default_factory=Flags)
     error: str = ""
 
     @property
     def changed(self) -> bool:
-        return self.place.own != self.after
+        return self.policy.own != self.after
 
     @property
     def plan(self) -> Plan:
-        return Plan(str(self.place), lines(self.place, self.place.own), lines(self.place, self.after))
+        return Plan(str(self.policy), lines(self.policy, self.policy.own), lines(self.policy, self.after))
 
     @property
-    def previous(self) -> dict[str, str]:
-        """What to hand to state restored later."""
-        return {**self.place.address(), **changed_flags(self.place.own, self.after)}
+    def previous(self) -> dict[str, Any]:
+        """The entry of the option `previous` that undoes the change."""
+        return {**self.policy.address(), **previous_flags(self.policy.own, self.after)}
 
     def as_dict(self) -> dict[str, Any]:
-        """For the module's result."""
-        after = replace(self.place, own=self.after, reported=Flags() if self.changed else self.place.reported)
+        """The policy in the module's result."""
+        after = replace(self.policy, own=self.after, reported=Flags() if self.changed else self.policy.reported)
         return {
-            **self.place.address(),
+            **self.policy.address(),
             "nodes": self.nodes,
-            "before": self.place.effective.words(),
-            "after": after.effective.words(),
+            "before": self.policy.effective.given(),
+            "after": after.effective.given(),
             "changed": self.changed,
             "error": self.error,
         }
 
 
+def ensure(connect: Connect, params: Mapping[str, Any], check: bool) -> tuple[Survey, list[PolicyChange]]:
+    """What the module's options ask for. They are checked before vSphere is contacted. `check`: predicts only."""
+    flags = read_flags(params)
+    requests, targets = read_requests(params), read_targets(params["targets"])
+    with connect() as vcenter:
+        found, changes = plan(vcenter, requests, targets, flags, params)
+        write(vcenter, changes, check)
+    return found, changes
+
+
+def info(connect: Connect, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The result of the info module, and its `warnings`."""
+    requests, targets = read_requests(params), read_targets(params["targets"])
+    with connect() as vcenter:
+        found = survey(vcenter, requests, targets, every_nic=True, allow_disconnected=True)
+        errors = _write_errors(vcenter, found.policies) if params["writable"] else {}
+    return {
+        "nics": [_attachment_info(one, errors) for one in found.attachments],
+        "targets": [_policy_info(policy, errors) for policy in found.targeted],
+        "warnings": [*found.warnings, *found.general_problems()],
+    }
+
+
 def read_flags(params: Mapping[str, Any]) -> Flags:
-    """The flags that are asked for."""
-    words = {name: None if params[name] is None else params[name] == "accept" for name in FLAGS}
-    flags = Flags(**words, mac_learning=params[LEARNING])
+    """The flags that are requested."""
+    flags = Flags(**{name: params[name] for name in (*FLAGS, LEARNING)})
     if params["state"] == "present" and not flags.given():
-        raise InputError(
-            f"nothing is asked for: give at least one of {', '.join(FLAGS)} (accept or reject) and {LEARNING}"
-        )
+        raise InputError(f"no flag is specified: set at least one of {', '.join(FLAGS)} and {LEARNING}")
     return flags
 
 
 def plan(
-    vcenter: Vcenter, requests: list[Request], targets: list[Target], flags: Flags, params: Mapping[str, Any]
-) -> tuple[Survey, list[Outcome]]:
-    """What is there and what is to become of it, as the module's options say."""
+    vcenter: Vcenter,
+    requests: list[AdapterRequest],
+    targets: list[PolicyTarget],
+    flags: Flags,
+    params: Mapping[str, Any],
+) -> tuple[Survey, list[PolicyChange]]:
+    """What exists and what has to change, by the module's options."""
     options = {name: params[name] for name in ("scope", "allow_disconnected")}
     if params["state"] == "restored":
         return plan_restored(vcenter, requests, params["previous"], options)
@@ -125,60 +135,63 @@ def plan(
     return found, plan_present(found, flags)
 
 
-def plan_present(found: Survey, flags: Flags) -> list[Outcome]:
-    """The flags at every place of the survey; InputError where they cannot be had."""
-    found.problems += [problem for place in found.places for problem in refusals(place, flags)]
+def plan_present(found: Survey, flags: Flags) -> list[PolicyChange]:
+    """The flags in every policy of the survey; InputError where that is not possible."""
+    found.problems += [problem for policy in found.policies for problem in refusals(policy, flags)]
     found.refuse()
     return [
-        Outcome(place, found.nodes_of(place), lambda one: with_flags(one, flags), lambda one: unmet(one, flags))
-        for place in found.places
+        PolicyChange(policy, found.nodes_of(policy), lambda one: with_flags(one, flags), lambda one: unmet(one, flags))
+        for policy in found.policies
     ]
 
 
 def plan_restored(
-    vcenter: Vcenter, requests: list[Request], previous: list[Mapping[str, Any]], options: Mapping[str, Any]
-) -> tuple[Survey, list[Outcome]]:
-    """The flags of `previous`, but where the NICs of `requests` need theirs."""
-    values = [(_target(entry), _values(entry)) for entry in previous]
-    found = survey(vcenter, requests, [target for target, _flags in values], **options)
-    gone = [problem for problem in found.problems if "was not found" in problem]
-    # What is not there any more needs nothing.
-    found.warnings += [f"{problem} (nothing to put back)" for problem in gone]
-    found.problems = [problem for problem in found.problems if problem not in gone]
-    found.problems += [problem for place in found.targeted for problem in refusals(place, Flags())]
+    vcenter: Vcenter, requests: list[AdapterRequest], previous: list[Mapping[str, Any]], options: Mapping[str, Any]
+) -> tuple[Survey, list[PolicyChange]]:
+    """The flags of `previous`, except where the network adapters of `requests` need the present ones."""
+    targets = read_targets(previous)
+    found = survey(vcenter, requests, targets, **options)
+    found.warnings += [f"{target} does not exist any more: nothing to restore" for target in found.not_found]
+    found.not_found = []
+    found.problems += [problem for policy in found.targeted for problem in refusals(policy, Flags())]
     found.refuse()
-    needed = needed_places(place for chain in found.chains for place in chain.places)
-    outcomes = []
-    for place in found.targeted:
-        flags = next(flags for target, flags in values if target.means(place))
-        if place.id in needed:
-            found.warnings.append(f"{place} keeps its policy: other nodes need it")
+    needed = needed_ids(policy for one in found.attachments for policy in one.policies)
+    changes = []
+    for policy in found.targeted:
+        entry = next(entry for target, entry in zip(targets, previous, strict=True) if target.matches(policy))
+        if policy.id in needed:
+            found.warnings.append(f"{policy} is not restored: other nodes need its policy")
         else:
-            outcomes.append(Outcome(place, [], _restorer(flags), lambda one: []))
-    return found, outcomes
+            changes.append(PolicyChange(policy, [], _restorer(read_previous(entry)), lambda one: []))
+    return found, changes
 
 
-def write(vcenter: Vcenter, outcomes: list[Outcome], check: bool) -> None:
-    """Makes the places what they are wanted to be. `check`: only tells what would be."""
-    for outcome in outcomes:
-        outcome.after = outcome.wanted(outcome.place)
-    lanes: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        if outcome.changed:
-            lanes.setdefault(outcome.place.lane, []).append(outcome)
+def write(vcenter: Vcenter, changes: list[PolicyChange], check: bool) -> None:
+    """Makes the changes. `check`: predicts only."""
+    for change in changes:
+        change.after = change.compute(change.policy)
+    # One writer for each host and distributed switch.
+    by_parent: dict[str, list[PolicyChange]] = {}
+    for change in changes:
+        if change.changed:
+            by_parent.setdefault(change.policy.parent_id, []).append(change)
+
+    def settle(some: list[PolicyChange]) -> None:
+        for change in some:
+            _settle(vcenter, change)
+
     if not check:
-        # A host's network is configured by one at a time.
-        each(lambda lane: [_settle(vcenter, outcome) for outcome in lane], lanes.values())
+        each(settle, by_parent.values())
 
 
-def failure(outcomes: Iterable[Outcome]) -> str:
-    """The failures, one a line, and then what was changed all the same; empty if there is none."""
-    outcomes = list(outcomes)
-    errors = [outcome.error for outcome in outcomes if outcome.error]
+def failure(changes: Iterable[PolicyChange]) -> str:
+    """The failures, one a line, and then what was changed and what was not; empty if there is none."""
+    changes = list(changes)
+    errors = [change.error for change in changes if change.error]
     if not errors:
         return ""
-    changed = [str(outcome.place) for outcome in outcomes if outcome.changed]
-    unchanged = [str(outcome.place) for outcome in outcomes if outcome.error and not outcome.changed]
+    changed = [str(change.policy) for change in changes if change.changed]
+    unchanged = [str(change.policy) for change in changes if change.error and not change.changed]
     return "\n".join(
         [
             *errors,
@@ -188,79 +201,66 @@ def failure(outcomes: Iterable[Outcome]) -> str:
     )
 
 
-def write_errors(vcenter: Vcenter, places: Iterable[Place]) -> dict[tuple[str, str, str, str], str]:
-    """Why what is missing at places cannot be changed, by their ids."""
-    closed = [place for place in places if missing(place.effective)]
-    found = vcenter.lacking(place for place in closed if not place.refused)
-    return found | {place.id: f"{place} {place.refused}" for place in closed if place.refused}
+def _write_errors(vcenter: Vcenter, policies: Iterable[SecurityPolicy]) -> dict[PolicyId, str]:
+    """Why what is missing in policies cannot be changed, by their ids."""
+    closed = [policy for policy in policies if missing(policy.effective)]
+    found = vcenter.lacking(policy for policy in closed if not policy.refused)
+    return found | {policy.id: f"{policy} {policy.refused}" for policy in closed if policy.refused}
 
 
-def info(chain: Chain, errors: Mapping[tuple[str, str, str, str], str]) -> dict[str, Any]:
-    """One node and NIC for the result of the module that only reads. `errors`: of write_errors."""
-    machine, nic = chain.machine, chain.nic
+def _attachment_info(one: Attachment, errors: Mapping[PolicyId, str]) -> dict[str, Any]:
+    machine, nic = one.machine, one.nic
     return {
-        "node": chain.node.text,
+        "node": one.node.text,
         "vm": machine.vm.name if machine else "",
-        "host": chain.host,
+        "esxi_hostname": one.esxi_hostname,
         "powered_on": machine.powered_on if machine else False,
         "nic": nic.label if nic else "",
         "mac_address": nic.mac if nic else "",
         "addresses": list(nic.guest) if nic else [],
         "network": nic.network if nic else "",
-        "problem": chain.problem,
-        "policies": [policy(place, errors) for place in chain.places],
+        "problem": one.problem,
+        "policies": [_policy_info(policy, errors) for policy in one.policies],
     }
 
 
-def policy(place: Place, errors: Mapping[tuple[str, str, str, str], str]) -> dict[str, Any]:
-    """One place for the result of the module that only reads."""
+def _policy_info(policy: SecurityPolicy, errors: Mapping[PolicyId, str]) -> dict[str, Any]:
     return {
-        **place.address(),
-        "effective": place.effective.words(),
-        "sources": {name: source for name, source in sources(place).items() if source},
-        "missing": missing(place.effective),
-        "write_error": errors.get(place.id, ""),
+        **policy.address(),
+        "effective": policy.effective.given(),
+        "sources": {name: source for name, source in sources(policy).items() if source},
+        "missing": missing(policy.effective),
+        "write_error": errors.get(policy.id, ""),
     }
 
 
-def _settle(vcenter: Vcenter, outcome: Outcome) -> None:
-    """Writes one place, from its newest state, until it is as it is wanted. Its outcome says what was and is."""
-    place, written = outcome.place, False
+def _settle(vcenter: Vcenter, change: PolicyChange) -> None:
+    """Writes one policy, from its latest state, until it is as requested. Records what was and what is."""
+    policy, written = change.policy, False
     try:
         for attempt in range(ATTEMPTS + 1):
             if attempt > 1:
                 time.sleep(random.uniform(0, JITTER * attempt))
-            if attempt or place.kind == STANDARD:
-                place = vcenter.reread(place)
+            if attempt or policy.kind == STANDARD:
+                policy = vcenter.reread(policy)
                 if not written:
-                    outcome.place = place
-                outcome.after = outcome.wanted(place)
-            if outcome.after == place.own and not outcome.lacking(place):
+                    change.policy = policy
+                change.after = change.compute(policy)
+            if change.after == policy.own and not change.unmet(policy):
                 return
             if attempt < ATTEMPTS:
                 with suppress(Conflict):
-                    vcenter.set_policy(place, outcome.after)
+                    vcenter.set_policy(policy, change.after)
                     written = True
         raise Conflict(
-            f"{place} was changed by others at each of {ATTEMPTS} attempts, or does not take what it is given: find out who "
-            "writes it all the time"
+            f"{policy} was changed by others during each of {ATTEMPTS} attempts, or the flags do not take effect: find out "
+            "what keeps changing it"
         )
     except EgressError as error:
-        outcome.error = str(error)
+        change.error = str(error)
         if not written:
-            outcome.after = outcome.place.own
+            change.after = change.policy.own
 
 
-def _restorer(flags: Mapping[str, bool | None]) -> Callable[[Place], Flags]:
-    return lambda place: restored(place, flags)
-
-
-def _target(entry: Mapping[str, Any]) -> Target:
-    return Target(entry.get("host") or "", entry.get("switch") or "", entry.get("port_group") or "")
-
-
-def _values(entry: Mapping[str, Any]) -> dict[str, bool | None]:
-    try:
-        return {name: read_flag(name, entry[name]) for name in (*FLAGS, LEARNING) if entry.get(name) is not None}
-    except VsphereError as error:
-        raise InputError(f"previous: {error}") from error
+def _restorer(flags: Mapping[str, bool | None]) -> Callable[[SecurityPolicy], Flags]:
+    return lambda policy: restored(policy, flags)

@@ -1,4 +1,4 @@
-"""neutron up|down|env [NAME] [--database sqlite|mariadb]; neutron plug|unplug traffic"""
+"""neutron up|down|env [NAME]; neutron plug|unplug traffic"""
 
 from __future__ import annotations
 
@@ -18,13 +18,9 @@ _COMMANDS = "env prints what a shell is to evaluate; (un)plug: the lab's workers
 def main() -> None:
     parser = argparse.ArgumentParser(prog="tests/neutron/neutron", description="Keystone and Neutron on loopback.")
     parser.add_argument("command", choices=["up", "down", "env", "plug", "unplug"], help=_COMMANDS)
-    parser.add_argument("name", nargs="?", default="molecule", choices=list(INSTANCES), help="default: molecule")
-    parser.add_argument("--database", choices=["sqlite", "mariadb"], default="sqlite", help="of the default instance")
+    parser.add_argument("name", nargs="?", default="api", choices=list(INSTANCES), help="default: api")
     arguments = parser.parse_args()
-    name = arguments.name
-    if name == "molecule" and arguments.database == "mariadb":
-        name = "molecule-mariadb"
-    instance = INSTANCES[name]
+    instance = INSTANCES[arguments.name]
     if arguments.command == "env":
         print(f"export OS_CLIENT_CONFIG_FILE='{keystone.clouds_file(instance)}'")
         return
@@ -34,7 +30,7 @@ def main() -> None:
         elif arguments.command == "unplug":
             hypervisor.unplug_all()
         else:
-            tier = traffic if name == "traffic" else stack
+            tier = traffic if instance.name == "traffic" else stack
             (tier.up if arguments.command == "up" else tier.down)(instance)
 
 

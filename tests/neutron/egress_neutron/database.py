@@ -36,6 +36,9 @@ class Sqlite:
                 connection.execute("PRAGMA journal_mode=WAL")
             connection.close()
 
+    def replace_in_catalogue(self, old: str, new: str) -> None:
+        raise NotImplementedError("SQLite is for releases without Keystone")
+
 
 class MariaDb:
     """One server for both, reached by a socket. Debian's mariadb-server-core has it."""
@@ -63,6 +66,12 @@ class MariaDb:
         if fresh:
             for name in NAMES:
                 self._answers(f"CREATE DATABASE {name} CHARACTER SET utf8mb3")
+
+    def replace_in_catalogue(self, old: str, new: str) -> None:
+        """In the URLs of Keystone's endpoints."""
+        statement = f"UPDATE keystone.endpoint SET url = REPLACE(url, '{old}', '{new}')"
+        if old != new and not self._answers(statement):
+            raise process.NeutronError(f"MariaDB refuses: {statement}")
 
     def _answers(self, statement: str) -> bool:
         command = ["mariadb", "--no-defaults", f"--socket={self._socket}", "--user=root", f"--execute={statement}"]

@@ -33,7 +33,6 @@ rpc_state_report_workers = 0
 dhcp_agent_notification = false
 notify_nova_on_port_status_changes = false
 notify_nova_on_port_data_changes = false
-max_allowed_address_pair = {instance.limit}
 # Otherwise it is stuck when 100 connections were left open, for a quarter of an hour.
 wsgi_keep_alive = false
 state_path = {state}

@@ -42,13 +42,13 @@ NEW = Release("2026.1", ("neutron==28.0.2", "pymysql"), noauth=True)
 
 @dataclass(frozen=True)
 class Instance:
-    """Servers that run together. `port`: Keystone's, Neutron's is the next one. `limit`: pairs that a port may have."""
+    """Servers that run together. `port`: Keystone's, Neutron's is the next one."""
 
     name: str
     port: int
     release: Release = OLD
-    database: str = "sqlite"
-    limit: int = 10
+    # SQLite answers concurrent writers with 500 "database is locked".
+    database: str = "mariadb"
     # Without agents nobody needs a message queue.
     transport_url: str = "fake:/"
 
@@ -70,13 +70,8 @@ INSTANCES = {
     instance.name: instance
     for instance in (
         Instance("api", 15000),
-        # SQLite answers concurrent writers with 500 "database is locked".
-        Instance("race", 15010, database="mariadb", limit=30),
-        Instance("newest", 15020, release=NEW),
-        # For molecule and for hands, so that neither disturbs the tests.
-        Instance("molecule", 15030),
-        Instance("molecule-mariadb", 15040, database="mariadb"),
-        # With an agent that makes port security true: see traffic.py.
-        Instance("traffic", 15050, database="mariadb", transport_url="rabbit://guest:guest@127.0.0.1:5672/"),
+        Instance("newest", 15020, release=NEW, database="sqlite"),
+        # With an agent that enforces port security: see traffic.py.
+        Instance("traffic", 15050, transport_url="rabbit://guest:guest@127.0.0.1:5672/"),
     )
 }

@@ -13,6 +13,10 @@ from . import database, keystone, neutron, process, venv, web
 from .lock import exclusive
 from .settings import CACHE, Instance
 
+# What decides the first content of the databases.
+_MAKERS = (database, keystone, neutron)
+_PORT = "made-for-port"
+
 
 @contextmanager
 def running(instance: Instance) -> Iterator[Instance]:
@@ -30,18 +34,13 @@ def up(instance: Instance) -> Instance:
     began = time.monotonic()
     down(instance)
     template = _template(instance)
-    made = not template.exists()
+    with exclusive(template.with_suffix(".lock")):
+        made = not template.exists()
+        if made:
+            _make(instance, template)
     try:
-        if made:
-            instance.state.mkdir(parents=True)
-        else:
-            shutil.copytree(template, instance.state)
-        _start(instance, first=made)
-        if made:
-            # The databases have to be closed before they are copied.
-            process.stop_all(instance.state)
-            _keep(instance, template)
-            _start(instance, first=False)
+        shutil.copytree(template, instance.state)
+        _start(instance, first=False)
     except BaseException:
         process.stop_all(instance.state)
         raise
@@ -57,9 +56,30 @@ def down(instance: Instance) -> None:
         shutil.rmtree(instance.state)
 
 
+def _make(instance: Instance, template: Path) -> None:
+    """The first content of the databases. They have to be closed before they are copied."""
+    instance.state.mkdir(parents=True)
+    try:
+        _start(instance, first=True)
+    finally:
+        process.stop_all(instance.state)
+    (instance.state / _PORT).write_text(str(instance.port))
+    unfinished = template.with_suffix(".new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    ignore = shutil.ignore_patterns("*.log", "*.pid", "*.sock", "locks")
+    shutil.copytree(instance.state, unfinished, ignore=ignore)
+    unfinished.rename(template)
+    shutil.rmtree(instance.state)
+
+
 def _start(instance: Instance, first: bool) -> None:
     store = database.of(instance)
     store.start()
+    if not first and not instance.release.noauth:
+        # The catalogue has the ports of the instance with which it was made.
+        made = (instance.state / _PORT).read_text()
+        for offset in (0, 1):
+            store.replace_in_catalogue(f":{int(made) + offset}", f":{instance.port + offset}")
     neutron.configure(instance, store.url("neutron"))
     if first:
         neutron.create_tables(instance, store.url("neutron"))
@@ -78,17 +98,9 @@ def _start(instance: Instance, first: bool) -> None:
         web.Identity(instance).first_query()
 
 
-def _keep(instance: Instance, template: Path) -> None:
-    unfinished = template.with_suffix(".new")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    ignore = shutil.ignore_patterns("*.log", "*.pid", "*.sock", "locks")
-    shutil.copytree(instance.state, unfinished, ignore=ignore)
-    unfinished.rename(template)
-
-
 def _template(instance: Instance) -> Path:
-    """Where the first content of the databases is kept; another one for every change of what makes it."""
-    key = hashlib.sha256(instance.release.venv.name.encode() + repr(instance).encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        key.update(source.read_bytes())
-    return CACHE / f"template-{instance.name}-{key.hexdigest()[:12]}"
+    """Where the first content of the databases is kept, for all instances of a release; another one for every change."""
+    key = hashlib.sha256(f"{instance.release.venv.name} {instance.database}".encode())
+    for source in _MAKERS:
+        key.update(Path(source.__file__ or "").read_bytes())
+    return CACHE / f"template-{instance.release.name}-{key.hexdigest()[:12]}"

@@ -36,8 +36,8 @@ def findings(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[Fi
 
 
 def _closed(policy: Mapping[str, Any], node: str) -> Finding:
-    name = f"port group {policy['port_group']}" if policy["port_group"] else f"switch {policy['switch']}"
-    host = f" of host {policy['host']}" if policy["host"] else ""
+    name = f"port group {policy['portgroup']}" if policy["portgroup"] else f"switch {policy['switch']}"
+    host = f" of host {policy['esxi_hostname']}" if policy["esxi_hostname"] else ""
     seen = f"{name}{host} rejects {', '.join(policy['missing'])}"
     refused = policy["write_error"]
     if refused:

@@ -21,6 +21,11 @@ def node(name: str, provider_id: str | None = None, taints: Any = None, **labels
     return {"metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
+def cluster(nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    """As kubernetes.core.k8s_info returns them."""
+    return {"resources": nodes, "changed": False}
+
+
 def nodes_of(found: list[dict[str, Any]]) -> dict[str, list[str]]:
     names = {f"openstack:///{id_}": name for name, id_ in IDS.items()}
     return {item["ip_address"]: [names.get(server, server) for server in item["nodes"]] for item in found}
@@ -50,7 +55,7 @@ NODES = [node("cp", taints=[CONTROL_PLANE]), node("w1", egress="yes"), node("w2"
     ],
 )
 def test_nodes_that_may_run_a_router(fields: dict[str, Any], names: list[str] | None) -> None:
-    found = openstack_addresses([router(50, **fields)], NODES, DEFAULTS)
+    found = openstack_addresses([router(50, **fields)], cluster(NODES), DEFAULTS)
     assert found["problems"] == []
     assert nodes_of(found["present"]) == ({"198.51.100.50": names} if names else {})
     assert found["absent"] == []
@@ -58,57 +63,79 @@ def test_nodes_that_may_run_a_router(fields: dict[str, Any], names: list[str] | 
 
 def test_both_families_share_the_mac_address() -> None:
     both = router(50, addresses=[{"ip": "198.51.100.50/24"}, {"ip": "2001:db8::50/64"}])
-    found = openstack_addresses([both], NODES, DEFAULTS)["present"]
+    found = openstack_addresses([both], cluster(NODES), DEFAULTS)["present"]
     assert [item["mac_address"] for item in found] == ["02:e6:c6:33:64:32"] * 2
     assert nodes_of(found) == {"198.51.100.50": ["w1", "w2"], "2001:db8::50": ["w1", "w2"]}
 
 
 def test_absent_routers_are_shut_out_everywhere() -> None:
-    found = openstack_addresses([router(50, state="absent"), router(51)], NODES, DEFAULTS)
+    found = openstack_addresses([router(50, state="absent"), router(51)], cluster(NODES), DEFAULTS)
     assert nodes_of(found["absent"]) == {"198.51.100.50": ["cp", "w1", "w2"]}
     assert list(nodes_of(found["present"])) == ["198.51.100.51"]
-    assert openstack_addresses([{"name": "r50", "state": "absent"}], NODES, DEFAULTS)["absent"] == []
+    assert openstack_addresses([{"name": "r50", "state": "absent"}], cluster(NODES), DEFAULTS)["absent"] == []
 
 
 def test_what_another_router_needs_stays() -> None:
     moved = [router(50, state="absent"), {**router(50, node_selector={"egress": "yes"}), "name": "successor"}]
-    found = openstack_addresses(moved, NODES, DEFAULTS)
+    found = openstack_addresses(moved, cluster(NODES), DEFAULTS)
     assert nodes_of(found["present"]) == {"198.51.100.50": ["w1"]}
     assert nodes_of(found["absent"]) == {"198.51.100.50": ["cp", "w2"]}
 
 
-def test_all_absent() -> None:
-    found = openstack_addresses([router(50), router(51, state="absent")], NODES, DEFAULTS, all_absent=True)
+def test_all_as_absent() -> None:
+    found = openstack_addresses([router(50), router(51, state="absent")], cluster(NODES), DEFAULTS, state="absent")
     assert found["present"] == []
     assert sorted(nodes_of(found["absent"])) == ["198.51.100.50", "198.51.100.51"]
 
 
 def test_nodes_that_are_no_servers() -> None:
     nodes = [node("w1"), node("w2", provider_id=""), node("cp", provider_id="aws:///eu-central-1a/i-0abc")]
-    problems = openstack_addresses([router(50)], nodes, DEFAULTS)["problems"]
+    problems = openstack_addresses([router(50)], cluster(nodes), DEFAULTS)["problems"]
     assert len(problems) == 2
-    assert "router payments/r50, node_selector: node w2 may run it, but a node has neither" in problems[0]
-    assert "node cp may run it, but node 'aws:///eu-central-1a/i-0abc' belongs to the cloud 'aws'" in problems[1]
+    assert "router payments/r50, node_selector: the router may run on node w2, but a node has neither" in problems[0]
+    assert "the router may run on node cp, but node 'aws:///eu-central-1a/i-0abc' belongs to cloud 'aws'" in problems[1]
     assert "openstack_allowed_address_pair_servers" in problems[1]
     # They do not matter when a router is only removed.
-    found = openstack_addresses([router(50)], nodes, DEFAULTS, all_absent=True)
+    found = openstack_addresses([router(50)], cluster(nodes), DEFAULTS, state="absent")
     assert found["problems"] == []
     assert nodes_of(found["absent"]) == {"198.51.100.50": ["w1"]}
 
 
 def test_servers_by_node_name() -> None:
     nodes = [node("w1", provider_id="kind://docker/lab/w1")]
-    assert not openstack_addresses([router(50)], nodes, DEFAULTS)["on_openstack"]
-    found = openstack_addresses([router(50)], nodes, DEFAULTS, servers={"w1": IDS["w1"]})
-    assert found["on_openstack"]
+    assert openstack_addresses([router(50)], cluster(nodes), DEFAULTS, detect=True)["skipped"]
+    found = openstack_addresses([router(50)], cluster(nodes), DEFAULTS, servers={"w1": IDS["w1"]}, detect=True)
+    assert found["skipped"] == ""
     assert found["problems"] == []
     assert nodes_of(found["present"]) == {"198.51.100.50": [IDS["w1"]]}
 
 
-def test_problems_of_the_list_come_first() -> None:
-    assert "image" in openstack_addresses([router(50)], NODES, {"namespace": "payments"})["problems"][0]
+def test_a_bad_list_is_refused_before_nodes_are() -> None:
+    nodes = [node("w1", provider_id="")]
+    for detect in (False, True):
+        found = openstack_addresses([router(50)], cluster(nodes), {"namespace": "payments"}, detect=detect)
+        assert len(found["problems"]) == 1
+        assert "image" in found["problems"][0]
+        assert (found["present"], found["absent"]) == ([], [])
 
 
 def test_a_cluster_elsewhere() -> None:
-    assert not openstack_addresses([], [node("w1", provider_id="")], DEFAULTS)["on_openstack"]
-    assert openstack_addresses([], NODES, DEFAULTS)["on_openstack"]
+    nodes = [node("w1", provider_id="")]
+    found = openstack_addresses([router(50)], cluster(nodes), DEFAULTS, detect=True)
+    assert found == {
+        "problems": [],
+        "skipped": "Nothing to do, because no node of the cluster is an OpenStack server.",
+        "present": [],
+        "absent": [],
+    }
+    assert len(openstack_addresses([router(50)], cluster(nodes), DEFAULTS)["problems"]) == 1
+    assert openstack_addresses([], cluster(NODES), DEFAULTS, detect=True)["skipped"] == ""
+
+
+def test_nodes_that_cannot_be_listed() -> None:
+    failed = {"failed": True, "msg": "nodes is forbidden"}
+    found = openstack_addresses([router(50)], failed, DEFAULTS, detect=True)
+    assert found["problems"] == []
+    assert found["skipped"] == (
+        "Nothing is changed, because the nodes of the cluster cannot be listed: nodes is forbidden"
+    )

@@ -102,7 +102,7 @@ def test_what_openstack_allowed_address_pair_cannot_open_is_an_error(answer: dic
     ("the user lacks a privilege", "error", "port group egress of host esxi-1 rejects mac_changes, and the user lacks a privilege"),
 ])  # fmt: skip
 def test_what_vcenter_says(write_error: str, severity: str, said: str) -> None:
-    policy = {"port_group": "egress", "switch": "vSwitch1", "host": "esxi-1", "missing": ["mac_changes"]}
+    policy = {"portgroup": "egress", "switch": "vSwitch1", "esxi_hostname": "esxi-1", "missing": ["mac_changes"]}
     nic = {
         "node": "vsphere://1",
         "nic": "adapter 1",

@@ -18,6 +18,11 @@ def node(name: str, provider_id: str | None = None, **labels: str) -> dict[str, 
     return {"metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
+def cluster(nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    """As kubernetes.core.k8s_info returns them."""
+    return {"resources": nodes, "changed": False}
+
+
 def router(number: int, **fields: Any) -> dict[str, Any]:
     return {"name": f"r{number}", "addresses": [{"ip": f"198.51.100.{number}/24"}], **fields}
 
@@ -28,9 +33,9 @@ BOTH = [f"vsphere://{id_}" for id_ in IDS.values()]
 
 def test_each_router_has_its_nodes() -> None:
     routers = [router(50), router(51, node_selector={"egress": "yes"}), router(52, state="absent")]
-    found = vsphere_nics(routers, NODES, DEFAULTS)
+    found = vsphere_nics(routers, cluster(NODES), DEFAULTS)
     assert found == {
-        "on_vsphere": True,
+        "skipped": "",
         "problems": [],
         "nics": [{"addresses": ["198.51.100.50"], "nodes": BOTH}, {"addresses": ["198.51.100.51"], "nodes": BOTH[:1]}],
     }
@@ -38,34 +43,51 @@ def test_each_router_has_its_nodes() -> None:
 
 def test_both_families_are_on_one_adapter() -> None:
     both = router(50, addresses=[{"ip": "198.51.100.50/24"}, {"ip": "2001:db8::50/64"}])
-    assert vsphere_nics([both], NODES, DEFAULTS)["nics"][0]["addresses"] == ["198.51.100.50", "2001:db8::50"]
+    assert vsphere_nics([both], cluster(NODES), DEFAULTS)["nics"][0]["addresses"] == ["198.51.100.50", "2001:db8::50"]
 
 
 def test_the_network_of_a_master() -> None:
     routers = [router(50), router(51, master="eth2")]
-    found = vsphere_nics(routers, NODES, DEFAULTS, networks={"eth1": "egress"})["nics"]
+    found = vsphere_nics(routers, cluster(NODES), DEFAULTS, networks={"eth1": "egress"})["nics"]
     assert found == [{"network": "egress", "nodes": BOTH}, {"addresses": ["198.51.100.51"], "nodes": BOTH}]
 
 
 def test_no_node_may_run_it() -> None:
-    assert vsphere_nics([router(50, node_selector={"egress": "no"})], NODES, DEFAULTS)["nics"] == []
+    assert vsphere_nics([router(50, node_selector={"egress": "no"})], cluster(NODES), DEFAULTS)["nics"] == []
 
 
 def test_nodes_that_are_no_vms() -> None:
     nodes = [node("w1"), node("w2", provider_id="openstack:///1")]
-    problems = vsphere_nics([router(50)], nodes, DEFAULTS)["problems"]
+    problems = vsphere_nics([router(50)], cluster(nodes), DEFAULTS)["problems"]
     assert len(problems) == 1
-    assert "router payments/r50, node_selector: node w2 may run it, but node 'openstack:///1' belongs" in problems[0]
+    assert (
+        "router payments/r50, node_selector: the router may run on node w2, but node 'openstack:///1' belongs"
+        in problems[0]
+    )
     assert "vsphere_port_group_security_vms" in problems[0]
-    assert vsphere_nics([router(50)], nodes, DEFAULTS, vms={"w2": "worker-2"})["problems"] == []
+    assert vsphere_nics([router(50)], cluster(nodes), DEFAULTS, vms={"w2": "worker-2"})["problems"] == []
 
 
 def test_a_cluster_elsewhere() -> None:
     elsewhere = [node("w1", provider_id="kind://docker/lab/w1")]
-    assert not vsphere_nics([], elsewhere, DEFAULTS)["on_vsphere"]
-    assert vsphere_nics([], elsewhere, DEFAULTS, vms={"w1": "worker-1"})["on_vsphere"]
-    assert vsphere_nics([], NODES, DEFAULTS)["on_vsphere"]
+    found = vsphere_nics([router(50)], cluster(elsewhere), DEFAULTS, detect=True)
+    assert found == {
+        "problems": [],
+        "skipped": "Nothing to do, because no node of the cluster is a vSphere VM.",
+        "nics": [],
+    }
+    assert len(vsphere_nics([router(50)], cluster(elsewhere), DEFAULTS)["problems"]) == 1
+    assert vsphere_nics([], cluster(elsewhere), DEFAULTS, vms={"w1": "worker-1"}, detect=True)["skipped"] == ""
+    assert vsphere_nics([], cluster(NODES), DEFAULTS, detect=True)["skipped"] == ""
 
 
-def test_problems_of_the_list_come_first() -> None:
-    assert "image" in vsphere_nics([router(50)], NODES, {"namespace": "payments"})["problems"][0]
+def test_all_as_absent() -> None:
+    assert vsphere_nics([router(50)], cluster(NODES), DEFAULTS, state="absent")["nics"] == []
+
+
+def test_a_bad_list_is_refused_before_nodes_are() -> None:
+    for detect in (False, True):
+        elsewhere = [node("w1", provider_id="")]
+        found = vsphere_nics([router(50)], cluster(elsewhere), {"namespace": "payments"}, detect=detect)
+        assert len(found["problems"]) == 1
+        assert "image" in found["problems"][0]

@@ -101,7 +101,7 @@ def test_a_rival_who_never_stops(cloud: FakeCloud, run: Run) -> None:
     cloud.before_write = write
     result = run(nodes=SERVERS[:1])
     assert result["failed"]
-    assert "changed by others at each of 10 attempts" in result["msg"]
+    assert "changed by others during each of 10 attempts" in result["msg"]
     assert len(tries) == 10
 
 
@@ -168,7 +168,7 @@ def test_port_security_off(cloud: FakeCloud, run: Run) -> None:
 
 def test_revisions_that_cannot_be_compared(cloud: FakeCloud, run: Run) -> None:
     cloud.guarded = False
-    assert "lacks the extension revision-if-match" in run()["msg"]
+    assert "does not have the extension revision-if-match" in run()["msg"]
     assert cloud.written == []
     assert run(allow_unguarded=True)["changed"]
     # Nothing to write, nothing to guard.
@@ -186,7 +186,9 @@ def test_reservation(cloud: FakeCloud, run: Run) -> None:
 def test_a_taken_address(cloud: FakeCloud, run: Run) -> None:
     cloud.add(Port("px", "egress", "database-1", "dev", "compute:nova", fixed_ips=(("s4", "198.51.100.50"),)))
     result = run(reserve=True)
-    assert result["msg"].startswith("198.51.100.50 is taken by port px (database-1, 198.51.100.50) of compute:nova dev")
+    assert result["msg"].startswith(
+        "198.51.100.50 is already in use by port px (database-1, 198.51.100.50) of compute:nova dev"
+    )
     assert cloud.written == []
 
 

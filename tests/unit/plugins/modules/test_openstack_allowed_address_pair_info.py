@@ -63,5 +63,5 @@ def test_whether_the_rest_can_be_added(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert [port["write_error"] for port in found] == ["", "may not change it"]
     assert [port["write_error"] for port in info(cloud, monkeypatch, capsys)["ports"]] == ["", ""]
     cloud.guarded = False
-    assert "lacks the extension" in info(cloud, monkeypatch, capsys, writable=True)["ports"][1]["write_error"]
+    assert "does not have the extension" in info(cloud, monkeypatch, capsys, writable=True)["ports"][1]["write_error"]
     assert (cloud.written, cloud.all) == ([], before)

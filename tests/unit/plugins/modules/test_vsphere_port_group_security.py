@@ -17,11 +17,12 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.egress.router.plugins.module_utils._common.errors import Forbidden, Unreachable
 from ansible_collections.egress.router.plugins.module_utils._vsphere import security as _network_security
 from ansible_collections.egress.router.plugins.module_utils._vsphere import vcenter as _vsphere
-from ansible_collections.egress.router.plugins.module_utils._vsphere.policies import Flags, Place
+from ansible_collections.egress.router.plugins.module_utils._vsphere.flags import Flags
+from ansible_collections.egress.router.plugins.module_utils._vsphere.policies import SecurityPolicy
 from ansible_collections.egress.router.tests.support.fake_vcenter import NODES, REJECTING, FakeVcenter
 
 Run = Callable[..., "dict[str, Any]"]
-OPEN = {"promiscuous_mode": "accept", "forged_transmits": "accept", "mac_changes": "accept"}
+OPEN = {"promiscuous_mode": True, "forged_transmits": True, "mac_changes": True}
 ACCEPTING = Flags(promiscuous_mode=True, forged_transmits=True, mac_changes=True)
 STANDARD = [{"addresses": ["198.51.100.50"]}]
 DISTRIBUTED = [{"network": "dv"}]
@@ -54,11 +55,11 @@ def run(vcenter: FakeVcenter, capsys: pytest.CaptureFixture[str]) -> Run:
     return run_module
 
 
-def group(vcenter: FakeVcenter, host: str = "esxi-0") -> Place:
+def group(vcenter: FakeVcenter, host: str = "esxi-0") -> SecurityPolicy:
     return vcenter.all[("standard", host, "vSwitch1", "egress")]
 
 
-def dv(vcenter: FakeVcenter) -> Place:
+def dv(vcenter: FakeVcenter) -> SecurityPolicy:
     return vcenter.all[("distributed", "", "dvs", "dv")]
 
 
@@ -69,9 +70,9 @@ def warnings(result: dict[str, Any]) -> str:
 def test_every_host_of_the_cluster(vcenter: FakeVcenter, run: Run) -> None:
     result = run()
     assert result["changed"]
-    assert [policy["host"] for policy in result["policies"]] == ["esxi-0", "esxi-1", "esxi-2"]
+    assert [policy["esxi_hostname"] for policy in result["policies"]] == ["esxi-0", "esxi-1", "esxi-2"]
     assert {str(policy["nodes"]) for policy in result["policies"]} == {str(NODES)}
-    assert result["policies"][0]["before"] == dict.fromkeys(OPEN, "reject")
+    assert result["policies"][0]["before"] == dict.fromkeys(OPEN, False)
     assert result["policies"][0]["after"] == OPEN
     assert all(group(vcenter, host).own == ACCEPTING for host in ("esxi-0", "esxi-1", "esxi-2"))
     assert not run()["changed"]
@@ -79,7 +80,7 @@ def test_every_host_of_the_cluster(vcenter: FakeVcenter, run: Run) -> None:
 
 
 def test_only_flags_that_differ(vcenter: FakeVcenter, run: Run) -> None:
-    vcenter.change(group(vcenter), above=replace(REJECTING, mac_changes=True))
+    vcenter.change(group(vcenter), inherited=replace(REJECTING, mac_changes=True))
     run(promiscuous_mode=None)
     assert group(vcenter).own == Flags(forged_transmits=True)
 
@@ -113,9 +114,9 @@ def test_distributed(vcenter: FakeVcenter, run: Run) -> None:
     assert result["previous"] == [
         {
             "kind": "distributed",
-            "host": "",
+            "esxi_hostname": "",
             "switch": "dvs",
-            "port_group": "dv",
+            "portgroup": "dv",
             **dict.fromkeys([*OPEN, "mac_learning"], "inherit"),
         }
     ]
@@ -123,7 +124,7 @@ def test_distributed(vcenter: FakeVcenter, run: Run) -> None:
 
 
 def test_namesakes_in_two_datacenters(vcenter: FakeVcenter, run: Run) -> None:
-    vcenter.add(replace(dv(vcenter), key="key2", lane="elsewhere"))
+    vcenter.add(replace(dv(vcenter), key="key2", parent_id="elsewhere"))
     vcenter.nics["vm-1"] = (replace(vcenter.nics["vm-1"][1], portgroup_key="key2"),)
     result = run(nics=DISTRIBUTED)
     assert [policy["nodes"] for policy in result["policies"]] == [[NODES[0]], [NODES[1]]]
@@ -139,7 +140,7 @@ def test_mac_learning(vcenter: FakeVcenter, run: Run) -> None:
 def test_the_scope_switch(vcenter: FakeVcenter, run: Run) -> None:
     vcenter.change(group(vcenter, "esxi-1"), own=Flags(mac_changes=False))
     result = run(scope="switch")
-    assert [policy["port_group"] for policy in result["policies"]] == ["", "", ""]
+    assert [policy["portgroup"] for policy in result["policies"]] == ["", "", ""]
     assert vcenter.all[("standard", "esxi-2", "vSwitch1", "")].own == ACCEPTING
     assert group(vcenter).own == Flags()
     assert "port group 'egress' on host esxi-1 has a security policy of its own" in warnings(result)
@@ -148,21 +149,21 @@ def test_the_scope_switch(vcenter: FakeVcenter, run: Run) -> None:
 
 def test_targets(vcenter: FakeVcenter, run: Run) -> None:
     targets = [
-        {"host": "esxi-1", "port_group": "egress"},
-        {"host": "esxi-2", "switch": "vSwitch1"},
-        {"port_group": "dv"},
+        {"esxi_hostname": "esxi-1", "portgroup": "egress"},
+        {"esxi_hostname": "esxi-2", "switch": "vSwitch1"},
+        {"portgroup": "dv"},
     ]
     result = run(nics=None, nodes=None, targets=targets)
-    assert [(policy["host"], policy["port_group"]) for policy in result["policies"]] == [
+    assert [(policy["esxi_hostname"], policy["portgroup"]) for policy in result["policies"]] == [
         ("esxi-1", "egress"),
         ("esxi-2", ""),
         ("", "dv"),
     ]
     assert "vms" not in vcenter.calls
-    message = run(nics=None, nodes=None, targets=[{"port_group": "egress"}])["msg"]
+    message = run(nics=None, nodes=None, targets=[{"portgroup": "egress"}])["msg"]
     assert message == (
-        "distributed port group 'egress' was not found: check its name; a standard one needs its host, and that the user "
-        "may see it"
+        "distributed port group 'egress' was not found: check its name and that the user may see it; for a standard one set "
+        "esxi_hostname"
     )
 
 
@@ -177,7 +178,9 @@ def test_previous_puts_back(vcenter: FakeVcenter, run: Run) -> None:
     result = run(**options)
     assert predicted["diff"] == result["diff"]
     assert result["changed"]
-    assert {id_: place.own for id_, place in vcenter.all.items()} == {id_: place.own for id_, place in before.items()}
+    assert {id_: policy.own for id_, policy in vcenter.all.items()} == {
+        id_: policy.own for id_, policy in before.items()
+    }
     assert not run(**options)["changed"]
 
 
@@ -187,40 +190,43 @@ def test_what_others_need_is_not_put_back(vcenter: FakeVcenter, run: Run) -> Non
     assert [policy["kind"] for policy in result["policies"]] == ["distributed"]
     assert dv(vcenter).own == Flags()
     assert group(vcenter, "esxi-2").own == ACCEPTING
-    assert "port group 'egress' on host esxi-2 keeps its policy: other nodes need it" in warnings(result)
+    assert "port group 'egress' on host esxi-2 is not restored: other nodes need its policy" in warnings(result)
 
 
 def test_what_is_gone_needs_nothing(vcenter: FakeVcenter, run: Run) -> None:
-    previous = [{"host": "esxi-9", "switch": "vSwitch1", "port_group": "egress", "mac_changes": "inherit"}]
+    previous = [{"esxi_hostname": "esxi-9", "switch": "vSwitch1", "portgroup": "egress", "mac_changes": "inherit"}]
     result = run(state="restored", previous=previous, nics=None, nodes=None)
     assert not result["changed"]
-    assert "port group 'egress' of switch 'vSwitch1' on host esxi-9 was not found" in warnings(result)
+    assert (
+        "port group 'egress' of switch 'vSwitch1' on host esxi-9 does not exist any more: nothing to restore"
+        in warnings(result)
+    )
 
 
 def test_a_rival_is_not_overwritten(vcenter: FakeVcenter, run: Run) -> None:
     theirs = Flags(True, False, False, False)
 
-    def write(place: Place) -> None:
-        if place.raw == 1:
-            vcenter.change(place, own=theirs)
+    def write(policy: SecurityPolicy) -> None:
+        if policy.raw == 1:
+            vcenter.change(policy, own=theirs)
 
     vcenter.before_write = write
     result = run(nics=DISTRIBUTED, promiscuous_mode=None)
     assert dv(vcenter).own == Flags(True, True, True, False)
-    assert result["policies"][0]["before"]["promiscuous_mode"] == "accept"
+    assert result["policies"][0]["before"]["promiscuous_mode"] is True
 
 
 def test_a_rival_who_never_stops(vcenter: FakeVcenter, run: Run) -> None:
     tries = []
 
-    def write(place: Place) -> None:
-        tries.append(place)
-        vcenter.change(place)
+    def write(policy: SecurityPolicy) -> None:
+        tries.append(policy)
+        vcenter.change(policy)
 
     vcenter.before_write = write
     result = run(nics=DISTRIBUTED)
     assert result["failed"]
-    assert "was changed by others at each of 10 attempts" in result["msg"]
+    assert "was changed by others during each of 10 attempts" in result["msg"]
     assert len(tries) == 10
     assert not result["changed"]
 
@@ -228,7 +234,7 @@ def test_a_rival_who_never_stops(vcenter: FakeVcenter, run: Run) -> None:
 def test_a_standard_group_is_read_again_before_it_is_written(vcenter: FakeVcenter, run: Run) -> None:
     read = vcenter.standard
 
-    def standard(hosts: Any) -> list[Place]:
+    def standard(hosts: Any) -> list[SecurityPolicy]:
         found = read(hosts)
         # Between our reading and our writing.
         vcenter.change(group(vcenter), own=Flags(mac_changes=True))
@@ -236,7 +242,7 @@ def test_a_standard_group_is_read_again_before_it_is_written(vcenter: FakeVcente
 
     vcenter.standard = standard  # type: ignore[method-assign]
     result = run()
-    assert result["policies"][0]["before"]["mac_changes"] == "accept"
+    assert result["policies"][0]["before"]["mac_changes"] is True
     assert result["previous"][0].get("mac_changes") is None
 
 
@@ -244,15 +250,15 @@ def test_a_host_that_does_not_obey(vcenter: FakeVcenter, run: Run) -> None:
     vcenter.obedient = False
     result = run()
     assert result["failed"]
-    assert "or does not take what it is given" in result["msg"]
+    assert "or the flags do not take effect" in result["msg"]
     assert len(vcenter.written) == 30
 
 
 def test_a_failure_tells_what_was_changed(vcenter: FakeVcenter, run: Run) -> None:
-    def write(place: Place) -> None:
-        if place.host == "esxi-1":
+    def write(policy: SecurityPolicy) -> None:
+        if policy.esxi_hostname == "esxi-1":
             raise Unreachable("cannot change it: vCenter is out of contact with the host")
-        if place.host == "esxi-2":
+        if policy.esxi_hostname == "esxi-2":
             raise Forbidden("may not change it")
 
     vcenter.before_write = write
@@ -265,18 +271,18 @@ def test_a_failure_tells_what_was_changed(vcenter: FakeVcenter, run: Run) -> Non
         "not changed: port group 'egress' on host esxi-1, port group 'egress' on host esxi-2",
     ]
     assert [policy["changed"] for policy in result["policies"]] == [True, False, False]
-    assert [entry["host"] for entry in result["previous"]] == ["esxi-0"]
+    assert [entry["esxi_hostname"] for entry in result["previous"]] == ["esxi-0"]
 
 
 def test_a_host_out_of_contact(vcenter: FakeVcenter, run: Run) -> None:
-    vcenter.all_hosts[1] = replace(vcenter.all_hosts[1], in_contact=False)
+    vcenter.all_hosts[1] = replace(vcenter.all_hosts[1], connected=False)
     message = run()["msg"]
-    assert message.startswith("vCenter is out of contact with host esxi-1 of cluster cluster")
+    assert message.startswith("host esxi-1 of cluster cluster is not connected to vCenter, so its port groups")
     assert vcenter.written == []
     result = run(allow_disconnected=True)
     assert result["changed"]
-    assert [policy["host"] for policy in result["policies"]] == ["esxi-0", "esxi-2"]
-    assert "it is left out, run again when it is back" in warnings(result)
+    assert [policy["esxi_hostname"] for policy in result["policies"]] == ["esxi-0", "esxi-2"]
+    assert "it is skipped, run again when it is back" in warnings(result)
     # Distributed port groups are vCenter's own.
     assert run(nics=DISTRIBUTED)["changed"]
 
@@ -285,11 +291,13 @@ def test_a_group_that_is_not_everywhere(vcenter: FakeVcenter, run: Run) -> None:
     del vcenter.all[group(vcenter, "esxi-2").id]
     result = run()
     assert len(result["policies"]) == 2
-    assert "port group 'egress' is not on esxi-2 of cluster cluster: nodes cannot move there" in warnings(result)
+    assert "port group 'egress' does not exist on esxi-2 of cluster cluster: nodes cannot move there" in warnings(
+        result
+    )
     del vcenter.all[group(vcenter, "esxi-0").id]
-    assert "was not found on host esxi-0" in run()["msg"]
-    vcenter.change(dv(vcenter), hosts=("h0", "h1"))
-    assert "port group 'dv' is not on esxi-2" in warnings(run(nics=DISTRIBUTED))
+    assert "does not exist on host esxi-0" in run()["msg"]
+    vcenter.change(dv(vcenter), host_ids=("h0", "h1"))
+    assert "port group 'dv' does not exist on esxi-2" in warnings(run(nics=DISTRIBUTED))
 
 
 def test_overriding_ports(vcenter: FakeVcenter, run: Run) -> None:
@@ -307,17 +315,17 @@ def test_a_bad_node_changes_no_good_one(vcenter: FakeVcenter, run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (dict.fromkeys(OPEN), "nothing is asked for: give at least one of promiscuous_mode"),
+        (dict.fromkeys(OPEN), "no flag is specified: set at least one of promiscuous_mode"),
         ({"nodes": None}, "an entry of nics has no nodes"),
         ({"nics": None, "nodes": None}, "state is present but any of the following are missing: nics, nodes, targets"),
         ({"state": "restored"}, "state is restored but all of the following are missing: previous"),
-        ({"targets": [{"host": "esxi-0"}]}, "one of the following is required: switch, port_group"),
+        ({"targets": [{"esxi_hostname": "esxi-0"}]}, "one of the following is required: switch, portgroup"),
         ({"nics": [{"addresses": ["x"]}]}, "address 'x' is not an IP address"),
         ({"nics": None}, "has 2 network adapters"),
-        ({"nodes": ["openstack:///1"]}, "belongs to the cloud 'openstack'"),
+        ({"nodes": ["openstack:///1"]}, "belongs to cloud 'openstack'"),
         (
             {"state": "restored", "previous": [{"switch": "s", "mac_changes": "maybe"}]},
-            "must be one of: accept, reject",
+            "must be one of: true, false, inherit",
         ),
     ],
 )

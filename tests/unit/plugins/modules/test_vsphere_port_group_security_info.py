@@ -15,7 +15,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.egress.router.plugins.module_utils._vsphere import vcenter as _vsphere
-from ansible_collections.egress.router.plugins.module_utils._vsphere.policies import Flags
+from ansible_collections.egress.router.plugins.module_utils._vsphere.flags import Flags
 from ansible_collections.egress.router.tests.support.fake_vcenter import NODES, FakeVcenter
 
 Run = Callable[..., "dict[str, Any]"]
@@ -51,20 +51,20 @@ def test_every_adapter_of_each_node(vcenter: FakeVcenter, run: Run) -> None:
         ("worker-1", "egress"),
         ("worker-1", "dv"),
     ]
-    assert nics[0]["host"] == "esxi-0"
+    assert nics[0]["esxi_hostname"] == "esxi-0"
     assert nics[0]["addresses"] == ["198.51.100.10/24"]
-    assert [policy["host"] for policy in nics[0]["policies"]] == ["esxi-0", "esxi-1", "esxi-2"]
+    assert [policy["esxi_hostname"] for policy in nics[0]["policies"]] == ["esxi-0", "esxi-1", "esxi-2"]
     assert nics[1]["policies"] == [
         {
             "kind": "distributed",
-            "host": "",
+            "esxi_hostname": "",
             "switch": "dvs",
-            "port_group": "dv",
+            "portgroup": "dv",
             "effective": {
-                "promiscuous_mode": "reject",
-                "forged_transmits": "reject",
-                "mac_changes": "reject",
-                "mac_learning": "disabled",
+                "promiscuous_mode": False,
+                "forged_transmits": False,
+                "mac_changes": False,
+                "mac_learning": False,
             },
             "sources": dict.fromkeys(["promiscuous_mode", "forged_transmits", "mac_changes", "mac_learning"], "switch"),
             "missing": ["promiscuous_mode", "forged_transmits", "mac_changes"],
@@ -86,8 +86,8 @@ def test_what_may_not_be_changed(vcenter: FakeVcenter, run: Run) -> None:
 
     # On the third host nothing has to be changed.
     assert errors(writable=True) == [
-        ["", "the user lacks a privilege on esxi-1", ""],
-        ["the user lacks a privilege on dv"],
+        ["", "the user does not have a permission on esxi-1", ""],
+        ["the user does not have a permission on dv"],
     ]
     assert errors() == [["", "", ""], [""]]
 
@@ -99,35 +99,35 @@ def test_what_is_not_ours_may_not_be_changed(vcenter: FakeVcenter, run: Run) -> 
 
 
 def test_what_is_set_where(vcenter: FakeVcenter, run: Run) -> None:
-    place = vcenter.all[("standard", "esxi-1", "vSwitch1", "egress")]
-    vcenter.change(place, own=Flags(mac_changes=True))
+    policy = vcenter.all[("standard", "esxi-1", "vSwitch1", "egress")]
+    vcenter.change(policy, own=Flags(mac_changes=True))
     nics = run(nics=[{"addresses": ["198.51.100.50"]}], nodes=NODES[:1])["nics"]
     assert len(nics) == 1
     policy = nics[0]["policies"][1]
     assert policy["sources"] == {
         "promiscuous_mode": "switch",
         "forged_transmits": "switch",
-        "mac_changes": "port_group",
+        "mac_changes": "portgroup",
     }
     assert policy["missing"] == ["promiscuous_mode", "forged_transmits"]
 
 
 def test_a_problem_is_part_of_the_view(vcenter: FakeVcenter, run: Run) -> None:
     vcenter.nics["vm-0"] = (replace(vcenter.nics["vm-0"][0], connected=False),)
-    vcenter.all_hosts[2] = replace(vcenter.all_hosts[2], in_contact=False)
-    result = run(nodes=["worker-0", "worker-9", "worker-1"], targets=[{"port_group": "none"}])
+    vcenter.all_hosts[2] = replace(vcenter.all_hosts[2], connected=False)
+    result = run(nodes=["worker-0", "worker-9", "worker-1"], targets=[{"portgroup": "none"}])
     assert "is not connected to 'egress'" in result["nics"][0]["problem"]
-    assert "is no VM that the credentials may see" in result["nics"][1]["problem"]
+    assert "is not a visible VM" in result["nics"][1]["problem"]
     assert result["nics"][1]["policies"] == []
     assert result["nics"][2]["problem"] == ""
     assert len(result["nics"][2]["policies"]) == 2
     warnings = str(result["warnings"])
-    assert "out of contact with host esxi-2" in warnings
+    assert "host esxi-2 of cluster cluster is not connected to vCenter" in warnings
     assert "distributed port group 'none' was not found" in warnings
 
 
 def test_targets(run: Run) -> None:
-    result = run(targets=[{"host": "esxi-1", "switch": "vSwitch1"}])
+    result = run(targets=[{"esxi_hostname": "esxi-1", "switch": "vSwitch1"}])
     assert result["nics"] == []
     assert result["targets"][0]["sources"]["mac_changes"] == "switch"
 

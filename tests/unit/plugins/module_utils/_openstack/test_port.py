@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.egress.router.plugins.module_utils._common.errors import InputError
 from ansible_collections.egress.router.plugins.module_utils._openstack.node import is_openstack, read_node
-from ansible_collections.egress.router.plugins.module_utils._openstack.pair import PairError
 from ansible_collections.egress.router.plugins.module_utils._openstack.port import Port, Subnet, select_port
 
 SERVER, OTHER, PORT = ("11111111-2222-4333-8444-00000000000" + digit for digit in "123")
@@ -48,16 +48,16 @@ def test_nodes(written: str, server: bool, id_: str, region: str) -> None:
     ("written", "said"),
     [
         ("", "neither a server id nor a providerID"),
-        ("worker-1", "is not a server id, a port id or openstack:///SERVER-ID"),
+        ("worker-1", "is not a server id, a port id or a providerID of the form openstack:///SERVER-ID"),
         ("openstack:///worker-1", "is not a server id"),
         (f"openstack:///{SERVER}/x", "is not a server id"),
-        ("aws:///eu-central-1a/i-0abc", "belongs to the cloud 'aws', not to OpenStack"),
-        ("vsphere://4216a6b2", "belongs to the cloud 'vsphere'"),
-        ("kind://docker/lab/lab-worker", "belongs to the cloud 'kind'"),
+        ("aws:///eu-central-1a/i-0abc", "belongs to cloud 'aws', not to OpenStack"),
+        ("vsphere://4216a6b2", "belongs to cloud 'vsphere'"),
+        ("kind://docker/lab/lab-worker", "belongs to cloud 'kind'"),
     ],
 )
 def test_nodes_that_are_none(written: str, said: str) -> None:
-    with pytest.raises(PairError) as error:
+    with pytest.raises(InputError) as error:
         read_node(written)
     assert said in str(error.value)
     assert not is_openstack(written) or "worker-1" in written or "/x" in written
@@ -85,7 +85,7 @@ def test_a_port_that_is_named() -> None:
     ports = [port(PORT, "egress", ("s4", "198.51.100.7")), port("p2", "egress", ("s4", "198.51.100.8"))]
     assert select_port("198.51.100.50", read_node(PORT), ports, SUBNETS) == ports[0]
     # A providerID is never a port's id.
-    with pytest.raises(PairError):
+    with pytest.raises(InputError):
         select_port("198.51.100.50", read_node(f"openstack:///{PORT}"), ports, SUBNETS)
 
 
@@ -93,29 +93,29 @@ def test_a_trunks_port() -> None:
     parent = port("p-parent", "office", ("office", "203.0.113.7"), subports=("p-sub",))
     sub = port("p-sub", "egress", ("s4", "198.51.100.7"), device="some-trunk")
     assert select_port("198.51.100.50", read_node(SERVER), [parent, sub], SUBNETS) == sub
-    with pytest.raises(PairError):
+    with pytest.raises(InputError):
         select_port("198.51.100.50", read_node(SERVER), [port("p", "office"), sub], SUBNETS)
 
 
 @pytest.mark.parametrize(
     ("ports", "said"),
     [
-        ([], f"no port of {SERVER} is visible: there is no such server or port, or it belongs to another project"),
+        ([], f"no port of {SERVER} is visible: check that the server or port exists, and that the credentials are for its project"),
         ([port("p", "egress", device=OTHER)], f"no port of {SERVER} is visible"),
-        ([OFFICE], "no subnet of 11111111-2222-4333-8444-000000000001's ports holds 198.51.100.50; its visible ports are "
-                   "p-office (203.0.113.7), those of another project are invisible"),
+        ([OFFICE], "no port of 11111111-2222-4333-8444-000000000001 is on a network with a subnet that contains 198.51.100.50; the visible ports are "
+                   "p-office (203.0.113.7): attach the server to the network of the address"),
         ([EGRESS, port("p2", "egress", ("s4", "198.51.100.8"), name="second")],
-         "has 2 ports on the segment of 198.51.100.50: p-egress (198.51.100.7), p2 (second, 198.51.100.8); give the id"),
+         "has 2 ports on the segment of 198.51.100.50: p-egress (198.51.100.7), p2 (second, 198.51.100.8); specify the id"),
         ([BARE, port("p3", "egress")], "has 2 ports on the segment"),
     ],
 )  # fmt: skip
 def test_none_or_several(ports: list[Port], said: str) -> None:
-    with pytest.raises(PairError) as error:
+    with pytest.raises(InputError) as error:
         select_port("198.51.100.50", read_node(SERVER), ports, SUBNETS)
     assert said in str(error.value)
 
 
 def test_a_subnet_that_is_invisible() -> None:
-    with pytest.raises(PairError) as error:
+    with pytest.raises(InputError) as error:
         select_port("198.51.100.50", read_node(SERVER), [EGRESS], [])
-    assert "no subnet" in str(error.value)
+    assert "on a network with a subnet that contains" in str(error.value)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.egress.router.plugins.module_utils._common.errors import InputError
 from ansible_collections.egress.router.plugins.module_utils._vsphere.node import (
     Vm,
-    VsphereError,
     find_vm,
     is_vsphere,
     read_node,
@@ -33,15 +33,15 @@ def test_a_node_is_found(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "vms", "said"),
     [
-        ("worker-9", [W1, W2], "node 'worker-9' is no VM that the credentials may see: check the name"),
+        ("worker-9", [W1, W2], "node 'worker-9' is not a visible VM: check the name"),
         (f"vsphere://{INSTANCE[:-2]}ff", [W1], "check the UUID"),
-        ("worker-1", [W1, NAMESAKE], "is 2 VMs: worker-1 (vm-1, instance UUID 5016a6b2"),
-        ("worker-1", [W1, NAMESAKE], "give its providerID or UUID instead of the name"),
-        (BIOS, [W1, CLONE], "give its instance UUID"),
+        ("worker-1", [W1, NAMESAKE], "matches 2 VMs: worker-1 (vm-1, instance UUID 5016a6b2"),
+        ("worker-1", [W1, NAMESAKE], "specify its providerID or UUID instead of the name"),
+        (BIOS, [W1, CLONE], "specify its instance UUID"),
     ],
 )
 def test_not_one_vm(text: str, vms: list[Vm], said: str) -> None:
-    with pytest.raises(VsphereError) as raised:
+    with pytest.raises(InputError) as raised:
         find_vm(read_node(text), vms)
     assert said in str(raised.value)
 
@@ -55,13 +55,13 @@ def test_the_bios_uuid_comes_before_others_swapped() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "neither a VM's name nor a providerID"),
-        ("openstack:///4216a6b2", "belongs to the cloud 'openstack', not to vSphere"),
-        ("vsphere://worker-1", "is not vsphere://UUID"),
+        ("", "neither the name of a VM nor a providerID"),
+        ("openstack:///4216a6b2", "belongs to cloud 'openstack', not to vSphere"),
+        ("vsphere://worker-1", "is not a providerID of the form vsphere://UUID"),
     ],
 )
 def test_no_node_at_all(text: str, said: str) -> None:
-    with pytest.raises(VsphereError, match=said):
+    with pytest.raises(InputError, match=said):
         read_node(text)
 
 

@@ -9,15 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.egress.router.plugins.module_utils._vsphere.node import VsphereError
+from ansible_collections.egress.router.plugins.module_utils._vsphere.flags import Flags, previous_flags, read_previous
 from ansible_collections.egress.router.plugins.module_utils._vsphere.policies import (
-    Flags,
-    Place,
-    changed_flags,
+    SecurityPolicy,
     lines,
-    missing,
-    needed_places,
-    read_flag,
+    needed_ids,
     refusals,
     restored,
     sources,
@@ -28,12 +24,19 @@ from ansible_collections.egress.router.plugins.module_utils._vsphere.policies im
 ALL = Flags(promiscuous_mode=True, forged_transmits=True, mac_changes=True)
 NONE = Flags(promiscuous_mode=False, forged_transmits=False, mac_changes=False)
 SWITCH = Flags(promiscuous_mode=False, forged_transmits=True, mac_changes=True)
-STANDARD = Place("standard", "vSwitch1", "egress", "esxi-1", above=SWITCH, lane="networkSystem-1")
-DV = Place("distributed", "dvs", "egress", above=replace(SWITCH, mac_learning=False), whole=True, version="7.0.3")
+STANDARD = SecurityPolicy("standard", "vSwitch1", "egress", "esxi-1", inherited=SWITCH, parent_id="networkSystem-1")
+DV = SecurityPolicy(
+    "distributed",
+    "dvs",
+    "egress",
+    inherited=replace(SWITCH, mac_learning=False),
+    inherits_as_whole=True,
+    version="7.0.3",
+)
 
 
 @pytest.mark.parametrize(
-    ("place", "wanted", "after"),
+    ("policy", "wanted", "after"),
     [
         # Only what differs is set, the rest goes on being inherited.
         (STANDARD, ALL, Flags(promiscuous_mode=True)),
@@ -51,16 +54,16 @@ DV = Place("distributed", "dvs", "egress", above=replace(SWITCH, mac_learning=Fa
         (replace(DV, own=Flags(True, False, True, False)), ALL, Flags(True, True, True, False)),
     ],
 )
-def test_only_what_differs_is_set(place: Place, wanted: Flags, after: Flags) -> None:
-    assert with_flags(place, wanted) == after
-    then = replace(place, own=after, reported=Flags())
-    if place.reported == Flags():
+def test_only_what_differs_is_set(policy: SecurityPolicy, wanted: Flags, after: Flags) -> None:
+    assert with_flags(policy, wanted) == after
+    then = replace(policy, own=after, reported=Flags())
+    if policy.reported == Flags():
         assert unmet(then, wanted) == []
         assert with_flags(then, wanted) == after
 
 
 @pytest.mark.parametrize(
-    ("place", "wanted"),
+    ("policy", "wanted"),
     [
         (STANDARD, ALL),
         (replace(STANDARD, own=Flags(mac_changes=False)), ALL),
@@ -70,16 +73,18 @@ def test_only_what_differs_is_set(place: Place, wanted: Flags, after: Flags) -> 
         (replace(DV, own=Flags(False, False, True, False)), ALL),
         # Its own values were those of the switch: they stay its own.
         (replace(DV, own=Flags(False, True, True, False)), ALL),
-        (replace(DV, version="6.5.0", above=SWITCH), ALL),
-        (replace(DV, whole=False, above=SWITCH), ALL),
+        (replace(DV, version="6.5.0", inherited=SWITCH), ALL),
+        (replace(DV, inherits_as_whole=False, inherited=SWITCH), ALL),
     ],
 )
-def test_restoring_is_the_way_back(place: Place, wanted: Flags) -> None:
-    opened = replace(place, own=with_flags(place, wanted))
-    assert opened.own != place.own
-    previous = {name: read_flag(name, word) for name, word in changed_flags(place.own, opened.own).items()}
-    assert restored(opened, previous) == place.own
-    assert restored(replace(opened, own=place.own), previous) == place.own
+def test_restoring_is_the_way_back(policy: SecurityPolicy, wanted: Flags) -> None:
+    opened = replace(policy, own=with_flags(policy, wanted))
+    assert opened.own != policy.own
+    # Ansible turns booleans into words.
+    entry = {name: str(value).lower() for name, value in previous_flags(policy.own, opened.own).items()}
+    previous = read_previous(entry)
+    assert restored(opened, previous) == policy.own
+    assert restored(replace(opened, own=policy.own), previous) == policy.own
 
 
 def test_restoring_keeps_what_others_set_since() -> None:
@@ -90,53 +95,36 @@ def test_restoring_keeps_what_others_set_since() -> None:
     assert restored(now, previous) == Flags()
 
 
-def test_what_is_kept_to_undo() -> None:
-    assert changed_flags(Flags(mac_changes=False), Flags(True, None, False)) == {"promiscuous_mode": "inherit"}
-    assert changed_flags(NONE, ALL)["forged_transmits"] == "reject"
-    assert changed_flags(DV.own, Flags(True, True, True, False))["mac_learning"] == "inherit"
-    assert changed_flags(ALL, ALL) == {}
-
-
-@pytest.mark.parametrize(
-    ("flags", "lacking"),
-    [
-        (ALL, []),
-        (NONE, ["promiscuous_mode", "forged_transmits", "mac_changes"]),
-        (Flags(), ["promiscuous_mode", "forged_transmits", "mac_changes"]),
-        (Flags(False, True, True, True), []),
-        (Flags(False, False, True, True), ["forged_transmits"]),
-    ],
-)
-def test_what_is_missing(flags: Flags, lacking: list[str]) -> None:
-    assert missing(flags) == lacking
-
-
 def test_where_a_flag_comes_from() -> None:
-    place = replace(STANDARD, own=Flags(mac_changes=True))
-    assert sources(place) == {
+    policy = replace(STANDARD, own=Flags(mac_changes=True))
+    assert sources(policy) == {
         "promiscuous_mode": "switch",
         "forged_transmits": "switch",
-        "mac_changes": "port_group",
+        "mac_changes": "portgroup",
         "mac_learning": "",
     }
-    assert sources(Place("standard", "vSwitch1", "", "esxi-1", own=NONE))["mac_changes"] == "switch"
+    assert sources(SecurityPolicy("standard", "vSwitch1", "", "esxi-1", own=NONE))["mac_changes"] == "switch"
 
 
 def test_lines_tell_what_is_inherited() -> None:
-    assert lines(DV, DV.own)[0] == "promiscuous_mode: reject (from the switch)"
+    assert lines(DV, DV.own)[0] == "promiscuous_mode: false (inherited from the switch)"
     assert lines(DV, Flags(True, True, True, True)) == (
-        "promiscuous_mode: accept",
-        "forged_transmits: accept",
-        "mac_changes: accept",
-        "mac_learning: enabled",
+        "promiscuous_mode: true",
+        "forged_transmits: true",
+        "mac_changes: true",
+        "mac_learning: true",
     )
 
 
 @pytest.mark.parametrize(
-    ("place", "wanted", "said"),
+    ("policy", "wanted", "said"),
     [
         (STANDARD, Flags(mac_learning=True), "port group 'egress' on host esxi-1 has no MAC learning, which only"),
-        (replace(DV, version="6.5.0"), Flags(mac_learning=True), "is of version 6.5.0, MAC learning came with 6.6.0"),
+        (
+            replace(DV, version="6.5.0"),
+            Flags(mac_learning=True),
+            "is of version 6.5.0, but MAC learning requires 6.6.0",
+        ),
         (replace(DV, version=""), Flags(mac_learning=True), "is of version unknown"),
         (
             replace(DV, refused="belongs to NSX"),
@@ -145,8 +133,8 @@ def test_lines_tell_what_is_inherited() -> None:
         ),
     ],
 )
-def test_what_cannot_be_had(place: Place, wanted: Flags, said: str) -> None:
-    assert said in "".join(refusals(place, wanted))
+def test_what_cannot_be_had(policy: SecurityPolicy, wanted: Flags, said: str) -> None:
+    assert said in "".join(refusals(policy, wanted))
 
 
 def test_what_can_be_had() -> None:
@@ -155,15 +143,8 @@ def test_what_can_be_had() -> None:
     assert refusals(STANDARD, replace(ALL, mac_learning=False)) == []
 
 
-def test_words() -> None:
-    assert [read_flag("mac_changes", word) for word in ("accept", "reject", "inherit")] == [True, False, None]
-    assert [read_flag("mac_learning", word) for word in ("enabled", "disabled", "inherit")] == [True, False, None]
-    with pytest.raises(VsphereError, match="mac_changes 'yes' is not one of accept, reject, inherit"):
-        read_flag("mac_changes", "yes")
-
-
 def test_a_needed_port_group_needs_its_switch() -> None:
-    needed = needed_places([STANDARD])
+    needed = needed_ids([STANDARD])
     assert STANDARD.id in needed
-    assert replace(STANDARD, port_group="").id in needed
-    assert replace(STANDARD, lane="networkSystem-2").id not in needed
+    assert replace(STANDARD, portgroup="").id in needed
+    assert replace(STANDARD, parent_id="networkSystem-2").id not in needed
