@@ -225,7 +225,7 @@ seconds:
   type: float
 """
 
-from ansible_collections.egress.router.plugins.module_utils._kubernetes.cluster import EgressModule
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
 from ansible_collections.egress.router.plugins.module_utils._preflight.run import SPEC, run
 
 

@@ -148,7 +148,7 @@ pod_ips:
   elements: str
 """
 
-from ansible_collections.egress.router.plugins.module_utils._kubernetes.cluster import EgressModule
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
 from ansible_collections.egress.router.plugins.module_utils._verify.probe import run
 
 

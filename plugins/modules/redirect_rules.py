@@ -208,7 +208,7 @@ routers:
       type: str
 """
 
-from ansible_collections.egress.router.plugins.module_utils._kubernetes.cluster import EgressModule
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.redirect_rules import (
     change,
     read_requests,

@@ -88,7 +88,7 @@ routers:
 """
 
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import selection as _selection
-from ansible_collections.egress.router.plugins.module_utils._kubernetes.cluster import EgressModule
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.redirect_rules_info import read
 
 

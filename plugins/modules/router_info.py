@@ -125,7 +125,7 @@ routers:
 """
 
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import selection as _selection
-from ansible_collections.egress.router.plugins.module_utils._kubernetes.cluster import EgressModule
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.router_info import read, wait_for_serving
 
 

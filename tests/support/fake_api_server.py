@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A fake Kubernetes API server and a fake router agent, for tests of the modules.
 
-It does what the modules use, over HTTP: lists with selectors, resourceVersion conflicts, dry runs, server-side apply of
-a Service's ports with managedFields, pod logs and pod proxy. Molecule runs the same modules on a real API server.
+It does what the modules use, over HTTP: lists with selectors, resourceVersion conflicts, dry runs, server-side apply,
+namespaces, some defaults and immutable fields, pod logs and pod proxy. Molecule runs the same modules on a real API server.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from urllib.parse import parse_qs, urlsplit
 from ansible_collections.egress.router.plugins.module_utils._contract import names
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import RulesError, RuleSet, parse
 from ansible_collections.egress.router.plugins.module_utils._contract.status import SERVING, Status
+
+from .server_side_apply import ApplyConflict, applied, updated
 
 Key = tuple[str, str, str]
 # What a fault answers instead of the server: status and message, or None for the server's own answer.
@@ -42,6 +44,8 @@ class FakeCluster:
         self.logs: dict[str, str] = {}
         self.pages: dict[str, Any] = {}
         self.missing_namespaces: set[str] = set()
+        # Plural names of kinds that the API server does not know.
+        self.missing_kinds: set[str] = set()
         self.writes: list[str] = []
         self.requests: list[str] = []
         # Paths of API groups that are asked for, and the resources in them.
@@ -50,6 +54,12 @@ class FakeCluster:
         self.rules: list[dict[str, Any]] = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
         self.rules_incomplete = False
         self.access: Callable[[dict[str, Any]], bool] = lambda attributes: True
+        # Whether a Service keeps its cluster IP when it is not asked for any more, as on a real API server.
+        self.keeps_cluster_ip = False
+        # Whether the identity may bind Roles that do not exist: the cluster's administrator may.
+        self.may_bind_unseen = True
+        # Names of Deployments whose pods do not end.
+        self.lingering: set[str] = set()
         self.fault: Fault = lambda method, path: None
         # Called after each write that is not a dry run: the agents live here.
         self.watchers: list[Callable[[str, dict[str, Any]], None]] = []
@@ -85,6 +95,8 @@ class FakeCluster:
         if len(words) == 1:  # One namespace itself.
             words = ["", "namespaces", *words]
         namespace, plural = words[:2]
+        if plural in self.missing_kinds:
+            raise ApiError(404, "the server could not find the requested resource")
         name, below = "".join(words[2:3]), "/".join(words[3:])
         if below == "log":
             return self.logs[f"{name}/{query['container']}" if "container" in query else name]
@@ -92,28 +104,53 @@ class FakeCluster:
             return self.pages[f"{namespace}/{name}{below.removeprefix('proxy')}"]
         if method == "GET" and not name:
             return {"kind": "List", "apiVersion": "v1", "items": self._list(plural, namespace, query)}
+        if method in ("POST", "PATCH") and namespace in self.missing_namespaces:
+            raise ApiError(404, f'namespaces "{namespace}" not found', kind="namespaces", name=namespace)
         if method == "POST":
-            if namespace in self.missing_namespaces:
-                raise ApiError(404, f'namespaces "{namespace}" not found', kind="namespaces", name=namespace)
             name = body["metadata"].get("name") or f"{body['metadata']['generateName']}{self._version}"
             return self._write(method, (plural, namespace, name), body, query)
         key = (plural, namespace, name)
-        if key not in self.objects:
+        if method == "PATCH":
+            role = ("roles", namespace, ((body.get("roleRef") or {}).get("name")) or "")
+            if plural == "rolebindings" and not self.may_bind_unseen and role not in self.objects:
+                raise ApiError(404, f'{plural} "{name}" not found', kind=plural, name=name)
+            try:
+                item = applied(self.objects.get(key), body, query["fieldManager"], query["force"] == "true")
+            except ApplyConflict as conflict:
+                raise ApiError(409, str(conflict)) from conflict
+            return self._write(method, key, item, query)
+        if (plural == "namespaces" and name in self.missing_namespaces) or key not in self.objects:
+            if plural == "namespaces" and method == "GET" and name not in self.missing_namespaces:
+                return {"metadata": {"name": name}}
             raise ApiError(404, f'{plural} "{name}" not found', kind=plural, name=name)
         if method == "GET":
             return self.objects[key]
         if method == "DELETE":
-            self.writes.append(f"DELETE {plural}/{name}")
-            if plural == "namespaces":
-                self.objects = {other: item for other, item in self.objects.items() if other == key or other[1] != name}
-            return self.objects.pop(key)
-        if method == "PATCH":
-            return self._write(
-                method, key, _applied(self.objects[key], body, query["fieldManager"], query["force"] == "true"), query
-            )
+            return self._delete(key, body or {}, query)
         if body["metadata"].get("resourceVersion") != self.objects[key]["metadata"]["resourceVersion"]:
             raise ApiError(409, f'Operation cannot be fulfilled on {plural} "{name}": the object has been modified')
-        return self._write(method, key, body, query)
+        return self._write(method, key, updated(self.objects[key], body, query["fieldManager"]), query)
+
+    def _delete(self, key: Key, options: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
+        plural, _namespace, name = key
+        item = self.objects[key]
+        uid = (options.get("preconditions") or {}).get("uid")
+        if uid and uid != item["metadata"]["uid"]:
+            raise ApiError(409, f"Precondition failed: UID in precondition: {uid}")
+        if query.get("dryRun") == "All":
+            self.writes.append(f"dry run DELETE {plural}/{name}")
+            return item
+        self.writes.append(f"DELETE {plural}/{name}")
+        if plural == "namespaces":
+            self.objects = {other: one for other, one in self.objects.items() if other == key or other[1] != name}
+        if options.get("propagationPolicy") == "Foreground" and name in self.lingering:
+            item["metadata"]["deletionTimestamp"] = "2026-11-23T00:00:00Z"
+            return item
+        if options.get("propagationPolicy") == "Foreground":
+            pods = [other for other in self.objects if other[0] == "pods" and other[2].startswith(f"{name}-")]
+            for pod in pods:
+                del self.objects[pod]
+        return self.objects.pop(key)
 
     def _review(self, plural: str, spec: dict[str, Any]) -> dict[str, Any]:
         if plural == "selfsubjectreviews":
@@ -125,11 +162,21 @@ class FakeCluster:
     def _write(self, method: str, key: Key, item: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
         item = copy.deepcopy(item)
         item["metadata"].update(namespace=key[1], name=key[2])
+        before = self.objects.get(key)
+        if self.keeps_cluster_ip and before and key[0] == "services":
+            item["spec"].setdefault("clusterIP", before["spec"]["clusterIP"])
+        _check(key[0], before, item)
+        _set_defaults(key[0], item)
         if query.get("dryRun") == "All":
             self.writes.append(f"dry run {method} {key[0]}/{key[2]}")
             return item
-        self.writes.append(f"{method} {key[0]}/{key[2]}")
-        stored = copy.deepcopy(self._store(key, item))
+        # As the API server does, a write that changes nothing leaves the version.
+        if before is None or _content(before) != _content(item):
+            self.writes.append(f"{method} {key[0]}/{key[2]}")
+            if key[0] == "namespaces":
+                self.missing_namespaces.discard(key[2])
+            item = self._store(key, item)
+        stored = copy.deepcopy(item)
         for watcher in self.watchers:
             watcher(key[0], stored)
         return stored
@@ -137,6 +184,7 @@ class FakeCluster:
     def _store(self, key: Key, item: dict[str, Any]) -> dict[str, Any]:
         self._version += 1
         item["metadata"]["resourceVersion"] = str(self._version)
+        item["metadata"].setdefault("uid", f"uid-{self._version}")
         self.objects[key] = item
         return item
 
@@ -224,14 +272,14 @@ def add_router(
         "metadata": {"name": name, "namespace": namespace, "labels": labels},
         "spec": {"clusterIP": "None" if headless else "10.96.0.10", "ports": []},
     }
-    service = _applied(service, {"spec": {"ports": own}}, names.FIELD_MANAGER_DEPLOY)
+    service = applied(service, {"metadata": {}, "spec": {"ports": own}}, names.FIELD_MANAGER_DEPLOY, False)
     found = parse(rules)
     if found.rules and not headless:
         ports = [
             {"name": names.port_name(r.protocol, r.port), "port": r.port, "protocol": r.protocol, "targetPort": r.port}
             for r in found.rules
         ]
-        service = _applied(service, {"spec": {"ports": ports}}, names.FIELD_MANAGER_RULES)
+        service = applied(service, {"metadata": {}, "spec": {"ports": ports}}, names.FIELD_MANAGER_RULES, False)
     cluster.add("services", namespace, name, metadata=service["metadata"], spec=service["spec"])
     cluster.add("leases", namespace, name, metadata=dict(metadata), spec={})
     cluster.add(
@@ -291,27 +339,36 @@ def serving(cluster: FakeCluster) -> Iterator[str]:
         server.server_close()
 
 
-def _applied(item: dict[str, Any], body: dict[str, Any], manager: str, force: bool = False) -> dict[str, Any]:
-    """Server-side apply of a Service's ports, a list keyed by port and protocol."""
-    item = copy.deepcopy(item)
-    owners = {
-        entry["manager"]: set(entry["fieldsV1"]["f:spec"]["f:ports"])
-        for entry in item["metadata"].get("managedFields") or []
-    }
-    ports = {_key(port): port for port in item["spec"]["ports"]}
-    wanted = {_key(port): port for port in body["spec"]["ports"]}
-    others: set[str] = set().union(*(keys for owner, keys in owners.items() if owner != manager))
-    for key, port in wanted.items():
-        if not force and key in others and ports[key]["name"] != port["name"]:
-            raise ApiError(409, f'Apply failed with 1 conflict: conflict with "somebody": .spec.ports[{key}].name')
-    gone = owners.get(manager, set()) - set(wanted) - others
-    item["spec"]["ports"] = list({**{k: p for k, p in ports.items() if k not in gone}, **wanted}.values())
-    owners[manager] = set(wanted)
-    item["metadata"]["managedFields"] = [
-        {"manager": owner, "operation": "Apply", "fieldsV1": {"f:spec": {"f:ports": {key: {} for key in sorted(keys)}}}}
-        for owner, keys in owners.items()
-    ]
-    return item
+def _content(item: dict[str, Any]) -> dict[str, Any]:
+    metadata = {key: value for key, value in item["metadata"].items() if key not in ("resourceVersion", "uid")}
+    return {**item, "metadata": metadata}
+
+
+def _check(plural: str, before: dict[str, Any] | None, item: dict[str, Any]) -> None:
+    """The immutable fields that tests change."""
+    if before is None:
+        return
+    name = item["metadata"]["name"]
+    if plural == "services" and (before["spec"].get("clusterIP") == "None") != (
+        item["spec"].get("clusterIP") == "None"
+    ):
+        raise ApiError(422, f'Service "{name}" is invalid: spec.clusterIPs[0]: Invalid value: may not change once set')
+    if plural == "deployments" and (before["spec"].get("selector") != item["spec"].get("selector")):
+        raise ApiError(422, f'Deployment.apps "{name}" is invalid: spec.selector: Invalid value: field is immutable')
+
+
+def _set_defaults(plural: str, item: dict[str, Any]) -> None:
+    """Some of what the API server adds, so that objects are never what was sent."""
+    if plural == "services":
+        item["spec"].setdefault("clusterIP", "10.96.0.10")
+        item["spec"].setdefault("sessionAffinity", "None")
+        for port in item["spec"].get("ports") or ():
+            port.setdefault("targetPort", port["port"])
+    if plural == "deployments":
+        item["spec"].setdefault("revisionHistoryLimit", 10)
+        for container in item["spec"].get("template", {}).get("spec", {}).get("containers") or ():
+            container.setdefault("imagePullPolicy", "IfNotPresent")
+            container.setdefault("terminationMessagePath", "/dev/termination-log")
 
 
 def _in_form(answer: Any, accept: str) -> Any:
@@ -333,10 +390,6 @@ def _in_form(answer: Any, accept: str) -> Any:
     columns = [{"name": name} for name in ("Name", "IP", "Node")]
     rows = [{"cells": row, "object": item} for row, item in zip(cells, objects, strict=True)]
     return {"kind": "Table", "columnDefinitions": columns, "rows": rows}
-
-
-def _key(port: dict[str, Any]) -> str:
-    return "k:" + json.dumps({"port": port["port"], "protocol": port["protocol"]}, separators=(",", ":"))
 
 
 def _field(item: dict[str, Any], path: str) -> Any:

@@ -21,11 +21,19 @@ class ApiError(EgressError):
 
 
 class NotFound(ApiError):
-    """The object is not there."""
+    """Something is not there. `kind`: the plural name of what it is; empty if the API server does not know the kind."""
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class Conflict(ApiError):
     """Somebody else changed the object, or owns the field."""
+
+
+class Immutable(ApiError):
+    """The change is of a field that cannot change."""
 
 
 class Forbidden(ApiError):

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""The one seam to kubernetes.core and the Kubernetes client: nothing else in the collection imports them.
+"""The one file that talks to an API server. Only module.py beside it imports the Kubernetes client too.
 
-Objects are plain dictionaries. Whatever goes wrong comes out as one of our own exceptions (_errors.py), with a
+Objects are plain dictionaries. Whatever goes wrong is raised as one of our own exceptions (_common/errors.py), with a
 sentence that says what was tried and what to do. A Cluster may be used by several threads at once.
 """
 
@@ -19,65 +19,37 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import quote
 
-from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
-from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
-
-from .._common.errors import ApiError, Conflict, Denied, EgressError, Forbidden, NotFound, Unreachable
-from .._common.failing import FailingModule
+from .._common.errors import ApiError, Conflict, Denied, EgressError, Forbidden, Immutable, NotFound, Unreachable
+from .._router.manifests import KINDS, Kind
 
 try:
     from kubernetes.client.exceptions import ApiException
-    from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError, MaxRetryError
 except ImportError:
     # AnsibleK8SModule reports the missing library; until then these are only names in except clauses.
-    ApiException, ConfigException, HTTPError, MaxRetryError = (type(f"Missing{n}", (Exception,), {}) for n in range(4))
+    ApiException, HTTPError, MaxRetryError = (type(f"Missing{n}", (Exception,), {}) for n in range(3))
 
-# The API group and the plural name of each kind that the collection deals with.
-_PATHS = {
-    "ConfigMap": ("/api/v1", "configmaps"),
-    "Deployment": ("/apis/apps/v1", "deployments"),
-    "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
-    "Event": ("/api/v1", "events"),
-    "Lease": ("/apis/coordination.k8s.io/v1", "leases"),
-    "Namespace": ("/api/v1", "namespaces"),
-    "NetworkAttachmentDefinition": ("/apis/k8s.cni.cncf.io/v1", "network-attachment-definitions"),
-    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
-    "Node": ("/api/v1", "nodes"),
-    "Pod": ("/api/v1", "pods"),
-    "ResourceQuota": ("/api/v1", "resourcequotas"),
-    "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
-    "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
-    "SelfSubjectAccessReview": ("/apis/authorization.k8s.io/v1", "selfsubjectaccessreviews"),
-    "SelfSubjectReview": ("/apis/authentication.k8s.io/v1", "selfsubjectreviews"),
-    "SelfSubjectRulesReview": ("/apis/authorization.k8s.io/v1", "selfsubjectrulesreviews"),
-    "Service": ("/api/v1", "services"),
-    "ServiceAccount": ("/api/v1", "serviceaccounts"),
-}
+# What the collection deals with beside the objects of a router.
+_OTHERS = (
+    Kind("Event", "", "v1", "events"),
+    Kind("Namespace", "", "v1", "namespaces"),
+    Kind("NetworkPolicy", "networking.k8s.io", "v1", "networkpolicies"),
+    Kind("Node", "", "v1", "nodes"),
+    Kind("Pod", "", "v1", "pods"),
+    Kind("ResourceQuota", "", "v1", "resourcequotas"),
+    Kind("SelfSubjectAccessReview", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"),
+    Kind("SelfSubjectReview", "authentication.k8s.io", "v1", "selfsubjectreviews"),
+    Kind("SelfSubjectRulesReview", "authorization.k8s.io", "v1", "selfsubjectrulesreviews"),
+)
+_KINDS = {kind.name: kind for kind in (*KINDS, *_OTHERS)}
 # Forms of an answer that are smaller than the objects (https://kubernetes.io/docs/reference/using-api/api-concepts/).
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
 # (connect, read), in seconds. A tuple: some versions of the client ignore a single number.
 _TIMEOUT = (5, 30)
+# How API servers say it: of fields in general, and of a Service's addresses.
+_IMMUTABLE = re.compile("field is immutable|may not change once set|cannot change roleRef")
 _FORBIDDEN = re.compile(r'User "(?P<user>[^"]+)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)"')
-
-
-class EgressModule(FailingModule, AnsibleK8SModule):
-    """An Ansible module with the options of kubernetes.core for the connection."""
-
-    def __init__(self, argument_spec: dict[str, Any], **kwargs: Any) -> None:
-        super().__init__(argument_spec={**AUTH_ARG_SPEC, **argument_spec}, supports_check_mode=True, **kwargs)
-
-    def connect(self, leaves_nothing: bool = False) -> Cluster:
-        """The cluster that the options name. In check mode its writes are dry runs of the server.
-
-        `leaves_nothing`: the module removes whatever it makes, so that it works in check mode too.
-        """
-        with _translated("", ""):
-            client = get_api_client(self)
-        return Cluster(client.client, dry_run=self.check_mode and not leaves_nothing)
 
 
 class Cluster:
@@ -110,7 +82,7 @@ class Cluster:
 
     def serves(self, kind: str) -> bool:
         """Whether the API server knows a kind."""
-        prefix, plural = _PATHS[kind]
+        prefix, plural = _prefix(_KINDS[kind]), _KINDS[kind].plural
         with suppress(NotFound):
             answer = json.loads(self._request("GET", prefix, "get", f"API {prefix}"))
             return plural in [item["name"] for item in answer.get("resources") or ()]
@@ -122,7 +94,7 @@ class Cluster:
 
     def create(self, kind: str, namespace: str | None, body: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
         """Creates an object and returns it as it is now. `dry_run`: the server only says whether it would."""
-        body = {"apiVersion": _api_version(kind), "kind": kind, **body}
+        body = {"apiVersion": _KINDS[kind].api_version, "kind": kind, **body}
         return self._json("POST", kind, namespace, body=body, query=[("dryRun", "All")] if dry_run else self._write())
 
     def replace(self, kind: str, body: dict[str, Any], manager: str) -> dict[str, Any]:
@@ -130,18 +102,47 @@ class Cluster:
         namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
         return self._json("PUT", kind, namespace, name, body, [("fieldManager", manager), *self._write()])
 
-    def apply(self, kind: str, namespace: str, name: str, fields: dict[str, Any], manager: str) -> dict[str, Any]:
-        """Server-side apply as `manager`; Conflict if somebody else owns one of the fields with another value."""
-        body = {"apiVersion": _api_version(kind), "kind": kind, "metadata": {"name": name}, **fields}
-        query = [("fieldManager", manager), ("force", "false"), *self._write()]
+    def apply(
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        fields: dict[str, Any],
+        manager: str,
+        force: bool = False,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Server-side apply as `manager`; Conflict if somebody else owns one of the fields with another value.
+
+        `force`: takes over such fields. `dry_run`: the server only says what it would do.
+        """
+        body = {"apiVersion": _KINDS[kind].api_version, "kind": kind, "metadata": {"name": name}, **fields}
+        query = [("fieldManager", manager), ("force", str(force).lower())]
+        query += [("dryRun", "All")] if dry_run else self._write()
         # A text, because older clients do not serialise for this content type.
         return self._json("PATCH", kind, namespace, name, json.dumps(body), query, "application/apply-patch+yaml")
 
-    def delete(self, kind: str, namespace: str | None, name: str, grace_seconds: int | None = None) -> None:
-        """Deletes an object; nothing happens if it is not there."""
+    def delete(
+        self,
+        kind: str,
+        namespace: str | None,
+        name: str,
+        grace_seconds: int | None = None,
+        uid: str = "",
+        foreground: bool = False,
+        dry_run: bool = False,
+    ) -> None:
+        """Deletes an object; nothing happens if it is not there.
+
+        `uid`: Conflict if it is another object by now. `foreground`: it stays until what it owns is gone.
+        `dry_run`: the server only says whether it would.
+        """
         query = [("gracePeriodSeconds", grace_seconds)] if grace_seconds is not None else []
+        options: dict[str, Any] = {"preconditions": {"uid": uid}} if uid else {}
+        options |= {"propagationPolicy": "Foreground"} if foreground else {}
         with suppress(NotFound):
-            self._json("DELETE", kind, namespace, name, query=[*query, *self._write()])
+            query += [("dryRun", "All")] if dry_run else self._write()
+            self._json("DELETE", kind, namespace, name, options or None, query)
 
     def logs(self, namespace: str, pod: str, lines: int | None = None, container: str = "") -> str:
         """What a pod's only container wrote, or `container`, or the end of it."""
@@ -191,7 +192,7 @@ class Cluster:
         content_type: str = "application/json",
         accept: str = "",
     ) -> str:
-        prefix, plural = _PATHS[kind]
+        prefix, plural = _prefix(_KINDS[kind]), _KINDS[kind].plural
         path = prefix + (f"/namespaces/{quote(namespace)}" if namespace else "") + f"/{plural}"
         path += (f"/{quote(name, safe=':')}" if name else "") + below
         verb = {"GET": "get" if name else "list", "POST": "create", "PUT": "update"}.get(method, method.lower())
@@ -215,7 +216,7 @@ class Cluster:
         """`verb`, `what` and `namespace` are for messages."""
         with self._counting:
             self.requests += 1
-        with _translated(verb, what, namespace, self._client.configuration.host):
+        with translated(verb, what, namespace, self._client.configuration.host):
             response = self._client.request(
                 method,
                 path,
@@ -234,35 +235,17 @@ def _selectors(labels: str, fields: str) -> list[tuple[str, Any]]:
     return [(key, value) for key, value in (("labelSelector", labels), ("fieldSelector", fields)) if value]
 
 
-def field_owner_keys(item: dict[str, Any], manager: str, path: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The keys of the list items below `path` that `manager` owns by server-side apply.
-
-    `metadata.managedFields` has `k:{"port":80,"protocol":"TCP"}` for an item of a list with such keys.
-    """
-    for entry in item["metadata"].get("managedFields") or []:
-        if entry.get("manager") == manager and entry.get("operation") == "Apply":
-            fields = entry.get("fieldsV1") or {}
-            for step in path:
-                fields = fields.get(f"f:{step}") or {}
-            return [json.loads(key[2:]) for key in fields if key.startswith("k:")]
-    return []
-
-
-def _api_version(kind: str) -> str:
-    return _PATHS[kind][0].split("/", 2)[2] if _PATHS[kind][0].startswith("/apis/") else "v1"
+def _prefix(kind: Kind) -> str:
+    return f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.version}"
 
 
 @contextmanager
-def _translated(verb: str, what: str, namespace: str = "", host: str = "") -> Generator[None, None, None]:
+def translated(verb: str, what: str, namespace: str = "", host: str = "") -> Generator[None, None, None]:
     """Turns every exception of the libraries into one of ours."""
     try:
         yield
     except ApiException as error:
         raise _api_error(error, verb, what, namespace, host) from error
-    except (CoreException, ConfigException) as error:
-        raise EgressError(
-            f"{error}: name the cluster with kubeconfig and context, or host and api_key, or their K8S_AUTH_ variables"
-        ) from error
     except HTTPError as error:
         reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
         purpose = f" to {verb} {what}" if verb else ""
@@ -279,7 +262,7 @@ def _api_error(error: Any, verb: str, what: str, namespace: str, host: str) -> E
         status = json.loads(error.body)
     except (TypeError, ValueError):
         status = {}
-    said = status.get("message") or error.reason or str(error)
+    said = " ".join(str(status.get("message") or error.reason or error).split())
     if error.status == 401:
         return Forbidden(
             f"the API server {host} does not accept the credentials to {verb} {what}: renew the token or certificate"
@@ -292,9 +275,12 @@ def _api_error(error: Any, verb: str, what: str, namespace: str, host: str) -> E
         allowed = f"{match['user']} may not {match['verb']} {match['resource']} {where}"
         return Forbidden(f"{allowed}: grant it with a Role and a RoleBinding")
     if error.status == 404:
-        if (status.get("details") or {}).get("kind") == "namespaces":
-            return NotFound(f"cannot {verb} {what}: namespace {namespace} does not exist, create it first")
-        return NotFound(f"{what} does not exist")
+        kind = (status.get("details") or {}).get("kind") or ""
+        if kind == "namespaces":
+            return NotFound(f"cannot {verb} {what}: namespace {namespace} does not exist, create it first", kind)
+        return NotFound(f"{what} does not exist", kind)
+    if error.status == 422 and _IMMUTABLE.search(said):
+        return Immutable(f"cannot {verb} {what}: {said}")
     if error.status == 409:
         return Conflict(f"cannot {verb} {what}: {said}")
     if error.status in (429, 503, 504):

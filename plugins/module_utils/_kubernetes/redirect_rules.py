@@ -26,7 +26,8 @@ from .._contract.status import CONFLICT, FAILED, Status
 from .._router.fields import Fields
 from .._router.problems import Problems
 from .._router.redirects import PortKey, check_size, read_port_keys, read_rule_set, refuse_agent_port
-from .cluster import Cluster, field_owner_keys
+from .cluster import Cluster
+from .managed_fields import owned_keys
 from .router_info import lease_is_over
 from .selection import Key, find_all, router_of
 
@@ -167,7 +168,7 @@ class _Ports:
         self._service = service
         # Headless Services have no ports for rules: clients get the pod's address itself.
         self.managed = service is not None and service["spec"].get("clusterIP") != "None"
-        owned = field_owner_keys(service, names.FIELD_MANAGER_RULES, ("spec", "ports")) if service else []
+        owned = owned_keys(service, names.FIELD_MANAGER_RULES, ("spec", "ports")) if service else []
         self.present = frozenset((key["port"], key["protocol"]) for key in owned)
 
     def wanted(self, rules: RuleSet) -> frozenset[PortKey]:

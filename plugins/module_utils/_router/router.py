@@ -75,6 +75,11 @@ class Router:
         return f"{self.namespace}/{self.name}"
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name."""
+        return self.namespace, self.name
+
+    @property
     def present(self) -> bool:
         """Whether the router is to be there."""
         return self.state == "present"

@@ -155,7 +155,8 @@ def test_a_service_port_of_somebody_else_is_not_taken(cluster: FakeCluster, run:
     add_router(cluster, "payments", "billing-db")
     service = cluster.objects[("services", "payments", "billing-db")]
     service["spec"]["ports"].append({"name": "mine", "port": 5432, "protocol": "TCP"})
-    service["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:ports"]['k:{"port":5432,"protocol":"TCP"}'] = {}
+    owned = {".": {}, "f:name": {}, "f:port": {}, "f:protocol": {}}
+    service["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:ports"]['k:{"port":5432,"protocol":"TCP"}'] = owned
     result = run("redirect_rules", routers=[router(DB)])
     assert result["failed"]
     assert "its rules are live, but the ports of its Service could not be changed" in result["msg"]

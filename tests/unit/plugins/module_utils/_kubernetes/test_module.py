@@ -1,7 +1,7 @@
 # Copyright (c) 2026, egress.router maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The seam to kubernetes.core where no server is needed; the rest is tested through the modules."""
+"""A module on a cluster where no server is needed; the rest is tested through the modules."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s import core
 
 from ansible_collections.egress.router.plugins.module_utils._common.errors import EgressError
-from ansible_collections.egress.router.plugins.module_utils._kubernetes import cluster as _kubernetes
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(core, "gather_versions", dict)
     with patch_module_args({}), pytest.raises(SystemExit):
-        _kubernetes.EgressModule(argument_spec={})
+        EgressModule(argument_spec={})
     assert "Failed to import the required Python library (kubernetes)" in json.loads(capsys.readouterr().out)["msg"]
 
 
@@ -28,19 +28,6 @@ def test_without_any_cluster_it_says_how_to_name_one(monkeypatch: pytest.MonkeyP
         monkeypatch.delenv(f"K8S_AUTH_{variable}", raising=False)
     monkeypatch.setenv("K8S_AUTH_KUBECONFIG", str(tmp_path / "none"))
     with patch_module_args({}):
-        module = _kubernetes.EgressModule(argument_spec={})
+        module = EgressModule(argument_spec={})
     with pytest.raises(EgressError, match="name the cluster with kubeconfig and context"):
         module.connect()
-
-
-def test_owned_list_items_are_those_applied_by_the_manager() -> None:
-    fields = {"f:spec": {"f:ports": {'k:{"port":53,"protocol":"UDP"}': {}, ".": {}}}}
-    managed = [
-        {"manager": "us", "operation": "Update", "fieldsV1": {"f:spec": {"f:ports": {'k:{"port":1}': {}}}}},
-        {"manager": "them", "operation": "Apply", "fieldsV1": {"f:spec": {"f:ports": {'k:{"port":2}': {}}}}},
-        {"manager": "us", "operation": "Apply", "fieldsV1": fields},
-    ]
-    item = {"metadata": {"managedFields": managed}}
-    assert _kubernetes.field_owner_keys(item, "us", ("spec", "ports")) == [{"port": 53, "protocol": "UDP"}]
-    assert _kubernetes.field_owner_keys(item, "nobody", ("spec", "ports")) == []
-    assert _kubernetes.field_owner_keys({"metadata": {}}, "us", ("spec", "ports")) == []

@@ -1,0 +1,36 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""Objects as YAML for people: in their own order, texts of several lines as such."""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    import yaml
+
+    class _Dumper(yaml.SafeDumper):
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+            """Lists below a key are indented."""
+            super().increase_indent(flow, False)
+
+        def ignore_aliases(self, data: Any) -> bool:
+            """Nothing refers to something else."""
+            return True
+
+    def _text(dumper: _Dumper, value: str) -> Any:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+    _Dumper.add_representer(str, _text)
+except ImportError:
+    # Ansible and the Kubernetes client need it as well, and are asked for first.
+    pass
+
+
+def to_yaml(value: Any) -> str:
+    """One document, without its separator."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
+    return text

@@ -1,0 +1,442 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""Creates, changes and removes the objects of many routers at once.
+
+What is there is read by label, in as many requests as there are kinds and namespaces. An object whose fields are in force
+already takes no further request; the API server says by a dry run what becomes of each other one. Only when all dry runs
+have passed, something is written. Fields of others are left alone, by server-side apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+
+from .._common.concurrent import each, wait_until
+from .._common.errors import (
+    ApiError,
+    Conflict,
+    Denied,
+    EgressError,
+    Forbidden,
+    Immutable,
+    InputError,
+    NotFound,
+    NotReady,
+    Unreachable,
+)
+from .._common.plan import Plan
+from .._common.yaml_text import to_yaml
+from .._contract import names
+from .._router.manifests import KIND, KINDS, Manifest, manifests, owned_by
+from .._router.router import Router
+from .cluster import Cluster
+from .managed_fields import extract, in_force, owned_fields, union
+from .router_info import wait_for_serving
+from .selection import router_of
+
+MANAGER = names.FIELD_MANAGER_DEPLOY
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+# Kind, namespace and name.
+Id: TypeAlias = "tuple[str, str, str]"
+
+# Stands for the uid of a Service that does not exist yet, in dry runs and differences.
+_NO_UID = "00000000-0000-0000-0000-000000000000"
+# Of an object that was not created by server-side apply.
+_LABELS = {"f:metadata": {"f:labels": {}}}
+
+
+@dataclass(frozen=True)
+class Options:
+    """`wait`: for present routers to serve. The pods of removed ones are always waited for."""
+
+    create_namespaces: bool = False
+    force_conflicts: bool = False
+    wait: bool = True
+    wait_seconds: float = 120
+
+
+@dataclass
+class Step:
+    """What becomes of one object. `live`: as it is, None if there is none. `manifest`: None if it is removed."""
+
+    router: Router
+    id: Id
+    live: dict[str, Any] | None
+    manifest: Manifest | None
+    plan: Plan
+    # As it is after it was written.
+    result: dict[str, Any] | None = None
+    done: bool = False
+
+    @property
+    def kind(self) -> str:
+        return self.id[0]
+
+    @property
+    def title(self) -> str:
+        return _title(self.id)
+
+
+@dataclass
+class Outcome:
+    """What was or would be done. `error`: why it ended early, and how far it came."""
+
+    routers: list[Router]
+    steps: list[Step] = field(default_factory=list)
+    namespaces: list[Plan] = field(default_factory=list)
+    error: str = ""
+
+    @property
+    def plans(self) -> list[Plan]:
+        """Every change."""
+        return [*self.namespaces, *(step.plan for step in self.steps if step.plan.changed)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result of the module router."""
+        return {
+            "changed": bool(self.plans),
+            "diff": [plan.diff() for plan in self.plans],
+            "routers": [self._router(router) for router in self.routers],
+        }
+
+    def _router(self, router: Router) -> dict[str, Any]:
+        objects = [
+            {"kind": step.kind, "name": step.id[2], "change": _change(step)}
+            for step in self.steps
+            if step.router is router and step.plan.changed
+        ]
+        return {
+            "name": router.name,
+            "namespace": router.namespace,
+            "state": router.state,
+            "changed": bool(objects),
+            "objects": objects,
+        }
+
+
+def deploy(cluster: Cluster, routers: list[Router], options: Options) -> Outcome:
+    """Makes the routers what the list says. In a dry run of the cluster, says what that would change."""
+    return _Run(cluster, routers, options).run()
+
+
+class _Run:
+    """One call."""
+
+    def __init__(self, cluster: Cluster, routers: list[Router], options: Options) -> None:
+        self.cluster = cluster
+        self.routers = routers
+        self.options = options
+        self.outcome = Outcome(routers)
+        self.created: list[str] = []
+
+    def run(self) -> Outcome:
+        live = self._read()
+        missing = self._missing_namespaces(live)
+        steps = [step for router in self.routers for step in _steps(router, live)]
+        steps.sort(key=lambda step: _order(step.kind))
+        outcome = self.outcome
+        outcome.namespaces = [_new_namespace(name) for name in missing]
+        self._predict([step for step in steps if step.id[1] not in missing], missing)
+        later = [step for step in steps if step.id[1] in missing]
+        outcome.steps = steps
+        if self.cluster.dry_run:
+            for step in later:
+                step.plan = _planned(step, step.manifest)
+            return outcome
+        try:
+            self._create(missing)
+            self._predict(later, [])
+            self._apply([step for step in steps if step.manifest and step.plan.changed])
+            self._remove([step for step in steps if not step.manifest])
+            self._wait()
+        except EgressError as error:
+            self._fail(error)
+        return outcome
+
+    def _read(self) -> dict[Id, dict[str, Any]]:
+        """The objects of all routers in the routers' namespaces."""
+        spaces = list(dict.fromkeys(router.namespace for router in self.routers))
+        absent = {router.namespace for router in self.routers} - {r.namespace for r in self.routers if r.present}
+
+        def find(call: tuple[str, str]) -> list[dict[str, Any]]:
+            kind, space = call
+            try:
+                # Of a ConfigMap only the metadata are of interest here, and its rules may be long.
+                return self.cluster.find(kind, space, labels=names.SELECTOR, metadata_only=kind == "ConfigMap")
+            except NotFound as error:
+                if space in absent:
+                    return []  # What the cluster does not know needs no removal.
+                raise _unknown_kind(kind) from error
+
+        calls = [(kind.name, space) for kind in KINDS for space in spaces]
+        found = _all(find, calls)
+        return {
+            (kind, space, item["metadata"]["name"]): item
+            for (kind, space), items in zip(calls, found, strict=True)
+            for item in items
+        }
+
+    def _missing_namespaces(self, live: dict[Id, dict[str, Any]]) -> list[str]:
+        """Namespaces of present routers that do not exist. Where there are objects, there is a namespace."""
+        known = {namespace for _kind, namespace, _name in live}
+        asked = list(dict.fromkeys(r.namespace for r in self.routers if r.present and r.namespace not in known))
+
+        def exists(name: str) -> bool:
+            try:
+                self.cluster.get("Namespace", "", name)
+            except NotFound:
+                return False
+            except Forbidden:
+                pass  # Whoever may not look gets the answer from the requests in it.
+            return True
+
+        return [name for name, there in zip(asked, each(exists, asked), strict=True) if not there]
+
+    def _predict(self, steps: list[Step], missing: list[str]) -> None:
+        """Plans every step. InputError with all problems, if the API server would not do something."""
+
+        def one(step: Step) -> None:
+            try:
+                self._plan(step)
+            except ApiError as error:
+                raise _advised(error, step) from error
+
+        def namespace(name: str) -> None:
+            if not self.options.create_namespaces:
+                raise InputError(
+                    f"namespace {name} does not exist: create it, or set create_namespaces (of the role: "
+                    "deploy_create_namespaces) to true"
+                )
+            self.cluster.create("Namespace", None, {"metadata": {"name": name}}, dry_run=True)
+
+        calls: list[Callable[[], None]] = [partial(namespace, name) for name in missing]
+        calls += [partial(one, step) for step in steps]
+        _all(lambda call: call(), calls)
+
+    def _plan(self, step: Step) -> None:
+        manifest = step.manifest
+        if manifest is None:
+            step.plan = _planned(step, None)
+            self.cluster.delete(*step.id, dry_run=True)
+            return
+        if step.live is not None and router_of(step.live) != step.router.key:
+            raise _foreign(step)
+        if step.live is not None and in_force(manifest, step.live, MANAGER):
+            return
+        try:
+            after = self._apply_one(step, manifest, dry_run=True)
+        except NotFound as error:
+            # Who may not bind every Role is let bind one that exists. The answer is about the binding, not the Role.
+            if step.kind == "RoleBinding" and error.kind == KIND["RoleBinding"].plural and step.live is None:
+                after = manifest
+            else:
+                raise
+        if step.kind == "Service" and (after["spec"].get("clusterIP") == "None") is not step.router.service.headless:
+            # The API server keeps the old value instead of refusing the new one.
+            raise Immutable("service.headless has changed")
+        if step.live is None and after["metadata"].get("resourceVersion"):
+            # It is there without the labels. Ours, if somebody took them away; else it is not for us to change.
+            step.live = self.cluster.get(*step.id)
+            if not owned_fields(step.live, MANAGER):
+                raise _foreign(step)
+        step.plan = _planned(step, after)
+
+    def _apply_one(self, step: Step, manifest: Manifest, dry_run: bool = False) -> dict[str, Any]:
+        return self.cluster.apply(*step.id, manifest, MANAGER, self.options.force_conflicts, dry_run)
+
+    def _create(self, missing: list[str]) -> None:
+        for name in missing:
+            # A conflict: somebody else has created it meanwhile.
+            with suppress(Conflict):
+                self.cluster.create("Namespace", None, {"metadata": {"name": name}})
+            self.created.append(f"Namespace {name}")
+
+    def _apply(self, steps: list[Step]) -> None:
+        """Wave by wave, each when the one before is whole."""
+        services = {step.router.id: step for step in self.outcome.steps if step.kind == "Service" and step.manifest}
+
+        def one(step: Step) -> None:
+            manifest: Manifest = step.manifest or {}
+            if step.kind == "EndpointSlice":
+                service = services[step.router.id]
+                manifest = owned_by(manifest, (service.result or service.live or {})["metadata"]["uid"])
+            step.result = self._apply_one(step, manifest)
+            step.done = True
+            if step.kind == "ConfigMap" and step.live is None:
+                self._load_rules(step)
+
+        for wave in sorted({kind.wave for kind in KINDS}):
+            _all(one, [step for step in steps if KIND[step.kind].wave == wave])
+
+    def _load_rules(self, step: Step) -> None:
+        """The rules into a new ConfigMap, as redirect_rules writes them: they never belong to this module's manager."""
+        rules = step.router.rules
+        if step.result is not None and rules.lines() and not step.result.get("data"):
+            written = {**step.result, "data": {names.RULES_KEY: rules.text()}}
+            self.cluster.replace("ConfigMap", written, names.FIELD_MANAGER_RULES)
+
+    def _remove(self, steps: list[Step]) -> None:
+        """First the pods, while their agents may still give the address back, then what they need."""
+        first = [step for step in steps if step.kind == "Deployment"]
+
+        def one(step: Step) -> None:
+            uid = (step.live or {})["metadata"].get("uid") or ""
+            # A conflict: it is another object by now, which nobody asked to remove.
+            with suppress(Conflict):
+                # In the foreground: the Deployment stays until its pods are gone, and their addresses with them.
+                self.cluster.delete(*step.id, uid=uid, foreground=step in first)
+            step.done = True
+
+        _all(one, first)
+        self._wait_for_removal()
+        _all(one, [step for step in steps if step not in first])
+
+    def _wait_for_removal(self) -> None:
+        keys = {step.router.key for step in self.outcome.steps if not step.router.present}
+        spaces = list(dict.fromkeys(namespace for namespace, _name in keys))
+        left: list[dict[str, Any]] = []
+
+        def gone() -> bool | None:
+            nonlocal left
+            calls = [(kind, space) for kind in ("Deployment", "Pod") for space in spaces]
+            found = each(lambda call: self.cluster.find(call[0], call[1], labels=names.SELECTOR), calls)
+            left = [item for items in found for item in items if router_of(item) in keys]
+            return None if left else True
+
+        if keys and wait_until(gone, self.options.wait_seconds) is None:
+            pods = [item for item in left if item["kind"] == "Pod"]
+            raise NotReady("\n".join(_still_there(item, self.options.wait_seconds) for item in pods or left))
+
+    def _wait(self) -> None:
+        present = [router.key for router in self.routers if router.present]
+        if self.options.wait and present:
+            spaces = list(dict.fromkeys(namespace for namespace, _name in present))
+            wait_for_serving(self.cluster, present, spaces, self.options.wait_seconds)
+
+    def _fail(self, error: EgressError) -> None:
+        """Tells what was done before the error; what was not done is no change."""
+        outcome = self.outcome
+        changes = [step for step in outcome.steps if step.plan.changed]
+        done = [*self.created, *(step.title for step in changes if step.done)]
+        open_ = [step.title for step in changes if not step.done]
+        lines = [str(error)]
+        if open_:
+            lines.append(f"done before that: {', '.join(done) or 'nothing'}")
+            lines.append(f"not done: {', '.join(open_)}")
+        for step in changes:
+            if not step.done:
+                step.plan = Plan(step.plan.title, step.plan.before, step.plan.before)
+        outcome.error = "\n".join(lines)
+
+
+def _steps(router: Router, live: dict[Id, dict[str, Any]]) -> Iterable[Step]:
+    """What is to be done for a router, still without a plan: apply what it is made of, remove what else it has."""
+    wanted: dict[Id, Manifest] = {}
+    if router.present:
+        service = live.get(("Service", router.namespace, router.service.name))
+        uid = (service or {"metadata": {}})["metadata"].get("uid") or _NO_UID
+        wanted = {(m["kind"], router.namespace, m["metadata"]["name"]): m for m in manifests(router, uid)}
+    for id_, manifest in wanted.items():
+        yield Step(router, id_, live.get(id_), manifest, Plan(_title(id_), (), ()))
+    for id_, item in live.items():
+        if router_of(item) == router.key and id_ not in wanted:
+            yield Step(router, id_, item, None, Plan(_title(id_), (), ()))
+
+
+def _planned(step: Step, after: dict[str, Any] | None) -> Plan:
+    """The fields that are ours, before and after. `after`: None removes the object."""
+    owned = owned_fields(step.live, MANAGER) if step.live else {}
+    if after is None:
+        return Plan(step.title, _lines(step.kind, step.live, owned or _LABELS), ())
+    owned = union(owned, owned_fields(after, MANAGER))
+    return Plan(step.title, _lines(step.kind, step.live, owned), _lines(step.kind, after, owned))
+
+
+def _lines(kind: str, item: dict[str, Any] | None, owned: dict[str, Any]) -> tuple[str, ...]:
+    if item is None:
+        return ()
+    shown = extract({**item, "apiVersion": KIND[kind].api_version, "kind": kind}, owned)
+    return tuple(to_yaml(shown).replace(_NO_UID, "uid of the new Service").splitlines())
+
+
+def _new_namespace(name: str) -> Plan:
+    shown = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    return Plan(f"Namespace {name}", (), tuple(to_yaml(shown).splitlines()))
+
+
+def _title(id_: Id) -> str:
+    kind, namespace, name = id_
+    return f"{kind} {namespace}/{name}"
+
+
+def _order(kind: str) -> int:
+    return list(KIND).index(kind)
+
+
+def _change(step: Step) -> str:
+    if step.manifest is None:
+        return "removed"
+    return "modified" if step.live else "created"
+
+
+def _foreign(step: Step) -> InputError:
+    return InputError(
+        f"router {step.router.id}: {step.title} exists already and does not belong to this router: remove it, or give the "
+        "router or its service another name"
+    )
+
+
+def _unknown_kind(kind: str) -> NotFound:
+    return NotFound(f"the API server does not know the kind {kind}: install Multus CNI, which brings it")
+
+
+def _advised(error: ApiError, step: Step) -> EgressError:
+    """The error with its router and with what to do about it."""
+    if isinstance(error, Forbidden) and not isinstance(error, Denied):
+        return error  # It says all, and the same of each router.
+    if isinstance(error, NotFound):
+        return error if error.kind else _unknown_kind(step.kind)
+    said = f"router {step.router.id}: {error}"
+    if isinstance(error, Conflict):
+        return Conflict(
+            f"{said}: another field manager owns these fields, set force_conflicts (of the role: deploy_force_conflicts) to "
+            "true to take them over"
+        )
+    if isinstance(error, Immutable):
+        return Immutable(f"{said}: this field cannot change, delete {step.title} and run again")
+    return ApiError(said)
+
+
+def _still_there(item: dict[str, Any], seconds: float) -> str:
+    namespace, router = router_of(item)
+    name, node = item["metadata"]["name"], (item.get("spec") or {}).get("nodeName")
+    what = f"pod {name} on node {node or 'none'}" if item["kind"] == "Pod" else f"Deployment {name}"
+    return f"router {namespace}/{router} is not removed after {seconds:g} s: waiting for {what} to terminate"
+
+
+def _all(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """The results of `function` for each item, at once; EgressError with all that went wrong, each said once."""
+
+    def one(item: Item) -> Result | EgressError:
+        try:
+            return function(item)
+        except EgressError as error:
+            return error
+
+    found = each(one, items)
+    errors = [result for result in found if isinstance(result, EgressError)]
+    if errors:
+        away = [error for error in errors if isinstance(error, Unreachable)]
+        # Whoever cannot be reached says it once, not for every object.
+        said = away[:1] or errors
+        raise EgressError("\n".join(dict.fromkeys(str(error) for error in said)))
+    return [result for result in found if not isinstance(result, EgressError)]

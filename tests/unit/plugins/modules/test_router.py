@@ -1,0 +1,449 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module router: what it creates, changes, leaves alone and removes, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.egress.router.plugins.module_utils._contract import names
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
+from ansible_collections.egress.router.plugins.module_utils._kubernetes import router_info
+from ansible_collections.egress.router.plugins.module_utils._router.manifests import KIND, KINDS
+from ansible_collections.egress.router.plugins.module_utils._router.routers import load
+from ansible_collections.egress.router.plugins.modules import router as module
+from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster
+
+from .conftest import Run
+
+DB: dict[str, Any] = {
+    "name": "db",
+    "namespace": "payments",
+    "image": "img:1",
+    "addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}],
+    "redirect_rules": [{"port": 5432, "destination_ip": "203.0.113.10"}],
+    "service": {"annotations": {"note": "1"}},
+}
+WEB: dict[str, Any] = {**DB, "name": "web", "addresses": [{"ip": "198.51.100.51/24", "gateway": "198.51.100.1"}]}
+ABSENT = {"name": "db", "namespace": "payments", "state": "absent"}
+# One of each kind for the one family.
+OBJECTS = len(KINDS)
+Options = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(router_info, "GRACE_SECONDS", 0.1)
+
+
+@pytest.fixture
+def deploy(run: Run) -> Run:
+    """Without waiting for agents, which the fake cluster does not start."""
+
+    def deploy_routers(*routers: Options, **options: Any) -> Options:
+        return run("router", routers=list(routers), **{"wait": False, "wait_timeout": 1, **options})
+
+    return deploy_routers
+
+
+def item(cluster: FakeCluster, kind: str, name: str = "db") -> dict[str, Any]:
+    return cluster.objects[(KIND[kind].plural, "payments", name)]
+
+
+def kinds_of(cluster: FakeCluster) -> list[str]:
+    return sorted(plural for plural, _namespace, _name in cluster.objects)
+
+
+def real_writes(cluster: FakeCluster) -> list[str]:
+    return [write for write in cluster.writes if not write.startswith("dry run")]
+
+
+def differences(result: Options) -> dict[str, tuple[Any, Any]]:
+    """Before and after of each changed object, by its title."""
+    return {
+        one["before_header"]: (yaml.safe_load(one["before"]), yaml.safe_load(one["after"])) for one in result["diff"]
+    }
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["check", "real"])
+@pytest.mark.parametrize(
+    ("there", "wanted", "change", "objects"),
+    [
+        (None, DB, "created", OBJECTS),
+        (DB, {**DB, "replicas": 2, "redirect_rules": []}, "modified", 1),
+        (DB, ABSENT, "removed", OBJECTS),
+    ],
+    ids=["create", "modify", "delete"],
+)
+def test_twelve_states(
+    cluster: FakeCluster, deploy: Run, check: bool, there: Any, wanted: Options, change: str, objects: int
+) -> None:
+    if there:
+        deploy(there)
+    before, versions = copy.deepcopy(cluster.objects), len(real_writes(cluster))
+    first = deploy(wanted, check=check)
+    assert first["changed"] and len(first["diff"]) == objects, first
+    (router,) = first["routers"]
+    assert router["changed"] and {one["change"] for one in router["objects"]} == {change}
+    assert router["state"] == wanted.get("state", "present")
+    if check:
+        assert cluster.objects == before, "check mode has changed something"
+        assert len(real_writes(cluster)) == versions
+    second = deploy(wanted, check=check)
+    assert second["changed"] is check
+    assert second["diff"] == (first["diff"] if check else [])
+    if not check:
+        assert second["routers"] == [{**router, "changed": False, "objects": []}]
+
+
+def test_a_run_that_changes_nothing_takes_one_request_for_each_kind(cluster: FakeCluster, deploy: Run) -> None:
+    deploy(DB, WEB)
+    for wanted in ([DB], [DB, WEB]):
+        cluster.requests.clear()
+        assert not deploy(*wanted)["changed"]
+        asked = [request for request in cluster.requests if "/namespaces/" in request]
+        assert len(asked) == len(KINDS) and all(request.startswith("GET") for request in asked), asked
+
+
+def test_what_is_created(cluster: FakeCluster, deploy: Run) -> None:
+    result = deploy(DB)
+    assert kinds_of(cluster) == sorted(kind.plural for kind in KINDS)
+    labels = {labels["app.kubernetes.io/instance"] for labels in (
+        one["metadata"]["labels"] for one in cluster.objects.values())}  # fmt: skip
+    assert labels == {"db"}
+    owner = item(cluster, "EndpointSlice", "db-ipv4")["metadata"]["ownerReferences"][0]
+    assert owner["uid"] == item(cluster, "Service")["metadata"]["uid"] and owner["name"] == "db"
+    # The pods come after all that they need.
+    writes = real_writes(cluster)
+    assert writes[-1] == "PATCH deployments/db"
+    assert writes.index("PATCH roles/db") < writes.index("PATCH rolebindings/db")
+    shown = differences(result)
+    assert next(iter(shown)) == "NetworkAttachmentDefinition payments/db"
+    assert shown["Deployment payments/db"][0] is None
+    assert shown["Deployment payments/db"][1]["spec"]["template"]["spec"]["containers"][0]["image"] == "img:1"
+
+
+def test_a_new_config_map_has_the_rules_and_they_are_not_this_modules(cluster: FakeCluster, deploy: Run) -> None:
+    deploy(DB)
+    found = item(cluster, "ConfigMap", "db-rules")
+    assert [rule.port for rule in parse(found["data"]["rules"]).rules] == [5432]
+    owners = {entry["manager"]: entry["fieldsV1"] for entry in found["metadata"]["managedFields"]}
+    assert set(owners[names.FIELD_MANAGER_DEPLOY]) == {"f:metadata"}
+    assert set(owners[names.FIELD_MANAGER_RULES]) == {"f:data"}
+    # Those of a ConfigMap that exists are left alone, whatever the list says and whatever else changes.
+    found["data"]["rules"] = "by hand"
+    found["metadata"]["labels"].pop("app.kubernetes.io/version")
+    result = deploy({**DB, "redirect_rules": []})
+    assert [one["kind"] for one in result["routers"][0]["objects"]] == ["ConfigMap"]
+    assert item(cluster, "ConfigMap", "db-rules")["data"] == {"rules": "by hand"}
+
+
+def test_a_config_map_without_rules_stays_empty(cluster: FakeCluster, deploy: Run) -> None:
+    deploy({**DB, "redirect_rules": []})
+    assert "data" not in item(cluster, "ConfigMap", "db-rules")
+
+
+@pytest.mark.parametrize(("kind", "name", "path", "value"), [
+    ("Role", "db", "rules", []),
+    ("Service", "db", "spec.ports", []),
+    ("Service", "db", "metadata.annotations.note", "2"),
+    ("Deployment", "db", "spec.template.spec.containers.0.image", "evil:1"),
+    ("Deployment", "db", "spec.template.spec.containers.0.securityContext.capabilities.add", ["SYS_ADMIN"]),
+    ("NetworkAttachmentDefinition", "db", "spec.config", "{}"),
+    ("EndpointSlice", "db-ipv4", "metadata.labels", {
+        names.LABEL_NAME: names.APP_NAME, names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_INSTANCE: "db"}),
+])  # fmt: skip
+def test_drift_is_seen_and_put_right(
+    cluster: FakeCluster, deploy: Run, kind: str, name: str, path: str, value: Any
+) -> None:
+    deploy(DB)
+    below: Any = item(cluster, kind, name)
+    before = json.dumps(below["metadata"]["managedFields"])
+    *steps, last = path.split(".")
+    for step in steps:
+        below = below[int(step) if step.isdigit() else step]
+    wanted = below[last]
+    below[last] = value
+    result = deploy(DB)
+    assert list(differences(result)) == [f"{kind} payments/{name}"]
+    below = item(cluster, kind, name)
+    assert json.dumps(below["metadata"]["managedFields"]) == before
+    for step in steps:
+        below = below[int(step) if step.isdigit() else step]
+    assert below[last] == wanted
+    assert not deploy(DB)["changed"]
+
+
+def test_what_others_own_is_left_alone_and_not_shown(cluster: FakeCluster, deploy: Run) -> None:
+    deploy(DB)
+    service, lease = item(cluster, "Service"), item(cluster, "Lease")
+    service["spec"]["ports"].append({"name": "tcp-5432", "port": 5432, "protocol": "TCP", "targetPort": 5432})
+    service["metadata"]["annotations"]["theirs"] = "1"
+    lease["spec"] = {"holderIdentity": "db-abc"}
+    item(cluster, "EndpointSlice", "db-ipv4")["endpoints"] = [{"addresses": ["10.0.0.1"]}]
+    assert not deploy(DB)["changed"]
+    result = deploy({**DB, "service": {"annotations": {"note": "2"}}})
+    ((before, after),) = differences(result).values()
+    assert before["metadata"]["annotations"] == {"note": "1"} and after["metadata"]["annotations"] == {"note": "2"}
+    assert [port["name"] for port in before["spec"]["ports"]] == ["metrics"]
+    assert set(before) == {"apiVersion", "kind", "metadata", "spec"}
+    assert set(before["metadata"]) == {"name", "namespace", "labels", "annotations"}
+    service = item(cluster, "Service")
+    assert [port["name"] for port in service["spec"]["ports"]] == ["metrics", "tcp-5432"]
+    assert service["metadata"]["annotations"] == {"note": "2", "theirs": "1"}
+
+
+def test_what_is_not_wanted_any_more_goes(cluster: FakeCluster, deploy: Run) -> None:
+    more = {"fallback_ip": "203.0.113.99", "service": {"extra_ports": [{"port": 9999}], "labels": {"team": "pay"}}}
+    deploy({**DB, **more, "node_selector": {"zone": "a"}, "mtu": 1400})
+    deploy({**DB, "service": {}})
+    service = item(cluster, "Service")
+    assert [port["port"] for port in service["spec"]["ports"]] == [names.AGENT_PORT]
+    assert "team" not in service["metadata"]["labels"] and not service["metadata"].get("annotations")
+    assert "nodeSelector" not in item(cluster, "Deployment")["spec"]["template"]["spec"]
+    assert "1400" not in item(cluster, "NetworkAttachmentDefinition")["spec"]["config"]
+
+
+def test_objects_that_a_router_does_not_need_any_more_are_removed(cluster: FakeCluster, deploy: Run) -> None:
+    both = [*DB["addresses"], {"ip": "2001:db8::50/64"}]
+    deploy({**DB, "addresses": both, "service": {"name": "old"}})
+    result = deploy(DB)
+    removed = [(one["kind"], one["name"]) for one in result["routers"][0]["objects"] if one["change"] == "removed"]
+    assert sorted(removed) == [("EndpointSlice", "db-ipv6"), ("Service", "old")]
+    assert ("services", "payments", "old") not in cluster.objects
+    assert item(cluster, "EndpointSlice", "db-ipv4")["metadata"]["labels"]["kubernetes.io/service-name"] == "db"
+    assert not deploy(DB)["changed"]
+
+
+def test_a_conflict_names_the_owner_and_nothing_is_written(cluster: FakeCluster, deploy: Run) -> None:
+    deploy(DB, WEB)
+    for name in ("db", "web"):
+        deployment = item(cluster, "Deployment", name)
+        deployment["spec"]["replicas"] = 5
+        fields = deployment["metadata"]["managedFields"]
+        del fields[0]["fieldsV1"]["f:spec"]["f:replicas"]
+        fields.append({"manager": "autoscaler", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}})
+    item(cluster, "Role")["rules"] = []
+    cluster.writes.clear()
+    result = deploy(DB, WEB)
+    said = result["msg"].splitlines()
+    assert len(said) == 2 and said[0].startswith(
+        "router payments/db: cannot patch Deployment payments/db: Apply failed"
+    )
+    assert '"autoscaler": .spec.replicas: another field manager owns these fields, set force_conflicts' in said[0]
+    assert real_writes(cluster) == []
+    result = deploy(DB, WEB, force_conflicts=True)
+    assert differences(result)["Deployment payments/db"][0]["spec"]["replicas"] == 5
+    assert item(cluster, "Deployment")["spec"]["replicas"] == 1
+    assert not deploy(DB, WEB)["changed"]
+
+
+@pytest.mark.parametrize("headless", [True, False])
+def test_a_service_keeps_its_form(cluster: FakeCluster, deploy: Run, headless: bool) -> None:
+    deploy({**DB, "service": {"headless": headless}})
+    if headless:
+        # As the API server does: what is not asked for any more is kept.
+        cluster.keeps_cluster_ip = True
+    cluster.writes.clear()
+    result = deploy({**DB, "service": {"headless": not headless}})
+    assert "this field cannot change, delete Service payments/db and run again" in result["msg"]
+    assert real_writes(cluster) == []
+
+
+def test_an_object_of_somebody_else_is_not_taken(cluster: FakeCluster, deploy: Run) -> None:
+    cluster.add("serviceaccounts", "payments", "db")
+    cluster.add("configmaps", "payments", "db-rules", data={"theirs": "1"})
+    for check in (True, False):
+        result = deploy(DB, check=check)
+        assert result["msg"].splitlines() == [
+            f"router payments/db: {what} exists already and does not belong to this router: remove it, or give the router "
+            "or its service another name"
+            for what in ("ServiceAccount payments/db", "ConfigMap payments/db-rules")
+        ]
+    assert real_writes(cluster) == []
+
+
+def test_the_service_of_another_router_is_not_taken(cluster: FakeCluster, deploy: Run) -> None:
+    deploy(WEB)
+    result = deploy({**DB, "service": {"name": "web"}})
+    assert "Service payments/web exists already and does not belong to this router" in result["msg"]
+
+
+def test_labels_that_somebody_took_away_come_back(cluster: FakeCluster, deploy: Run) -> None:
+    deploy(DB)
+    item(cluster, "Role")["metadata"]["labels"] = {}
+    result = deploy(DB)
+    assert list(differences(result)) == ["Role payments/db"]
+    assert result["routers"][0]["objects"][0]["change"] == "modified"
+
+
+def test_a_missing_namespace(cluster: FakeCluster, deploy: Run) -> None:
+    cluster.missing_namespaces |= {"payments", "shop"}
+    shop = {**WEB, "namespace": "shop"}
+    result = deploy(DB, shop)
+    advice = "create it, or set create_namespaces (of the role: deploy_create_namespaces) to true"
+    assert result["msg"].splitlines() == [f"namespace {name} does not exist: {advice}" for name in ("payments", "shop")]
+    assert real_writes(cluster) == []
+    # A check run predicts with what it has.
+    predicted = deploy(DB, shop, create_namespaces=True, check=True)
+    shown = differences(predicted)
+    assert len(shown) == 2 + 2 * OBJECTS and shown["Namespace shop"][1]["metadata"] == {"name": "shop"}
+    assert shown["Deployment payments/db"][1]["spec"]["replicas"] == 1
+    assert real_writes(cluster) == [] and cluster.missing_namespaces == {"payments", "shop"}
+    created = deploy(DB, shop, create_namespaces=True)
+    assert list(differences(created)) == list(shown) and not cluster.missing_namespaces
+    assert not deploy(DB, shop, create_namespaces=True)["changed"]
+
+
+def test_whoever_may_not_see_namespaces_can_deploy(cluster: FakeCluster, deploy: Run) -> None:
+    forbidden = 'namespaces "payments" is forbidden: User "jane" cannot get resource "namespaces" in API group ""'
+    cluster.fault = lambda method, path: (403, forbidden) if path.endswith("namespaces/payments") else None
+    cluster.may_bind_unseen = False
+    assert deploy(DB, check=True)["changed"]
+    assert deploy(DB)["changed"] and not deploy(DB)["changed"]
+
+
+def test_missing_permissions_are_told_at_once(cluster: FakeCluster, deploy: Run) -> None:
+    def fault(method: str, path: str) -> tuple[int, str] | None:
+        for plural in ("roles", "services"):
+            if method == "PATCH" and f"/{plural}/" in path:
+                return 403, f'User "jane" cannot patch resource "{plural}" in API group'
+        return None
+
+    cluster.fault = fault
+    assert deploy(DB, WEB)["msg"].splitlines() == [
+        "jane may not patch roles in namespace payments: grant it with a Role and a RoleBinding",
+        "jane may not patch services in namespace payments: grant it with a Role and a RoleBinding",
+    ]
+    assert real_writes(cluster) == []
+
+
+def test_a_refusal_of_the_api_server_is_told_of_its_router(cluster: FakeCluster, deploy: Run) -> None:
+    denied = 'admission webhook "policy" denied the request: no host networks'
+    cluster.fault = lambda method, path: (403, denied) if path.endswith("deployments/web") else None
+    result = deploy(DB, WEB)
+    assert result["msg"] == f"router payments/web: cannot patch Deployment payments/web: {denied}"
+    assert real_writes(cluster) == []
+
+
+def test_without_multus_nothing_is_applied(cluster: FakeCluster, deploy: Run) -> None:
+    cluster.missing_kinds.add("network-attachment-definitions")
+    result = deploy(DB)
+    said = "the API server does not know the kind NetworkAttachmentDefinition: install Multus CNI, which brings it"
+    assert result["msg"] == said
+    assert real_writes(cluster) == []
+    # Where it is gone there is nothing of it to remove either.
+    assert not deploy(ABSENT).get("failed")
+
+
+def test_an_api_server_that_cannot_be_reached_is_told_once(cluster: FakeCluster, deploy: Run) -> None:
+    cluster.fault = lambda method, path: (503, "apiserver is shutting down") if "/namespaces/" in path else None
+    result = deploy(DB, WEB)
+    assert len(result["msg"].splitlines()) == 1 and "apiserver is shutting down" in result["msg"]
+
+
+def test_a_failure_halfway_says_what_was_done(cluster: FakeCluster, deploy: Run) -> None:
+    dry: set[str] = set()
+
+    def fault(method: str, path: str) -> tuple[int, str] | None:
+        # The dry run passes, then the quota is gone.
+        if method == "PATCH" and path.endswith("services/web"):
+            if path in dry:
+                return 500, "etcd is full"
+            dry.add(path)
+        return None
+
+    cluster.fault = fault
+    result = deploy(DB, WEB)
+    error, done, left = result["msg"].splitlines()
+    assert error == "cannot patch Service payments/web: etcd is full"
+    assert "Service payments/db" in done and "Service payments/web" not in done
+    assert left == (
+        "not done: Service payments/web, RoleBinding payments/db, RoleBinding payments/web, EndpointSlice payments/db-ipv4, "
+        "EndpointSlice payments/web-ipv4, Deployment payments/db, Deployment payments/web"
+    )
+    assert result["changed"] and len(result["diff"]) == 11
+    assert "deployments" not in kinds_of(cluster)
+    cluster.fault = lambda method, path: None
+    assert deploy(DB, WEB)["changed"]
+
+
+def test_removal_is_by_label_and_never_by_name(cluster: FakeCluster, deploy: Run) -> None:
+    deploy(DB, WEB)
+    cluster.add("configmaps", "payments", "legacy-rules", data={"theirs": "1"})
+    cluster.add("serviceaccounts", "payments", "legacy")
+    legacy = {**ABSENT, "name": "legacy"}
+    result = deploy(ABSENT, legacy)
+    assert [one["changed"] for one in result["routers"]] == [True, False]
+    left = {name for _plural, _namespace, name in cluster.objects}
+    assert left == {"web", "web-rules", "web-ipv4", "legacy", "legacy-rules"}
+    # The pods first, while their agents may still say goodbye.
+    assert next(write for write in cluster.writes if write.startswith("DELETE")) == "DELETE deployments/db"
+    ((before, after),) = [pair for title, pair in differences(result).items() if title == "Lease payments/db"]
+    assert after is None and before["metadata"]["name"] == "db" and "managedFields" not in before["metadata"]
+
+
+def test_state_absent_removes_all_whatever_their_own_state(cluster: FakeCluster, deploy: Run) -> None:
+    deploy(DB, WEB)
+    result = deploy(DB, WEB, state="absent")
+    assert cluster.objects == {} and {one["state"] for one in result["routers"]} == {"absent"}
+
+
+def test_a_pod_that_does_not_end_is_named_and_the_rest_stays(cluster: FakeCluster, deploy: Run) -> None:
+    deploy(DB)
+    labels = item(cluster, "Deployment")["spec"]["selector"]["matchLabels"]
+    cluster.add("pods", "payments", "db-abc", metadata={"labels": labels}, spec={"nodeName": "worker-1"})
+    cluster.lingering.add("db")
+    result = deploy(ABSENT, wait_timeout=0)
+    said = result["msg"].splitlines()
+    assert said[0] == (
+        "router payments/db is not removed after 0 s: waiting for pod db-abc on node worker-1 to terminate"
+    )
+    assert said[1] == "done before that: Deployment payments/db"
+    assert "Role payments/db" in said[2] and item(cluster, "Role")
+    cluster.lingering.clear()
+    assert not deploy(ABSENT, wait_timeout=5).get("failed") and cluster.objects == {}
+
+
+def test_an_object_that_was_replaced_meanwhile_stays(cluster: FakeCluster, deploy: Run) -> None:
+    deploy(DB)
+
+    def replace(method: str, path: str) -> None:
+        if method == "DELETE" and "deployments" in path:
+            item(cluster, "Role")["metadata"]["uid"] = "of-somebody-else"
+
+    cluster.fault = replace
+    assert not deploy(ABSENT).get("failed")
+    assert kinds_of(cluster) == ["roles"]
+
+
+def test_waits_until_the_routers_serve(cluster: FakeCluster, deploy: Run) -> None:
+    result = deploy(DB, wait=True)
+    assert result["failed"] and result["changed"]
+    assert result["msg"].startswith("router payments/db does not serve: ")
+    assert not deploy(DB, wait=True, check=True).get("failed"), "nothing is waited for in check mode"
+
+
+def test_problems_of_the_list_are_told_before_anything_is_asked(cluster: FakeCluster, deploy: Run) -> None:
+    result = deploy({**DB, "replicas": "many"}, {**WEB, "adresses": []})
+    assert len(result["msg"].splitlines()) >= 2 and "did you mean" in result["msg"]
+    assert cluster.requests == []
+
+
+def test_no_routers(cluster: FakeCluster, deploy: Run) -> None:
+    assert deploy() == {**deploy(), "changed": False, "diff": [], "routers": []}
+
+
+def test_the_examples_are_routers() -> None:
+    values: dict[str, Any] = {"{{ egress_routers }}": [DB], "{{ egress_router_defaults }}": {"image": "img:1"}}
+    for task in yaml.safe_load(module.EXAMPLES):
+        options = task["egress.router.router"]
+        routers, defaults = (values.get(str(options.get(key)), options.get(key)) for key in ("routers", "defaults"))
+        found, problems = load(routers, defaults, options.get("state") == "absent")
+        assert found and not problems, [str(problem) for problem in problems]
