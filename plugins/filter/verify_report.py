@@ -9,8 +9,9 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.egress.router.plugins.module_utils._router.routers import load
-from ansible_collections.egress.router.plugins.module_utils._verify.verification import Scope, judge
+from ansible_collections.egress.router.plugins.module_utils._verify.checks import Scope
+from ansible_collections.egress.router.plugins.module_utils._verify.report import report
+from ansible_collections.egress.router.plugins.plugin_utils import _routers
 
 
 def verify_report(
@@ -22,11 +23,11 @@ def verify_report(
     http_ports: list[int] | None = None,
     observers: bool = True,
 ) -> dict[str, Any]:
-    routers, problems = load(data, defaults)
+    routers, problems = _routers.read(data, defaults)
     if problems:
-        raise AnsibleFilterError("\n".join(str(problem) for problem in problems))
+        raise AnsibleFilterError("\n".join(map(str, problems)))
     scope = Scope(tuple(fallback_ports or ()), tuple(http_ports or ()), observers)
-    return judge(routers, states, results, scope)
+    return report([router for router in routers if router.present], states, results, scope)
 
 
 class FilterModule:

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: probe
-short_description: Connect from a client pod and return what the far ends saw
+short_description: Connect from a pod in the cluster and return what the servers saw
 version_added: 0.1.0
 author:
   - egress.router maintainers (@egress-router)
 description:
-  - Runs C(egress-router probe) in a pod of its own, returns its results and deletes the pod, whatever happens.
-  - The pod has no privilege, no token and no writable file system. It passes the restricted Pod Security Standard.
-  - A far end that runs C(egress-router observe) says which source address and port it saw, on the same segment the MAC
-    address.
+  - Runs C(egress-router probe) in a pod, returns its results and deletes the pod, whatever happens.
+  - The pod has no capabilities, no token and no writable file system. It meets the restricted Pod Security Standard.
+  - A server that runs C(egress-router observe) reports the source address and port that it saw, and on the same segment the
+    MAC address.
 options:
   namespace:
-    description: Where the pod runs, and so whose network policies apply to it.
+    description: Namespace of the pod. Its network policies apply to the connections.
     type: str
     required: true
   image:
-    description: The router's image, which has the client in it.
+    description: The image of the router, which includes the client.
     type: str
     required: true
   targets:
@@ -34,29 +34,29 @@ options:
     description: How often to connect to each target.
     type: int
     default: 1
-  timeout:
-    description: How many seconds one attempt may take.
+  connect_timeout:
+    description: How many seconds to wait for one connection.
     type: float
     default: 3
   concurrency:
-    description: How many attempts are made at the same time.
+    description: How many connections to make at the same time.
     type: int
     default: 8
   hold:
-    description: For how many seconds TCP connections are kept open and used, to see whether they are interrupted.
+    description: How many seconds to keep TCP connections open and in use, to see whether they are interrupted.
     type: float
   node_selector:
-    description: Labels of the nodes that the pod may run on.
+    description: Labels of the nodes that can run the pod.
     type: dict
   tolerations:
     description: Tolerations of the pod.
     type: list
     elements: dict
   labels:
-    description: Further labels of the pod, for example such that a network policy selects it.
+    description: More labels for the pod, for example those that a network policy selects.
     type: dict
   wait_timeout:
-    description: How many seconds the pod has from its creation to its end.
+    description: How many seconds to wait for the pod to finish. The image may have to be pulled.
     type: int
     default: 120
 extends_documentation_fragment:
@@ -67,24 +67,24 @@ attributes:
   check_mode:
     support: full
     details:
-      - Nothing is run, RV(results) is empty.
+      - Runs nothing and returns no RV(results).
   diff_mode:
     support: N/A
     details:
-      - Nothing of the pod is left.
+      - The pod is deleted.
   idempotent:
     support: full
     details:
-      - Nothing of the pod is left.
+      - The pod is deleted.
 seealso:
-  - plugin: egress.router.verify_targets
+  - plugin: egress.router.verify_plan
     plugin_type: filter
   - plugin: egress.router.verify_report
     plugin_type: filter
 """
 
 EXAMPLES = r"""
-- name: Ask a server through a router which source it sees
+- name: Ask a server which source address it sees through a router
   egress.router.probe:
     namespace: payments
     image: registry.example.com/egress-router:0.1.0
@@ -99,7 +99,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 results:
-  description: One for each target, in the order given. Empty in check mode.
+  description: One entry for each target, in the same order. Empty in check mode.
   returned: success
   type: list
   elements: dict
@@ -109,65 +109,51 @@ results:
       type: str
       sample: tcp://billing-db.payments.svc:5432
     attempts:
-      description: How often it was tried.
+      description: How many connections were attempted.
       type: int
     connected:
-      description: How often it answered.
+      description: How many succeeded.
       type: int
     refused:
-      description: How often it refused.
+      description: How many were refused.
       type: int
     timed_out:
-      description: How often nothing came back in time.
+      description: How many got no answer in time.
       type: int
     failed:
-      description: How often something else went wrong.
+      description: How many failed for another reason.
       type: int
     errors:
-      description: What went wrong.
+      description: The reasons.
       type: list
       elements: str
     seconds:
-      description: C(min), C(median) and C(max) of the attempts that connected.
+      description: C(min), C(median) and C(max) of the connections that succeeded.
       type: dict
     observed:
       description:
-        - What the far end saw, with C(source_ip), C(source_port), C(source_mac), C(local_ip), C(local_port),
-          C(protocol) and C(count). Empty if it does not say.
+        - What the server saw, with C(source_ip), C(source_port), C(source_mac), C(local_ip), C(local_port),
+          C(protocol) and C(count). Empty if it does not report that.
       type: list
       elements: dict
 node:
-  description: Node that the client ran on.
+  description: The node that the pod ran on.
   returned: success
   type: str
   sample: worker-1
 pod_ips:
-  description: Addresses that the client had.
+  description: The addresses of the pod.
   returned: success
   type: list
   elements: str
 """
 
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
-from ansible_collections.egress.router.plugins.module_utils._verify.probe import run
+from ansible_collections.egress.router.plugins.module_utils._verify.probe import SPEC, run
 
 
 def main() -> None:
-    module = EgressModule(
-        argument_spec={
-            "namespace": {"type": "str", "required": True},
-            "image": {"type": "str", "required": True},
-            "targets": {"type": "list", "elements": "str", "required": True},
-            "count": {"type": "int", "default": 1},
-            "timeout": {"type": "float", "default": 3},
-            "concurrency": {"type": "int", "default": 8},
-            "hold": {"type": "float"},
-            "node_selector": {"type": "dict"},
-            "tolerations": {"type": "list", "elements": "dict"},
-            "labels": {"type": "dict"},
-            "wait_timeout": {"type": "int", "default": 120},
-        }
-    )
+    module = EgressModule(argument_spec=SPEC)
     with module.errors():
         module.exit_json(changed=False, **run(module.connect(), module.params))
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Runs a client pod that connects to targets and says what the far ends saw."""
+"""Runs a client pod that connects to targets, and returns what the servers saw."""
 
 from __future__ import annotations
 
@@ -13,14 +13,28 @@ from typing import Any
 
 from .._common.concurrent import wait_until
 from .._common.errors import EgressError, Forbidden, NotReady
+from .._contract import names
 from .._kubernetes.cluster import Cluster
 from .._kubernetes.pods import GRACE_SECONDS, pod_problem, waits_for_sandbox
 
-_LABELS = {"app.kubernetes.io/name": "egress-router-probe", "app.kubernetes.io/managed-by": "egress.router"}
+SPEC: dict[str, Any] = {
+    "namespace": {"type": "str", "required": True},
+    "image": {"type": "str", "required": True},
+    "targets": {"type": "list", "elements": "str", "required": True},
+    "count": {"type": "int", "default": 1},
+    "connect_timeout": {"type": "float", "default": 3},
+    "concurrency": {"type": "int", "default": 8},
+    "hold": {"type": "float"},
+    "node_selector": {"type": "dict"},
+    "tolerations": {"type": "list", "elements": "dict"},
+    "labels": {"type": "dict"},
+    "wait_timeout": {"type": "int", "default": 120},
+}
+_LABELS = {names.LABEL_NAME: "egress-router-probe", names.LABEL_MANAGED_BY: names.MANAGED_BY}
 
 
 def manifest(params: dict[str, Any]) -> dict[str, Any]:
-    """The client pod: no privilege, no token, no writable file system, gone by itself if nobody deletes it."""
+    """The client pod: no capabilities, no token, no writable file system, and a deadline if nobody deletes it."""
     container = {
         "name": "probe",
         "image": params["image"],
@@ -76,7 +90,7 @@ def run(cluster: Cluster, params: dict[str, Any]) -> dict[str, Any]:
 
 def _arguments(params: dict[str, Any]) -> list[str]:
     arguments = [f"--target={target}" for target in params["targets"]]
-    arguments += [f"--count={params['count']}", f"--timeout={params['timeout']:g}"]
+    arguments += [f"--count={params['count']}", f"--timeout={params['connect_timeout']:g}"]
     arguments += [f"--concurrency={params['concurrency']}"]
     return arguments + ([f"--hold={params['hold']:g}"] if params["hold"] else [])
 
@@ -101,9 +115,9 @@ def _wait(cluster: Cluster, namespace: str, name: str, seconds: float) -> dict[s
     if pod is not None and pod["status"].get("phase") == "Failed":
         problem = pod_problem(pod)
         end = cluster.logs(namespace, name, lines=5).strip()
-        problem += f"; it wrote: {end}" if end else ""
+        problem += f"; it printed: {end}" if end else ""
     raise NotReady(
-        f"the client in namespace {namespace} did not finish: {problem or f'still running after {seconds} s'}"
+        f"the client pod in namespace {namespace} did not finish: {problem or f'still running after {seconds} s'}"
     )
 
 

@@ -31,13 +31,8 @@ def test_router_problems() -> None:
     assert len(filter_of("router_problems")(ROUTERS)) == 1
 
 
-def test_verify() -> None:
-    assert filter_of("verify_targets")(ROUTERS, [], DEFAULTS) == []
-    assert filter_of("verify_report")(ROUTERS, [], [], DEFAULTS)["ok"] is False
-
-
 @pytest.mark.parametrize(("name", "arguments"), [
-    ("routers", []), ("verify_targets", [[]]), ("verify_report", [[], []]),
+    ("routers", []),
 ])  # fmt: skip
 def test_problems_stop_the_others(name: str, arguments: list[Any]) -> None:
     with pytest.raises(AnsibleFilterError, match="router n/a, image: is required"):

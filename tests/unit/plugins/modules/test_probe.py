@@ -91,7 +91,7 @@ def test_no_targets_need_no_pod(cluster: FakeCluster, run: Run) -> None:
     ("", {"phase": "Pending", "conditions": [
         {"type": "PodScheduled", "reason": "Unschedulable", "message": "0/3 nodes"}]},
      "cannot be scheduled: 0/3 nodes"),
-    ("unknown option --hold\n", {"phase": "Failed"}, "failed; it wrote: unknown option --hold"),
+    ("unknown option --hold\n", {"phase": "Failed"}, "failed; it printed: unknown option --hold"),
     ("Usage: something else", {}, "image img:1 did not print the results of egress-router probe"),
 ], ids=["image", "unschedulable", "failed", "other image"])  # fmt: skip
 def test_failures_give_the_reason_and_leave_no_pod(

@@ -1,0 +1,141 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""What is to be proved of a router: one check for each rule, for the fallback, and for what must not work.
+
+The targets of a client and the report come from the same list of checks, so what is judged is what was probed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .._contract.names import AGENT_PORT
+from .._contract.rules import Rule
+from .._router.router import Router
+
+# A connection to a port without a rule must be refused. The first such port from here on is tried.
+_FREE_PORT_FROM = 61000
+
+RULE, FALLBACK, REFUSED, DIRECT = "rule", "fallback", "refused", "direct"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing to prove. `target`: what the client connects to; empty if it cannot, and `note` says why.
+
+    `kind`: `rule` and `fallback` (the server at `destination` must see `source_ip`, and `source_mac` if it is on the
+    segment), `refused` (nothing may answer), `direct` (without the router the server must not see `source_ip`).
+    """
+
+    kind: str
+    target: str
+    source_ip: str = ""
+    source_mac: str = ""
+    destination: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is known of the servers.
+
+    `fallback_ports`: TCP ports that the fallback destinations serve. `http_ports`: ports of destinations that speak
+    HTTP, and so say nothing until they are asked. `observers` False: the destinations are ordinary servers that do not
+    report what they see, so a connection is all that can be proved.
+    """
+
+    fallback_ports: tuple[int, ...] = ()
+    http_ports: tuple[int, ...] = ()
+    observers: bool = True
+
+
+def targets(routers: Iterable[Router], states: Iterable[Mapping[str, Any]], scope: Scope) -> list[str]:
+    """What the client has to connect to, each once. `states`: the result of router_info."""
+    known = by_router(states)
+    found = [check.target for router in routers for check in checks(router, known.get(router.id, {}), scope)]
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def checks(router: Router, state: Mapping[str, Any], scope: Scope) -> list[Check]:
+    """Everything there is to prove of one router, in the order of the report."""
+    host = f"{router.service.name}.{router.namespace}.svc"
+    pod = next(iter(state.get("pod_ips") or []), "")
+    found = [_rule_check(router, rule, host, scope) for rule in router.rules.rules]
+    found += _fallback_checks(router, host, pod, scope)
+    if not router.rules.fallback_ip:
+        target = _url("tcp", pod, _free_port(router)) if pod else ""
+        found.append(
+            Check(REFUSED, target, note="" if pod else "not probed: the address of the router's pod is unknown")
+        )
+    first = next((rule for rule in router.rules.rules if rule.protocol == "TCP"), None)
+    if first is not None:
+        target = _url(_scheme("TCP", first.target_port, scope), first.destination_ip, first.target_port)
+        found.append(Check(DIRECT, target, source_ip=_source(router, first.family)))
+    return found
+
+
+def by_router(states: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The results of router_info by NAMESPACE/NAME."""
+    return {f"{state['namespace']}/{state['name']}": state for state in states}
+
+
+def endpoint(ip: str, port: int) -> str:
+    """`203.0.113.10:5432`, `[2001:db8::10]:5432`."""
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+
+
+def _rule_check(router: Router, rule: Rule, host: str, scope: Scope) -> Check:
+    if rule.protocol == "SCTP":
+        return Check(RULE, "", note=f"port {rule.port}/SCTP is not probed: the client only speaks TCP and UDP")
+    return Check(
+        RULE,
+        _url(_scheme(rule.protocol, rule.target_port, scope), host, rule.port),
+        source_ip=_source(router, rule.family),
+        source_mac=router.mac,
+        destination=endpoint(rule.destination_ip, rule.target_port),
+    )
+
+
+def _fallback_checks(router: Router, host: str, pod: str, scope: Scope) -> list[Check]:
+    fallback = router.rules.fallback_ip
+    if not fallback:
+        return []
+    ruled = {(rule.port, rule.protocol) for rule in router.rules.rules}
+    probes = [
+        (_url(_scheme(protocol, port, scope), host, port), port)
+        for port, protocol in router.service.extra_ports
+        if protocol != "SCTP"
+    ]
+    if pod:
+        free = [port for port in scope.fallback_ports if (port, "TCP") not in ruled and port != AGENT_PORT]
+        probes += [(_url(_scheme("TCP", port, scope), pod, port), port) for port in free]
+    if not probes:
+        return [Check(FALLBACK, "", note="not probed: no port is known that the fallback destination serves")]
+    source = _source(router, 6 if ":" in fallback else 4)
+    return [
+        Check(FALLBACK, target, source_ip=source, source_mac=router.mac, destination=endpoint(fallback, port))
+        for target, port in probes
+    ]
+
+
+def _source(router: Router, family: int) -> str:
+    address = router.address(family)
+    return address.ip if address else ""
+
+
+def _free_port(router: Router) -> int:
+    taken = {rule.port for rule in router.rules.rules}
+    return next(port for port in range(_FREE_PORT_FROM, 65536) if port not in taken)
+
+
+def _scheme(protocol: str, target_port: int, scope: Scope) -> str:
+    return "http" if protocol == "TCP" and target_port in scope.http_ports else protocol.lower()
+
+
+def _url(scheme: str, host: str, port: int) -> str:
+    return f"{scheme}://{endpoint(host, port)}"

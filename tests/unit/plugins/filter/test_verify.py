@@ -1,0 +1,52 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filters of the role verify: the plan for the client, the report, and problems of the list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.egress.router.plugins.filter.verify_plan import verify_plan
+from ansible_collections.egress.router.plugins.filter.verify_report import verify_report
+
+RULE = {"port": 53, "protocol": "UDP", "destination_ip": "198.51.100.6"}
+ROUTERS = [
+    {"name": "gone", "namespace": "m", "state": "absent"},
+    {"name": "a", "namespace": "n", "addresses": [{"ip": "198.51.100.5/24"}], "redirect_rules": [RULE]},
+]
+DEFAULTS = {"image": "img:1"}
+
+
+def test_the_plan() -> None:
+    states: list[dict[str, Any]] = [{"name": "a", "namespace": "n", "pod_ips": ["10.244.1.17"]}]
+    plan = verify_plan(ROUTERS, DEFAULTS)
+    assert plan == {
+        "problems": [], "routers": [{"name": "a", "namespace": "n"}], "namespace": "n", "image": "img:1",
+        "targets": ["udp://a.n.svc:53"],
+    }  # fmt: skip
+    assert verify_plan(ROUTERS, DEFAULTS, states) == {
+        **plan,
+        "targets": ["udp://a.n.svc:53", "tcp://10.244.1.17:61000"],
+    }
+
+
+def test_problems_of_the_list() -> None:
+    (problem,) = verify_plan(ROUTERS)["problems"]
+    assert problem.startswith("router n/a, image: is missing")
+    assert verify_plan(ROUTERS)["routers"] == verify_plan(ROUTERS)["targets"] == []
+    with pytest.raises(AnsibleFilterError, match="router n/a, image: is missing"):
+        verify_report(ROUTERS, [], [])
+
+
+def test_the_report_is_on_present_routers() -> None:
+    report = verify_report(ROUTERS, [], [], DEFAULTS)
+    assert not report["ok"] and [router["router"] for router in report["routers"]] == ["a"]
+    empty = verify_report(ROUTERS[:1], [], [])
+    assert empty == {
+        "ok": True, "routers": [], "summary": "0 routers: 0 passed, 0 failed", "table": [], "problems": [], "hints": [],
+    }  # fmt: skip
+    assert verify_plan(ROUTERS[:1]) == {"problems": [], "routers": [], "namespace": "", "image": "", "targets": []}
