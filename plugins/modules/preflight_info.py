@@ -7,75 +7,78 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: preflight_info
-short_description: Say whether egress routers can work on a cluster, before anything is touched
+short_description: Check whether egress routers can work, before anything is changed
 version_added: 0.1.0
 author:
   - egress.router maintainers (@egress-router)
 description:
-  - Looks at the cluster, its nodes and the wire, and finds what would keep the routers from working, for all routers at
-    once. For each finding it tells what was seen, what is expected, and what to do.
-  - The cluster is read once, in a number of requests that does not depend on how many routers there are.
-  - What only shows on a node is seen by a pod of the router's image on each node that may run a router, all at once. The
-    pods change nothing there, and are removed in every case.
-  - Checks that the identity in use may not make are named in RV(not_checked), with the reason.
-  - Neutron and vCenter are not asked here. The role C(egress.router.preflight) does that too.
+  - Examines the cluster, its nodes and their network segments for everything that would keep the routers from working, for
+    all routers at once. Each finding says what was seen, what is expected, and what to do.
+  - The cluster is read once. The number of requests does not depend on how many routers there are.
+  - The nodes are inspected by short-lived pods of the router's image, one on each node that can run a router, all at once.
+    They change nothing and are deleted in any case.
+  - If nodes are OpenStack servers or vSphere VMs, the action plugin of this module also runs
+    M(egress.router.openstack_allowed_address_pair_info) or M(egress.router.vsphere_port_group_security_info) on the same
+    host. They take their credentials from the environment and from C(module_defaults), as they do in tasks.
+    If they fail, that is a finding.
+  - What cannot be checked, for example because the identity in use may not read it, is in RV(report.not_checked) with the
+    reason.
 options:
-  routers:
-    description: The routers as users write them in C(egress_routers). Absent ones are left out.
-    type: list
-    elements: dict
-    required: true
-  defaults:
-    description: What every router has unless it says otherwise, as in C(egress_router_defaults).
-    type: dict
-    default: {}
   ignore:
-    description: Ids of checks whose findings do not count. They are found and shown all the same.
+    description: Ids of checks whose errors do not count. Their findings are reported all the same.
     type: list
     elements: str
     default: []
   node_checks:
-    description: Whether pods are started to look at the nodes.
+    description: Whether to inspect the nodes with pods.
+    type: bool
+    default: true
+  openstack_checks:
+    description: Whether to ask Neutron, if nodes are OpenStack servers.
+    type: bool
+    default: true
+  vsphere_checks:
+    description: Whether to ask vCenter, if nodes are vSphere VMs.
     type: bool
     default: true
   skip_serving:
     description:
-      - Whether nodes are looked at only for routers that do not serve yet, or not as they are described.
-      - What the pods of a serving router prove by serving need not be looked at again.
+      - Whether to inspect nodes only for routers that do not serve yet, or that serve with another configuration.
+      - A router that serves as described has proved what an inspection of its nodes would find out.
     type: bool
     default: false
   create_namespaces:
-    description: Whether missing namespaces will be made, so that they are no finding.
+    description: Whether missing namespaces will be created, so that they are not a finding.
     type: bool
     default: false
   namespace:
     description:
-      - Where the pods for the node checks run. It has to let pods use the host's network, which is level C(privileged) of
-        Pod Security.
-      - Empty for a namespace that is made for them and removed with them.
+      - Namespace of the pods that inspect the nodes. It must permit the host network, which is Pod Security level
+        C(privileged).
+      - If empty, a namespace is created for them and deleted with them.
     type: str
     default: ""
-  node_timeout:
-    description: How many seconds the pods have, from their creation to their end. The image may have to be pulled.
+  wait_timeout:
+    description: How many seconds to wait for these pods to finish. The image may have to be pulled.
     type: int
     default: 120
   cni_directory:
     description:
-      - Where the nodes have their CNI plugins.
-      - Empty for V(/opt/cni/bin), or V(/var/lib/cni/bin) on OpenShift.
+      - Directory of the CNI plugins on the nodes.
+      - If empty, it is V(/opt/cni/bin), or V(/var/lib/cni/bin) on OpenShift.
     type: str
     default: ""
-  attachment_plugins:
+  meta_plugins:
     description:
-      - Programs in O(cni_directory) by which a network-attachment plugin is known, besides those of Multus, DANM and
-        CNI-Genie.
+      - Executables in O(cni_directory) that are meta-plugins, besides those of Multus, DANM and CNI-Genie.
     type: list
     elements: str
     default: []
   mac_limit:
     description:
-      - How many MAC addresses a node's interface may have, for example because of a switch's port security. More is an error.
-      - Without it what the interface's driver filters is the limit, where it is known. More is a warning.
+      - How many MAC addresses an interface of a node may receive for, for example the limit of a switch's port security.
+        More is an error.
+      - If left out, the limit is what the interface's driver filters, if that is known. More is a warning.
     type: int
   openstack_servers:
     description: Ids of servers or ports by node name, for nodes whose C(providerID) is not OpenStack's.
@@ -86,143 +89,126 @@ options:
     type: dict
     default: {}
   vsphere_networks:
-    description: Port group by C(master), where the guests' addresses do not tell the network adapter.
+    description: Port groups by C(master), if the guests' addresses do not tell the network adapter.
     type: dict
     default: {}
 extends_documentation_fragment:
   - egress.router._attributes
   - egress.router._attributes.action_group
   - egress.router._k8s_auth
+  - egress.router._routers
 attributes:
   check_mode:
     support: full
     details:
-      - Everything is checked, the nodes included, because nothing stays of the pods.
+      - Everything is checked, including the nodes, because the pods are deleted.
   diff_mode:
     support: N/A
     details:
-      - Nothing of the pods is left.
+      - Nothing changes.
   idempotent:
     support: full
     details:
-      - Nothing of the pods is left.
+      - Nothing changes.
 seealso:
-  - plugin: egress.router.preflight_report
-    plugin_type: filter
+  - name: Preflight
+    description: What each check means.
+    link: https://example.com/egress.router/blob/main/docs/preflight.md
 """
 
 EXAMPLES = r"""
-- name: Look before anything is touched
+- name: Check whether the routers can work
   egress.router.preflight_info:
     routers: "{{ egress_routers }}"
     defaults: "{{ egress_router_defaults }}"
-    ignore: [gateway]   # it answers no ARP while the firewall's standby is active
-  register: found
+    ignore: [gateway]   # it answers no ARP while the standby of the firewall is active
+  register: preflight
 
-- name: Show it
+- name: Show the report
   ansible.builtin.debug:
-    msg: "{{ found.table + [found.summary] }}"
+    msg: "{{ preflight.report.table + [preflight.report.summary] }}"
 """
 
 RETURN = r"""
-ok:
-  description: Whether there is no error, except those that are ignored.
+report:
+  description: What was checked and what was found.
   returned: success
-  type: bool
-findings:
-  description: What is not as it should be, also what is ignored.
-  returned: success
-  type: list
-  elements: dict
+  type: dict
   contains:
-    check:
-      description: The id of the check.
-      type: str
-      sample: address
-    severity:
-      description: V(error), V(warning) or V(info). Errors keep a router from working.
-      type: str
-    routers:
-      description: C(NAMESPACE/NAME) of the routers that it is about, none if it is about all.
+    ok:
+      description: Whether there are no errors, apart from ignored ones.
+      type: bool
+    findings:
+      description: What is not as it should be, including what is ignored.
+      type: list
+      elements: dict
+      contains:
+        check:
+          description: The id of the check.
+          type: str
+          sample: address
+        severity:
+          description: V(error), V(warning) or V(info). Errors keep a router from working.
+          type: str
+        routers:
+          description: C(NAMESPACE/NAME) of the routers that are affected, empty for all of them.
+          type: list
+          elements: str
+        nodes:
+          description: The nodes that are affected, if any.
+          type: list
+          elements: str
+        seen:
+          description: What was seen.
+          type: str
+          sample: 198.51.100.50 is in use by 02:00:5e:00:53:01
+        expected:
+          description: What is expected.
+          type: str
+        advice:
+          description: What to do.
+          type: str
+        docs:
+          description: The URL of the explanation.
+          type: str
+          sample: https://example.com/egress.router/blob/main/docs/preflight.md#address
+    checked:
+      description: Ids of the checks that were made, completely or in part.
       type: list
       elements: str
-    nodes:
-      description: The nodes that it is about, if any.
+    not_checked:
+      description: What was not checked, each with C(check) and C(reason).
+      type: list
+      elements: dict
+    ignored:
+      description: The ids of O(ignore).
       type: list
       elements: str
-    seen:
-      description: What was seen.
+    problems:
+      description: A sentence for each error that is not ignored.
+      type: list
+      elements: str
+    message:
+      description: The problems as one text, with what to do to continue in spite of them. Empty if there are none.
       type: str
-      sample: 198.51.100.50 is in use by 02:00:5e:00:53:01
-    expected:
-      description: What should be.
+    table:
+      description: The report as a table, one line an item.
+      type: list
+      elements: str
+    summary:
+      description: The numbers in one sentence.
       type: str
-    advice:
-      description: What to do.
-      type: str
-    docs:
-      description: Where it is explained.
-      type: str
-      sample: docs/preflight.md#address
-checked:
-  description: Ids of the checks that were made, wholly or in part.
-  returned: success
-  type: list
-  elements: str
-not_checked:
-  description: What was not checked, as C(check) and C(reason).
-  returned: success
-  type: list
-  elements: dict
-ignored:
-  description: The ids of O(ignore).
-  returned: success
-  type: list
-  elements: str
-problems:
-  description: One sentence for each error that is not ignored.
-  returned: success
-  type: list
-  elements: str
-table:
-  description: The report as lines for people.
-  returned: success
-  type: list
-  elements: str
-summary:
-  description: The numbers in one sentence.
-  returned: success
-  type: str
-about:
-  description: What was looked at, the beginning of RV(summary).
-  returned: success
-  type: str
-  sample: 1 router, 3 nodes (2 may run one), 42 requests in 5.1 s
-openstack:
-  description:
-    - What M(egress.router.openstack_allowed_address_pair_info) has to be asked, with C(on_openstack), C(addresses), C(nodes) and
-      C(problems).
-  returned: success
-  type: dict
-vsphere:
-  description:
-    - What M(egress.router.vsphere_port_group_security_info) has to be asked, with C(on_vsphere), C(nics), C(nodes) and
-      C(problems).
-  returned: success
-  type: dict
-inspected_nodes:
-  description: The nodes that were looked at from the inside.
-  returned: success
-  type: list
-  elements: str
-requests:
-  description: How many requests were made to the API server.
-  returned: success
-  type: int
-seconds:
-  description: How long it took.
-  returned: success
-  type: float
+      sample: "1 router, 3 nodes (2 can run one), 43 requests in 4.9 s: 31 checks, 1 error"
+    inspected_nodes:
+      description: The nodes that were inspected by pods.
+      type: list
+      elements: str
+    requests:
+      description: How many requests the API server was sent.
+      type: int
+    seconds:
+      description: How many seconds they and the pods took.
+      type: float
 """
 
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
@@ -232,7 +218,7 @@ from ansible_collections.egress.router.plugins.module_utils._preflight.run impor
 def main() -> None:
     module = EgressModule(argument_spec=SPEC)
     with module.errors():
-        module.exit_json(changed=False, **run(lambda: module.connect(leaves_nothing=True), module.params))
+        module.exit_json(changed=False, gathered=run(lambda: module.connect(leaves_nothing=True), module.params))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ class InputError(EgressError):
 
 
 class ApiError(EgressError):
-    """The API server said no."""
+    """The API server said no. `said`: its own words."""
+
+    said: str = ""
 
 
 class NotFound(ApiError):

@@ -16,6 +16,7 @@ import re
 import threading
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from .._router.manifests import KINDS, Kind
 
 try:
     from kubernetes.client.exceptions import ApiException
+    from kubernetes.utils.quantity import parse_quantity
     from urllib3.exceptions import HTTPError, MaxRetryError
 except ImportError:
     # AnsibleK8SModule reports the missing library; until then these are only names in except clauses.
@@ -231,6 +233,11 @@ class Cluster:
             return data.decode()
 
 
+def quantity(text: Any) -> Decimal:
+    """The number that a Kubernetes quantity stands for, such as `100m`, `96Mi` or 2; ValueError for anything else."""
+    return Decimal(parse_quantity(text))
+
+
 def _selectors(labels: str, fields: str) -> list[tuple[str, Any]]:
     return [(key, value) for key, value in (("labelSelector", labels), ("fieldSelector", fields)) if value]
 
@@ -245,7 +252,11 @@ def translated(verb: str, what: str, namespace: str = "", host: str = "") -> Gen
     try:
         yield
     except ApiException as error:
-        raise _api_error(error, verb, what, namespace, host) from error
+        status = _status(error)
+        found = _api_error(error, status, verb, what, namespace, host)
+        if isinstance(found, ApiError):
+            found.said = status["message"]
+        raise found from error
     except HTTPError as error:
         reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
         purpose = f" to {verb} {what}" if verb else ""
@@ -257,12 +268,18 @@ def _host_of(error: Any) -> str:
     return f"{pool.scheme}://{pool.host}:{pool.port}" if pool is not None else "the given address"
 
 
-def _api_error(error: Any, verb: str, what: str, namespace: str, host: str) -> EgressError:
+def _status(error: Any) -> dict[str, Any]:
+    """The Status that the API server answered with; its message is always there."""
     try:
         status = json.loads(error.body)
     except (TypeError, ValueError):
         status = {}
     said = " ".join(str(status.get("message") or error.reason or error).split())
+    return {**status, "message": said}
+
+
+def _api_error(error: Any, status: dict[str, Any], verb: str, what: str, namespace: str, host: str) -> EgressError:
+    said = status["message"]
     if error.status == 401:
         return Forbidden(
             f"the API server {host} does not accept the credentials to {verb} {what}: renew the token or certificate"

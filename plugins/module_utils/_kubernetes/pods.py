@@ -38,9 +38,9 @@ def pod_problem(pod: dict[str, Any], events: Iterable[dict[str, Any]] = ()) -> s
     if status.get("phase") == "Failed":
         return f"pod {name} failed: {status.get('reason', '')} {status.get('message', '')}".rstrip(" :")
     for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        problem = _container_problem(name, container)
+        problem = container_problem(container)
         if problem:
-            return problem
+            return f"pod {name}: {problem}"
     said = {event.get("reason"): event for event in events}
     sandbox, mount = said.get("FailedCreatePodSandBox"), said.get("FailedMount")
     # Volumes come before the sandbox, so the sandbox's event is the newer one. A mount that failed once or twice was only
@@ -66,7 +66,8 @@ def going(pod: dict[str, Any]) -> bool:
     return "deletionTimestamp" in pod["metadata"] or phase in ("Failed", "Succeeded")
 
 
-def _container_problem(pod: str, container: dict[str, Any]) -> str:
+def container_problem(container: dict[str, Any]) -> str:
+    """What keeps a container from running, without naming its pod; empty if nothing is known."""
     waiting = (container.get("state") or {}).get("waiting") or {}
     reason = waiting.get("reason", "")
     if reason not in _STUCK:
@@ -74,5 +75,5 @@ def _container_problem(pod: str, container: dict[str, Any]) -> str:
     ended = (container.get("lastState") or {}).get("terminated") or {}
     if reason == "CrashLoopBackOff" and ended:
         last = (ended.get("message") or ended.get("reason") or "").strip()
-        return f"pod {pod} crashes again and again: exit code {ended.get('exitCode')}, {last or 'no message'}"
-    return f"pod {pod}: {reason}: {waiting.get('message') or container.get('image', '')}"
+        return f"{reason}: exit code {ended.get('exitCode')}, {last or 'no message'}"
+    return f"{reason}: {waiting.get('message') or container.get('image', '')}"

@@ -3,22 +3,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Reads what preflight has to know of a cluster, all at once. What the identity may not read is noted, with the reason."""
+"""Reads what the checks need to know of a cluster, all at once. What the identity may not read is noted, with the reason."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from .._common.concurrent import each
 from .._common.errors import ApiError, Denied, Forbidden, NotFound
 from .._contract import names
+from .._contract.identity import VARIABLE, Identity, IdentityError
 from .._kubernetes import router_info
-from .._kubernetes.cluster import Cluster
-from .._router import view
+from .._kubernetes.cluster import Cluster, quantity
+from .._router.manifests import KINDS, Permission, trial_pod, trial_service
 from .._router.router import Router
 from .checks import permissions
 from .facts import (
@@ -26,10 +29,10 @@ from .facts import (
     NAMED,
     NAMESPACES,
     NODES,
+    PERMISSIONS,
     PODS,
     POLICIES,
     QUOTAS,
-    RIGHTS,
     ROUTERS,
     SERVICE_TRIALS,
     SERVICES,
@@ -38,22 +41,20 @@ from .facts import (
     Facts,
     Named,
     Pod,
+    Quota,
+    Refusal,
     Settings,
 )
 
-_KINDS = (
-    "ServiceAccount", "Role", "RoleBinding", "ConfigMap", "NetworkAttachmentDefinition", "Lease", "Deployment", "Service",
-    "EndpointSlice",
-)  # fmt: skip
 _STATUS = "k8s.v1.cni.cncf.io/network-status"
-# Pods that have ended have given their addresses back.
+# Pods that have ended have returned their addresses.
 _RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 _IDENTITY, _CONFIGS = "identity", "network configurations"
 
 
 @dataclass(frozen=True)
 class _Read:
-    """One thing to read: which of the facts it is a part of, and how. `part`: such as a namespace, or empty."""
+    """One thing to read: the fact that it belongs to, and how. `part`: its namespace, for example."""
 
     key: str
     ask: Callable[[], Any]
@@ -62,7 +63,7 @@ class _Read:
 
 @dataclass
 class _Answers:
-    """What was read, by key and then by part, and why what is missing could not be read."""
+    """What was read, by fact and part, and why the rest could not be read."""
 
     found: dict[str, dict[Any, Any]] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
@@ -80,15 +81,15 @@ def read(cluster: Cluster, routers: list[Router], settings: Settings) -> Facts:
     spaces = list(dict.fromkeys(router.namespace for router in routers))
     answers = _ask([*_of_cluster(cluster), *_of_namespaces(cluster, spaces, routers)])
     if ROUTERS in answers.unread:
-        # Those of other namespaces stay unknown.
+        # Other namespaces may be out of reach, those of the list are not.
         own = _ask([_Read(ROUTERS, partial(router_info.read, cluster, None, list(spaces)))])
         answers.found.update(own.found)
     namespaces = {item["metadata"]["name"]: item for item in answers.one(NAMESPACES, [])}
     unread = dict(answers.unread)
     absent = [space for space in spaces if space not in namespaces and NAMESPACES not in unread]
-    rights = answers.found.get(RIGHTS, {})
+    lacking = answers.found.get(PERMISSIONS, {})
     if absent and settings.create_namespaces:
-        rights[""] = _denied(cluster, [permissions.Right("create", "", "namespaces")])
+        lacking[""] = _denied(cluster, [permissions.CREATE_NAMESPACES], "")
     configs = {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in answers.all(_CONFIGS)}
     return Facts(
         routers=tuple(routers),
@@ -99,9 +100,10 @@ def read(cluster: Cluster, routers: list[Router], settings: Settings) -> Facts:
         deployed={one.id: one for one in (_deployed(item, configs) for item in answers.one(ROUTERS, []))},
         named=tuple(answers.all(NAMED)),
         attachment_api=answers.one(ATTACHMENT_API, True),
-        quotas=tuple(answers.all(QUOTAS)),
+        quotas=tuple(map(_quota, answers.all(QUOTAS))),
+        amounts={router.id: _amounts(router) for router in routers},
         policies=tuple(answers.all(POLICIES)),
-        missing_rights=rights,
+        missing_permissions=lacking,
         identity=answers.one(_IDENTITY, ""),
         trials=answers.found.get(TRIALS, {}),
         service_trials=answers.found.get(SERVICE_TRIALS, {}),
@@ -142,18 +144,18 @@ def _of_cluster(cluster: Cluster) -> list[_Read]:
 def _of_namespaces(cluster: Cluster, spaces: list[str], routers: list[Router]) -> list[_Read]:
     found = []
     for space in spaces:
-        found += [_Read(NAMED, partial(_named, cluster, kind, space), f"{kind} {space}") for kind in _KINDS]
+        found += [_Read(NAMED, partial(_named, cluster, kind.name, space), f"{kind.name} {space}") for kind in KINDS]
         first = next(router for router in routers if router.namespace == space)
         found += [
             _Read(_CONFIGS, partial(_configs, cluster, space), space),
             _Read(QUOTAS, partial(cluster.find, "ResourceQuota", space), space),
             _Read(POLICIES, partial(cluster.find, "NetworkPolicy", space), space),
-            _Read(RIGHTS, partial(_missing_rights, cluster, space), space),
-            _Read(TRIALS, partial(_trial, cluster, "Pod", space, _pod(first)), space),
+            _Read(PERMISSIONS, partial(_missing_permissions, cluster, first), space),
+            _Read(TRIALS, partial(_trial, cluster, "Pod", space, trial_pod(first)), space),
         ]
         services = {router.families: router for router in routers if router.namespace == space}
         found += [
-            _Read(SERVICE_TRIALS, partial(_trial, cluster, "Service", space, _service(router)), (space, families))
+            _Read(SERVICE_TRIALS, partial(_trial, cluster, "Service", space, trial_service(router)), (space, families))
             for families, router in services.items()
         ]
     return found
@@ -180,7 +182,7 @@ def _pods(cluster: Cluster) -> list[Pod]:
 
 
 def _ips_of_networks(status: str) -> list[str]:
-    """The addresses in the annotation that a network-attachment plugin writes."""
+    """The addresses in the annotation that a meta-plugin writes."""
     try:
         return [ip for network in json.loads(status) for ip in network.get("ips") or ()] if status else []
     except (ValueError, AttributeError, TypeError):
@@ -191,7 +193,7 @@ def _named(cluster: Cluster, kind: str, space: str) -> list[Named]:
     try:
         items = cluster.find(kind, space, metadata_only=True)
     except NotFound:
-        return []  # The cluster does not know the kind.
+        return []  # The cluster does not serve the kind.
     metadata = [item["metadata"] for item in items]
     return [Named(kind, space, item["name"], item.get("labels") or {}) for item in metadata]
 
@@ -205,22 +207,64 @@ def _configs(cluster: Cluster, space: str) -> list[dict[str, Any]]:
 
 def _deployed(found: router_info.Facts, configs: dict[Any, dict[str, Any]]) -> Deployed:
     spec = (((found.deployment or {}).get("spec") or {}).get("template") or {}).get("spec") or {}
-    container = next(iter(spec.get("containers") or ()), {})
-    arguments = [str(argument) for argument in container.get("args") or ()]
-    macs = [text.partition("=")[2] for text in arguments if text.startswith("--mac=")]
+    container: dict[str, Any] = next(iter(spec.get("containers") or ()), {})
+    identity = _identity_of(container)
+    macs = [identity.mac] if identity else []
+    if found.status.mac and found.serving:
+        macs.append(found.status.mac)
     config = configs.get((found.namespace, found.name), {}).get("spec") or {}
     return Deployed(
         namespace=found.namespace,
         name=found.name,
         has_deployment=found.deployment is not None,
-        ips=tuple(text.partition("=")[2].partition("/")[0] for text in arguments if text.startswith("--address=")),
-        macs=tuple(dict.fromkeys([*macs, *([found.status.mac] if found.status.mac and found.serving else [])])),
+        ips=tuple(address.ip.partition("/")[0] for address in identity.addresses) if identity else (),
+        macs=tuple(dict.fromkeys(macs)),
         image=container.get("image") or "",
         node_selector=spec.get("nodeSelector") or {},
         network_config=config.get("config") or "",
         serving=found.serving,
         node=found.status.node,
     )
+
+
+def _identity_of(container: dict[str, Any]) -> Identity | None:
+    """What the Deployment tells the agent; None if it is not a document that this version reads."""
+    found = [item.get("value") or "" for item in container.get("env") or () if item.get("name") == VARIABLE]
+    try:
+        return Identity.from_json(found[0]) if found else None
+    except IdentityError:
+        return None
+
+
+def _quota(item: dict[str, Any]) -> Quota:
+    spec, status = item.get("spec") or {}, item.get("status") or {}
+    return Quota(
+        item["metadata"]["namespace"],
+        item["metadata"]["name"],
+        _quantities(status.get("hard") or spec.get("hard") or {}),
+        _quantities(status.get("used") or {}),
+        # Not those for pods of best effort, for ending ones, and of a priority class.
+        not spec.get("scopeSelector") and not {"BestEffort", "Terminating"} & set(spec.get("scopes") or ()),
+    )
+
+
+def _amounts(router: Router) -> dict[str, Decimal]:
+    """What a pod of the router takes of the resources of a quota, which also counts requests by the plain name."""
+    requests, limits = (_quantities(router.resources.get(key) or {}) for key in ("requests", "limits"))
+    return {
+        **requests,
+        **{f"requests.{key}": amount for key, amount in requests.items()},
+        **{f"limits.{key}": amount for key, amount in limits.items()},
+    }
+
+
+def _quantities(texts: Mapping[str, Any]) -> dict[str, Decimal]:
+    found = {}
+    for key, text in texts.items():
+        # What is not a quantity, the API server refuses.
+        with suppress(ValueError):
+            found[key] = quantity(text)
+    return found
 
 
 def _identity(cluster: Cluster) -> str:
@@ -231,66 +275,34 @@ def _identity(cluster: Cluster) -> str:
     return str(((answer.get("status") or {}).get("userInfo") or {}).get("username") or "")
 
 
-def _missing_rights(cluster: Cluster, space: str) -> tuple[str, ...]:
-    """What the identity may not do in a namespace, by its rules there. Where those are not all, it is asked one by one."""
-    answer = cluster.create("SelfSubjectRulesReview", None, {"spec": {"namespace": space}})
+def _missing_permissions(cluster: Cluster, router: Router) -> tuple[str, ...]:
+    """What the identity lacks in the router's namespace by its rules there, or if those are incomplete, by asking."""
+    answer = cluster.create("SelfSubjectRulesReview", None, {"spec": {"namespace": router.namespace}})
     status = answer.get("status") or {}
-    lacking = permissions.missing(space, status.get("resourceRules") or ())
-    return _denied(cluster, lacking) if status.get("incomplete") else tuple(map(str, lacking))
+    lacking = permissions.missing(router, status.get("resourceRules") or ())
+    if status.get("incomplete"):
+        return _denied(cluster, lacking, router.namespace)
+    return tuple(map(permissions.described, lacking))
 
 
-def _denied(cluster: Cluster, rights: list[permissions.Right]) -> tuple[str, ...]:
-    def ask(right: permissions.Right) -> bool:
-        body = {"spec": {"resourceAttributes": right.attributes()}}
+def _denied(cluster: Cluster, wanted: list[Permission], namespace: str) -> tuple[str, ...]:
+    def ask(permission: Permission) -> bool:
+        body = {"spec": {"resourceAttributes": permissions.attributes(permission, namespace)}}
         return bool((cluster.create("SelfSubjectAccessReview", None, body).get("status") or {}).get("allowed"))
 
-    return tuple(str(right) for right, allowed in zip(rights, each(ask, rights), strict=True) if not allowed)
+    answers = zip(wanted, each(ask, wanted), strict=True)
+    return tuple(permissions.described(permission) for permission, allowed in answers if not allowed)
 
 
-def _trial(cluster: Cluster, kind: str, space: str, body: dict[str, Any]) -> str:
-    """Why the API server would not take an object, by a dry run; empty if it would."""
+def _trial(cluster: Cluster, kind: str, space: str, body: dict[str, Any]) -> Refusal | None:
+    """Why the API server refuses an object, by a dry run; None if it accepts it."""
     try:
         cluster.create(kind, space, body, dry_run=True)
     except NotFound:
-        return ""  # There is no such namespace yet.
-    except Forbidden as error:
-        # A lack of rights is another matter than a refusal.
-        if not isinstance(error, Denied):
-            raise
-        return str(error).partition(": ")[2]
+        return None  # The namespace does not exist yet.
     except ApiError as error:
-        return str(error).partition(": ")[2]
-    return ""
-
-
-def _service(router: Router) -> dict[str, Any]:
-    """What depends on the cluster of the Service that roles/deploy makes."""
-    service = view.view(router)["service"]
-    return {
-        "metadata": {"generateName": f"{service['name']}-"},
-        "spec": {
-            "ipFamilies": service["ip_families"],
-            "ipFamilyPolicy": service["ip_family_policy"],
-            "ports": [{"name": "trial", "port": 80}],
-        },
-    }
-
-
-def _pod(router: Router) -> dict[str, Any]:
-    """What matters to admission of the pod that roles/deploy makes."""
-    container = {
-        "name": "router",
-        "image": router.image,
-        "resources": router.resources,
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]},
-            "readOnlyRootFilesystem": True,
-            "runAsUser": 0,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-    }
-    return {
-        "metadata": {"generateName": f"{router.name}-", "labels": view.selector(router.name)},
-        "spec": {"automountServiceAccountToken": False, "containers": [container]},
-    }
+        # A missing permission is not a refusal.
+        if isinstance(error, Forbidden) and not isinstance(error, Denied):
+            raise
+        return Refusal(error.said)
+    return None

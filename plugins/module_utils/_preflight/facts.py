@@ -3,19 +3,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""What is known before anything is touched: the list of routers, the cluster's objects, and what was seen on nodes."""
+"""Everything that the checks judge: the list of routers, the objects of the cluster, and what was seen on its nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 from .._contract import names
+from .._router.manifests import network_config
 from .._router.placement import may_run_on
 from .._router.router import Router
-from .._router.view import network_config
 from .node_facts import NodeFacts
 
 # Keys of Facts.unread.
@@ -28,7 +29,7 @@ NAMED = "objects"
 ATTACHMENT_API = "attachment API"
 QUOTAS = "quotas"
 POLICIES = "network policies"
-RIGHTS = "rights"
+PERMISSIONS = "permissions"
 TRIALS = "trials"
 SERVICE_TRIALS = "trials of Services"
 INSPECTION = "node checks"
@@ -38,7 +39,7 @@ VSPHERE = "vSphere"
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod of the cluster, as far as it matters to others. `has_network_status`: a network-attachment plugin set it up."""
+    """A pod of the cluster, as far as the checks need it. `has_network_status`: a meta-plugin has set up its networks."""
 
     namespace: str
     name: str
@@ -53,7 +54,7 @@ class Pod:
 
     @property
     def router(self) -> str:
-        """NAMESPACE/NAME of the egress router that it is a pod of; empty for others' pods."""
+        """NAMESPACE/NAME of the egress router that it belongs to; empty for other pods."""
         if self.labels.get(names.LABEL_MANAGED_BY) != names.MANAGED_BY:
             return ""
         router = self.labels.get(names.LABEL_INSTANCE, "")
@@ -62,9 +63,9 @@ class Pod:
 
 @dataclass(frozen=True)
 class Deployed:
-    """A router of ours that the cluster has, whoever's list it is in.
+    """An egress router of the cluster, on this list or on another one.
 
-    `ips`: without prefix length, those it was deployed with. `macs`: its present one and that of its Deployment.
+    `ips`: the addresses of its Deployment, without prefix length. `macs`: that of its Deployment, and the one it serves with.
     """
 
     namespace: str
@@ -85,7 +86,7 @@ class Deployed:
 
 @dataclass(frozen=True)
 class Named:
-    """An object of a kind that routers are made of."""
+    """An object of a kind that routers consist of."""
 
     kind: str
     namespace: str
@@ -94,7 +95,7 @@ class Named:
 
     @property
     def ours(self) -> bool:
-        """Whether the collection made it."""
+        """Whether the collection created it."""
         return self.labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY
 
     @property
@@ -104,8 +105,32 @@ class Named:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why the API server refuses an object in a dry run. `said`: its own words. `by`: which of its admission plugins it is."""
+
+    POD_SECURITY = "pod security"
+    # The quota is used up.
+    QUOTA_EXCEEDED = "quota exceeded"
+    # The object does not say how much it takes of a resource with a quota.
+    QUOTA_FAILED = "quota failed"
+    OTHERS = "others"
+
+    said: str
+
+    @property
+    def by(self) -> str:
+        """Known by the message alone, because the API server has no reason code for them."""
+        words = {
+            "violates PodSecurity": self.POD_SECURITY,
+            "exceeded quota": self.QUOTA_EXCEEDED,
+            "failed quota": self.QUOTA_FAILED,
+        }
+        return next((by for word, by in words.items() if word in self.said), self.OTHERS)
+
+
+@dataclass(frozen=True)
 class Inspection:
-    """What became of the pod on a node. `images`: why an image could not be started, by image. `problem`: why it saw nothing."""
+    """The result of the pod on a node. `images`: why an image does not start, by image. `problem`: why there are no facts."""
 
     facts: NodeFacts | None = None
     images: Mapping[str, str] = field(default_factory=dict)
@@ -115,24 +140,35 @@ class Inspection:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user says of the place. `mac_limit`: how many MAC addresses a NIC may have, None to go by its driver.
+    """What the user knows of the cluster. `mac_limit`: how many MAC addresses a NIC may have; None: what its driver filters.
 
-    `attachment_plugins`: names of programs by which a network-attachment plugin is known.
+    `meta_plugins`: names of the executables of meta-plugins, besides the known ones.
     """
 
     create_namespaces: bool = False
     mac_limit: int | None = None
-    attachment_plugins: tuple[str, ...] = ()
+    meta_plugins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A ResourceQuota. `hard` and `used` by resource. `covers_routers`: not only for pods that no router's pod is like."""
+
+    namespace: str
+    name: str
+    hard: Mapping[str, Decimal]
+    used: Mapping[str, Decimal]
+    covers_routers: bool = True
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything. What could not be read is empty, and `unread` says why.
+    """All facts. What could not be read is empty, and `unread` says why.
 
-    `routers`: those that shall be there. `inspected`: ids of those whose nodes were looked at. `attachment_api`: whether the
-    cluster knows NetworkAttachmentDefinitions. `missing_rights`: by namespace, such as "create deployments.apps".
-    `trials`: by namespace, the API server's reason to refuse a router's pod, empty if it would take it; `service_trials`: the
-    same of a Service, by namespace and IP families.
+    `routers`: the present ones of the list. `inspected`: ids of those whose nodes were inspected. `attachment_api`: whether
+    the cluster serves NetworkAttachmentDefinitions. `missing_permissions`: by namespace, such as "create deployments.apps".
+    `trials`: by namespace, why the API server refuses a router's pod. `service_trials`: why it refuses a Service, by
+    namespace and IP families. `amounts`: by router and key such as `requests.cpu`, what one of its pods takes.
     """
 
     routers: tuple[Router, ...]
@@ -143,12 +179,13 @@ class Facts:
     deployed: Mapping[str, Deployed] = field(default_factory=dict)
     named: tuple[Named, ...] = ()
     attachment_api: bool = True
-    quotas: tuple[Mapping[str, Any], ...] = ()
+    quotas: tuple[Quota, ...] = ()
+    amounts: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
     policies: tuple[Mapping[str, Any], ...] = ()
-    missing_rights: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    missing_permissions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     identity: str = ""
-    trials: Mapping[str, str] = field(default_factory=dict)
-    service_trials: Mapping[tuple[str, tuple[int, ...]], str] = field(default_factory=dict)
+    trials: Mapping[str, Refusal | None] = field(default_factory=dict)
+    service_trials: Mapping[tuple[str, tuple[int, ...]], Refusal | None] = field(default_factory=dict)
     inspections: Mapping[str, Inspection] = field(default_factory=dict)
     inspected: tuple[str, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
@@ -159,17 +196,17 @@ class Facts:
         return {router.id: [node for node in self.nodes if may_run_on(router, node)] for router in self.routers}
 
     def eligible(self, router: Router) -> list[Mapping[str, Any]]:
-        """The nodes that the scheduler may place the router on, whatever state they are in."""
+        """The nodes that can run the router by labels and taints, whatever their state."""
         return self._eligible[router.id]
 
     @cached_property
     def eligible_anywhere(self) -> list[Mapping[str, Any]]:
-        """The nodes on which any of the routers may run."""
+        """The nodes that can run any of the routers."""
         wanted = {name_of(node) for nodes in self._eligible.values() for node in nodes}
         return [node for node in self.nodes if name_of(node) in wanted]
 
     def node_facts(self, router: Router) -> Iterable[tuple[str, NodeFacts]]:
-        """What was seen for a router on each of its nodes, as far as anything was."""
+        """What was seen on the nodes that can run the router."""
         if router.id in self.inspected:
             for node in self.eligible(router):
                 inspection = self.inspections.get(name_of(node))
@@ -177,7 +214,7 @@ class Facts:
                     yield name_of(node), inspection.facts
 
     def settled(self, router: Router) -> bool:
-        """Whether the router serves, and as it is described, so that its nodes have nothing new to prove."""
+        """Whether the router serves as the list describes it, so that inspecting its nodes would prove nothing new."""
         found = self.deployed.get(router.id)
         return (
             found is not None
@@ -190,7 +227,7 @@ class Facts:
         )
 
     def has_mac(self, router: Router) -> bool:
-        """Whether a pod of the router may have the router's MAC address now."""
+        """Whether a pod of the router may be using its MAC address."""
         found = self.deployed.get(router.id)
         return found is not None and router.mac in found.macs
 
@@ -206,11 +243,11 @@ def name_of(item: Mapping[str, Any]) -> str:
 
 
 def ready(node: Mapping[str, Any]) -> bool:
-    """Whether the node's kubelet says that it is ready."""
+    """Whether the node is ready."""
     conditions = (node.get("status") or {}).get("conditions") or ()
     return any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
 
 
 def schedulable(node: Mapping[str, Any]) -> bool:
-    """Whether new pods are placed on the node."""
+    """Whether the node is not cordoned."""
     return not node["spec"].get("unschedulable")

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""What a check has to say, and what a check is."""
+"""Checks, and what they find."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from .facts import Facts
 
 # Stops provision.
 ERROR = "error"
-# Works, or may work, and asks for attention.
+# Works, or may work, but needs attention.
 WARNING = "warning"
-# Worth knowing.
+# Good to know.
 INFO = "info"
-SEVERITIES = (ERROR, WARNING, INFO)
 
-# What a check is explained in; every id is an anchor there.
-DOCS = "docs/preflight.md"
+# The page on which every check has a heading: its id is the anchor.
+DOCS = "https://example.com/egress.router/blob/main/docs/preflight.md"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be. `seen`, `expected` and `advice` read on from each other as one text.
+    """One thing that is not as it should be. `advice` is a sentence without its full stop.
 
-    `routers`: NAMESPACE/NAME of those it is about, none if it is about all of them. `nodes`: names, none if it is about
-    none in particular.
+    `routers`: NAMESPACE/NAME of those it affects, none if it affects all of them. `nodes`: names, none if no node in
+    particular is affected.
     """
 
     check: str
@@ -43,18 +42,18 @@ class Finding:
 
     @property
     def docs(self) -> str:
-        """Where it is explained."""
+        """The URL of its explanation."""
         return f"{DOCS}#{self.check}"
 
     @property
     def where(self) -> str:
-        """`router a/b, node c`, or nothing."""
+        """`router a/b, node c`; empty if neither is known."""
         words = [listed("router", self.routers)] if self.routers else []
         words += [listed("node", self.nodes)] if self.nodes else []
         return ", ".join(words)
 
     def as_dict(self) -> dict[str, Any]:
-        """For the module's result; from_dict reads it again."""
+        """For results; from_dict reads it back."""
         return {
             "check": self.check,
             "severity": self.severity,
@@ -68,7 +67,7 @@ class Finding:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Finding:
-        """A finding out of a module's result."""
+        """The finding that as_dict wrote."""
         texts = {key: str(data[key]) for key in ("check", "severity", "seen", "expected", "advice")}
         return cls(**texts, routers=tuple(data["routers"]), nodes=tuple(data["nodes"]))
 
@@ -79,7 +78,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Part:
-    """A question of a check. `needs`: the facts without which it is not asked, as keys of Facts.unread."""
+    """A part of a check. `needs`: the facts without which it is left out, as keys of Facts.unread."""
 
     needs: tuple[str, ...]
     ask: Callable[[Facts], Iterable[Finding]]
@@ -87,19 +86,19 @@ class Part:
 
 @dataclass(frozen=True)
 class Check:
-    """A check. `fine`: what is the case when nothing was found."""
+    """A check. `passed`: what the report says if nothing was found."""
 
     id: str
-    fine: str
+    passed: str
     parts: tuple[Part, ...]
 
 
-# What could not be checked: a check's id, and why.
+# What was not checked: the id of a check, and why.
 Gap: TypeAlias = "tuple[str, str]"
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """The same said of several nodes, and then of several routers, is said once."""
+    """Findings that differ only in their nodes, or only in their routers, become one."""
     nodes: dict[Finding, dict[str, None]] = {}
     for finding in findings:
         nodes.setdefault(replace(finding, nodes=()), {}).update(dict.fromkeys(finding.nodes))

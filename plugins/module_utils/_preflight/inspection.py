@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Looks at nodes from the inside: one short-lived pod on each, all at once, removed in every case.
+"""Inspects nodes from the inside: one short-lived pod on each, all at once, removed in any case.
 
-Each pod is on its node's network and sees its interfaces and its segments. It changes nothing there: it may send (ARP and
-neighbour discovery) and ask nftables, reads the directory of the CNI plugins, and has no token, no writable file system
-and no other host path.
+Each pod is on the network of its node, and sees its interfaces and segments. It changes nothing there: it can send (ARP and
+neighbour discovery) and ask nftables, and it reads the directory of the CNI plugins. It has no token, no writable file
+system and no other host path.
 """
 
 from __future__ import annotations
@@ -25,91 +25,96 @@ from .._common.concurrent import each, wait_until
 from .._common.errors import EgressError, Forbidden, NotReady
 from .._contract import names
 from .._kubernetes.cluster import Cluster
-from .._kubernetes.pods import GRACE_SECONDS, pod_problem, waits_for_sandbox
+from .._kubernetes.pods import GRACE_SECONDS, container_problem, pod_problem, waits_for_sandbox
 from .._router.router import Router
 from .checks.leftovers import COMPONENT
 from .facts import Inspection
 from .node_facts import AnswerError, read_answer
 
-# Seconds in which the wire is asked.
+# Seconds for probing the segment.
 PROBE_SECONDS = 2
 _LABELS = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_COMPONENT: COMPONENT}
 _NODE_LABEL = "egress.router/node"
-# The kubelet's words for a host path that is not there.
+# What the kubelet says of a host path that does not exist.
 _NO_DIRECTORY = "hostPath type check failed"
 _BACK_OFF = re.compile(r'ImagePullBackOff: Back-off pulling image "[^"]*": ')
 _PRIVILEGED = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "warn", "audit")}
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the pods run. `namespace` empty: in one that is made for them and removed with them."""
+class PodOptions:
+    """How the pods run. `namespace` empty: in one that is created for them and removed with them."""
 
     namespace: str = ""
     cni_directory: str = "/opt/cni/bin"
-    seconds: int = 120
+    wait_timeout: int = 120
 
 
 @dataclass
-class _Look:
-    """The pod of one node, as it was seen last. `problem`: what keeps it from ending, `since` when."""
+class _Inspector:
+    """The pod of one node. `object`: as it was read last. `problem`: what keeps it from ending, `since` when.
+
+    `no_directory`: the kubelet does not find the directory of the CNI plugins.
+    """
 
     node: str
     images: list[str]
     pod: str = ""
-    seen: dict[str, Any] = field(default_factory=dict)
+    object: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
     since: float = 0.0
+    no_directory: bool = False
 
 
-def inspect(cluster: Cluster, wanted: dict[str, list[Router]], place: Place) -> dict[str, Inspection]:
-    """What there is to see on each node for the routers that may run there. Forbidden if no pod may be made at all."""
+def inspect(cluster: Cluster, wanted: dict[str, list[Router]], options: PodOptions) -> dict[str, Inspection]:
+    """What is seen on each node for the routers that can run there. Forbidden if no pod can be created at all."""
     if not wanted:
         return {}
-    with _terminated_properly(), _namespace(cluster, place) as namespace:
-        looks = each(lambda item: _start(cluster, namespace, place, *item), wanted.items())
+    with _terminated_properly(), _namespace(cluster, options) as namespace:
+        inspectors = each(lambda item: _start(cluster, namespace, options, *item), wanted.items())
+        started = [inspector for inspector in inspectors if inspector.pod]
         try:
-            _wait(cluster, namespace, [look for look in looks if look.pod], place.seconds)
-            found = each(lambda look: _result(cluster, namespace, look), looks)
+            _wait(cluster, namespace, started, options.wait_timeout)
+            found = each(lambda inspector: _result(cluster, namespace, inspector), inspectors)
         finally:
-            # A namespace of our own takes its pods along.
-            if place.namespace:
-                each(lambda look: cluster.delete("Pod", namespace, look.pod, 0), [look for look in looks if look.pod])
-    return {look.node: inspection for look, inspection in zip(looks, found, strict=True)}
+            # A namespace of our own is removed with its pods.
+            if options.namespace:
+                each(lambda inspector: cluster.delete("Pod", namespace, inspector.pod, 0), started)
+    return {inspector.node: inspection for inspector, inspection in zip(inspectors, found, strict=True)}
 
 
-def manifest(node: str, routers: list[Router], place: Place) -> dict[str, Any]:
-    """The pod for one node: the first image looks at it, any further image only shows that it starts."""
+def manifest(node: str, routers: list[Router], options: PodOptions) -> dict[str, Any]:
+    """The pod for one node: the first image inspects it, the others only prove that they start."""
     images = _images(routers)
-    looking = _container(_name(0), images[0], ["inspect"])
-    looking["env"] = [
-        {"name": "EGRESS_INSPECT", "value": json.dumps(question(routers, place))},
+    inspecting = _container(_name(0), images[0], ["inspect"])
+    inspecting["env"] = [
+        {"name": "EGRESS_INSPECT", "value": json.dumps(question(routers, options.cni_directory))},
         {"name": "NODE_NAME", "value": node},
     ]
-    looking["volumeMounts"] = [{"name": "cni", "mountPath": place.cni_directory, "readOnly": True}]
-    # Sending raw frames, and asking nftables whether it would take the router's table.
-    looking["securityContext"].update(runAsUser=0, capabilities={"drop": ["ALL"], "add": ["NET_RAW", "NET_ADMIN"]})
+    inspecting["volumeMounts"] = [{"name": "cni", "mountPath": options.cni_directory, "readOnly": True}]
+    # To send raw frames, and to ask nftables whether it accepts the router's table.
+    inspecting["securityContext"].update(runAsUser=0, capabilities={"drop": ["ALL"], "add": ["NET_RAW", "NET_ADMIN"]})
     others = [_container(_name(number), image, ["--version"]) for number, image in enumerate(images) if number]
     spec = {
-        "activeDeadlineSeconds": place.seconds,
+        "activeDeadlineSeconds": options.wait_timeout,
         "automountServiceAccountToken": False,
-        "containers": [looking, *others],
+        "containers": [inspecting, *others],
         "enableServiceLinks": False,
         "hostNetwork": True,
-        # Past the scheduler, because it is this node that has to be seen, cordoned or tainted as it may be.
+        # Without the scheduler: this node has to be inspected, even if it is cordoned or tainted.
         "nodeName": node,
         "restartPolicy": "Never",
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
         "terminationGracePeriodSeconds": 0,
         "tolerations": [{"operator": "Exists"}],
-        # The type is checked, because some runtimes make a directory that is missing.
-        "volumes": [{"name": "cni", "hostPath": {"path": place.cni_directory, "type": "Directory"}}],
+        # With the type, because some runtimes create a missing directory.
+        "volumes": [{"name": "cni", "hostPath": {"path": options.cni_directory, "type": "Directory"}}],
     }
     metadata = {"generateName": "egress-preflight-", "labels": _LABELS, "annotations": {_NODE_LABEL: node}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def question(routers: Iterable[Router], place: Place) -> dict[str, Any]:
+def question(routers: Iterable[Router], cni_directory: str) -> dict[str, Any]:
     """What `egress-router inspect` is asked on a node."""
     routers = list(routers)
     targets = [
@@ -126,7 +131,7 @@ def question(routers: Iterable[Router], place: Place) -> dict[str, Any]:
         "masters": list(dict.fromkeys(router.master for router in routers)),
         "targets": targets,
         "timeout": PROBE_SECONDS,
-        "cni_directory": place.cni_directory,
+        "cni_directory": cni_directory,
     }
 
 
@@ -154,29 +159,31 @@ def _container(name: str, image: str, arguments: list[str]) -> dict[str, Any]:
     }
 
 
-def _start(cluster: Cluster, namespace: str, place: Place, node: str, routers: list[Router]) -> _Look:
-    look = _Look(node, _images(routers), since=time.monotonic())
+def _start(cluster: Cluster, namespace: str, options: PodOptions, node: str, routers: list[Router]) -> _Inspector:
+    inspector = _Inspector(node, _images(routers), since=time.monotonic())
     try:
-        look.pod = cluster.create("Pod", namespace, manifest(node, routers, place))["metadata"]["name"]
+        inspector.pod = cluster.create("Pod", namespace, manifest(node, routers, options))["metadata"]["name"]
     except EgressError as error:
-        look.problem = str(error)
-    return look
+        inspector.problem = str(error)
+    return inspector
 
 
-def _wait(cluster: Cluster, namespace: str, looks: list[_Look], seconds: float) -> None:
-    """Until every pod has ended, or is kept from that by something that does not pass."""
+def _wait(cluster: Cluster, namespace: str, inspectors: list[_Inspector], seconds: float) -> None:
+    """Waits until every pod has ended, or something keeps it from ending that does not pass by itself."""
 
     def check() -> bool | None:
         pods = {pod["metadata"]["name"]: pod for pod in _pods(cluster, namespace)}
         events = _events(cluster, namespace, pods.values())
-        for look in looks:
-            look.seen = pods.get(look.pod, look.seen)
-            own = [event for event in events if event["involvedObject"].get("name") == look.pod]
-            problem = "" if _ended(look.seen) else pod_problem(look.seen, own) if look.seen else ""
-            if not problem or not look.problem:
-                look.since = time.monotonic()
-            look.problem = problem
-        return True if all(_ended(look.seen) or _hopeless(look) for look in looks) else None
+        for inspector in inspectors:
+            inspector.object = pods.get(inspector.pod, inspector.object)
+            own = [event for event in events if event["involvedObject"].get("name") == inspector.pod]
+            inspector.no_directory = any(_NO_DIRECTORY in (event.get("message") or "") for event in own)
+            waits = inspector.object and not _ended(inspector.object)
+            problem = pod_problem(inspector.object, own) if waits else ""
+            if not problem or not inspector.problem:
+                inspector.since = time.monotonic()
+            inspector.problem = problem
+        return True if all(_ended(inspector.object) or _is_stuck(inspector) for inspector in inspectors) else None
 
     wait_until(check, seconds, interval=0.2)
 
@@ -186,7 +193,7 @@ def _pods(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
 
 
 def _events(cluster: Cluster, namespace: str, pods: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Asked for when only events can explain a pod. Whoever may not read events does without."""
+    """Read if only events can explain a pod, and if the identity may read them."""
     if not any(waits_for_sandbox(pod) for pod in pods):
         return []
     try:
@@ -195,45 +202,46 @@ def _events(cluster: Cluster, namespace: str, pods: Iterable[dict[str, Any]]) ->
         return []
 
 
-def _hopeless(look: _Look) -> bool:
-    return bool(look.problem) and time.monotonic() - look.since >= GRACE_SECONDS
+def _is_stuck(inspector: _Inspector) -> bool:
+    return bool(inspector.problem) and time.monotonic() - inspector.since >= GRACE_SECONDS
 
 
 def _ended(pod: dict[str, Any]) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
-def _result(cluster: Cluster, namespace: str, look: _Look) -> Inspection:
-    if not look.pod:
-        return Inspection(problem=look.problem)
-    status = look.seen.get("status") or {}
+def _result(cluster: Cluster, namespace: str, inspector: _Inspector) -> Inspection:
+    if not inspector.pod:
+        return Inspection(problem=inspector.problem)
+    status = inspector.object.get("status") or {}
     containers = {item["name"]: item for item in status.get("containerStatuses") or ()}
     images = {}
-    for number, image in enumerate(look.images):
-        reason = _image_problem(look.pod, containers.get(_name(number)) or {}, looks=number == 0)
+    for number, image in enumerate(inspector.images):
+        reason = _image_problem(containers.get(_name(number)) or {}, inspects=number == 0)
         if reason:
             images[image] = reason
-    if look.images[0] in images:
-        return Inspection(images=images, problem=f"image {look.images[0]} does not start there")
+    first = inspector.images[0]
+    if first in images:
+        return Inspection(images=images, problem=f"image {first} does not start there")
     if not _ending(containers.get(_name(0)) or {}):
-        problem = look.problem or pod_problem(look.seen) or "its pod did not end in time"
-        return Inspection(images=images, problem=problem, no_cni_directory=_NO_DIRECTORY in problem)
+        problem = inspector.problem or pod_problem(inspector.object) or "its pod did not finish in time"
+        return Inspection(images=images, problem=problem, no_cni_directory=inspector.no_directory)
     try:
-        return Inspection(read_answer(cluster.logs(namespace, look.pod, container=_name(0))), images)
+        return Inspection(read_answer(cluster.logs(namespace, inspector.pod, container=_name(0))), images)
     except AnswerError as error:
-        return Inspection(images=images, problem=f"image {look.images[0]}: {error}")
+        return Inspection(images=images, problem=f"image {first}: {error}")
     except EgressError as error:
         return Inspection(images=images, problem=str(error))
 
 
-def _image_problem(pod: str, container: dict[str, Any], looks: bool) -> str:
-    """Why the image of a container does not start; what it does after that, the one that `looks` says in its answer."""
-    waits = pod_problem({"metadata": {"name": pod}, "status": {"containerStatuses": [container]}})
+def _image_problem(container: dict[str, Any], inspects: bool) -> str:
+    """Why the image of a container does not start. `inspects`: what happens after that, its answer tells."""
+    waits = container_problem(container)
     if waits:
-        # The kubelet says the same with and without this, as the moment has it.
-        return _BACK_OFF.sub("", waits.partition(": ")[2])
+        # The kubelet says the same with and without this, depending on the moment.
+        return _BACK_OFF.sub("", waits)
     ended = _ending(container)
-    if ended.get("reason") in ("StartError", "ContainerCannotRun") or (not looks and ended.get("exitCode")):
+    if ended.get("reason") in ("StartError", "ContainerCannotRun") or (not inspects and ended.get("exitCode")):
         said = (ended.get("message") or "").strip()
         return f"{ended.get('reason')}: exit code {ended.get('exitCode')}, {said or 'no message'}"
     return ""
@@ -244,26 +252,26 @@ def _ending(container: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _namespace(cluster: Cluster, place: Place) -> Generator[str, None, None]:
-    """The namespace of the pods. hostNetwork takes Pod Security's level privileged, which no namespace in use should have."""
-    if place.namespace:
-        yield place.namespace
+def _namespace(cluster: Cluster, options: PodOptions) -> Generator[str, None, None]:
+    """The namespace of the pods. The host network needs Pod Security level privileged, which the routers' should not have."""
+    if options.namespace:
+        yield options.namespace
         return
     metadata = {"generateName": "egress-preflight-", "labels": {**_LABELS, **_PRIVILEGED}}
-    made = cluster.create("Namespace", None, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-    name = made["metadata"]["name"]
+    created = cluster.create("Namespace", None, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    name = created["metadata"]["name"]
     try:
         yield name
     finally:
         try:
             cluster.delete("Namespace", None, name)
         except EgressError as error:
-            raise NotReady(f"namespace {name} of the node checks could not be removed: {error}") from error
+            raise NotReady(f"cannot remove namespace {name} of the node checks, remove it yourself: {error}") from error
 
 
 @contextmanager
 def _terminated_properly() -> Generator[None, None, None]:
-    """SIGTERM, by which AWX cancels a job, ends the module as an exception does: what was made is removed."""
+    """SIGTERM, with which AWX cancels a job, ends the module like an exception: what was created is removed."""
 
     def leave(*_unused: object) -> None:
         raise SystemExit(143)

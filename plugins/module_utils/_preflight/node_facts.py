@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""What `egress-router inspect` saw on a node. None stands for what it could not see, which is never a fault."""
+"""What `egress-router inspect` saw on a node. None is what it could not see, which is never a fault."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class AnswerError(ValueError):
 class Interface:
     """An interface of the node. `addresses`: with prefix length. `macs`: how many MAC addresses it receives for.
 
-    `enslaved_to`: the interface that it is a port of, empty if none. `lower`: the interfaces that receive for this one.
-    `promiscuous`: how many users asked for all frames.
+    `enslaved_to`: the interface that it is a port of, empty for none. `lower`: the interfaces that receive for this one.
+    `promiscuous`: how many users have requested promiscuous mode.
     """
 
     name: str
@@ -44,10 +44,10 @@ class Interface:
 
 @dataclass(frozen=True)
 class Target:
-    """What the wire and the node say of an egress address. Texts are empty where there is nothing.
+    """What was seen of an egress address on the segment and on the node. Texts are empty if there is nothing.
 
-    `holder_mac`: who answers for the address. `mac_seen`: whether somebody has the MAC address, `mac_seen_at`: the address
-    by which he answers, if any. `node_has_ip_on`, `node_has_mac_on`: the node's own interface that has the one or the other.
+    `holder_mac`: which host answers for the address. `mac_seen`: whether a host has the MAC address, `mac_seen_at`: the
+    address it answers for, if any. `node_has_ip_on`, `node_has_mac_on`: the interface of the node that has them.
     """
 
     ip: str

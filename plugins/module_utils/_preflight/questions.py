@@ -3,57 +3,65 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""What Neutron and vCenter have to be asked, and who of them: the role does it, with the modules that talk to them."""
+"""What Neutron and vCenter have to be asked. The action plugin asks them, with the modules that talk to them.
+
+A question has the `module` and its `options` (none: there is nothing to ask), and what the answer is read with: `nodes`, node
+names by the ids of the answer, `routers`, those of each address, and `problems`, what is wrong without asking.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._openstack.plan import on_openstack, plan_addresses
 from .._vsphere.plan import on_vsphere, plan_nics
 from .facts import OPENSTACK, VSPHERE, Facts, name_of
 
-
-def questions(facts: Facts, params: Mapping[str, Any]) -> tuple[Facts, dict[str, Any]]:
-    """The facts, in which these answers are still open, and the parts `openstack` and `vsphere` of the module's result."""
-    neutron, vcenter = _openstack(facts, params), _vsphere(facts, params)
-    open_ = {OPENSTACK: "Neutron"} if neutron["on_openstack"] else {}
-    open_ |= {VSPHERE: "vCenter"} if vcenter["on_vsphere"] else {}
-    reasons = {key: f"the role preflight asks {who}, the module does not" for key, who in open_.items()}
-    return replace(facts, unread={**facts.unread, **reasons}), {"openstack": neutron, "vsphere": vcenter}
+Question: TypeAlias = "dict[str, Any]"
 
 
-def _openstack(facts: Facts, params: Mapping[str, Any]) -> dict[str, Any]:
-    """`addresses`: as openstack_allowed_address_pair_info takes them. `nodes`: node names by the ids of their servers."""
-    servers = _texts(params["openstack_servers"])
-    here = on_openstack(facts.eligible_anywhere, servers)
-    nodes = facts.nodes if here else ()
-    present, _absent, problems = plan_addresses(facts.routers, nodes, servers)
+def questions(facts: Facts, params: Mapping[str, Any]) -> tuple[Facts, dict[str, Question]]:
+    """The facts, in which the clouds' answers are missing, and what each cloud has to be asked."""
+    servers, vms = _texts(params["openstack_servers"]), _texts(params["vsphere_vms"])
+    asked, unread = {}, {}
+    if on_openstack(facts.eligible_anywhere, servers):
+        if params["openstack_checks"]:
+            asked["openstack"], unread[OPENSTACK] = _openstack(facts, servers), "Neutron has not been asked"
+        else:
+            unread[OPENSTACK] = "this check is switched off (egress_router_openstack_allowed_address_pair)"
+    if on_vsphere(facts.eligible_anywhere, vms):
+        if params["vsphere_checks"]:
+            networks = _texts(params["vsphere_networks"])
+            asked["vsphere"], unread[VSPHERE] = _vsphere(facts, vms, networks), "vCenter has not been asked"
+        else:
+            unread[VSPHERE] = "this check is switched off (egress_router_vsphere_port_group_security)"
+    return replace(facts, unread={**unread, **facts.unread}), asked
+
+
+def _openstack(facts: Facts, servers: Mapping[str, str]) -> Question:
+    addresses, _absent, problems = plan_addresses(list(facts.routers), facts.nodes, servers)
     return {
-        "on_openstack": here,
-        "addresses": present,
-        "nodes": {server.rpartition("/")[2]: name for server, name in _named(nodes, servers).items()},
+        "module": "egress.router.openstack_allowed_address_pair_info",
+        "options": {"addresses": addresses, "writable": True} if addresses else {},
+        "nodes": {server.rpartition("/")[2]: name for server, name in _named(facts.nodes, servers).items()},
+        "routers": {f"{address.ip} {one.mac}": one.id for one in facts.routers for address in one.addresses},
         "problems": [str(problem) for problem in problems],
     }
 
 
-def _vsphere(facts: Facts, params: Mapping[str, Any]) -> dict[str, Any]:
-    """`nics`: as vsphere_port_group_security_info takes them. `nodes`: node names by what stands there for the node."""
-    vms, networks = _texts(params["vsphere_vms"]), _texts(params["vsphere_networks"])
-    here = on_vsphere(facts.eligible_anywhere, vms)
-    nodes = facts.nodes if here else ()
-    nics, problems = plan_nics(facts.routers, nodes, vms, networks)
+def _vsphere(facts: Facts, vms: Mapping[str, str], networks: Mapping[str, str]) -> Question:
+    nics, problems = plan_nics(list(facts.routers), facts.nodes, vms, networks)
     return {
-        "on_vsphere": here,
-        "nics": nics,
-        "nodes": _named(nodes, vms),
+        "module": "egress.router.vsphere_port_group_security_info",
+        "options": {"nics": nics, "writable": True} if nics else {},
+        "nodes": _named(facts.nodes, vms),
         "problems": [str(problem) for problem in problems],
     }
 
 
-def _named(nodes: Any, given: Mapping[str, str]) -> dict[str, str]:
+def _named(nodes: Iterable[Mapping[str, Any]], given: Mapping[str, str]) -> dict[str, str]:
     return {given.get(name_of(node)) or node["spec"].get("providerID") or "": name_of(node) for node in nodes}
 
 

@@ -7,28 +7,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._common.table import aligned
 from .._router.fields import did_you_mean
+from .checks import openstack, vsphere
 from .checks.all import CHECKS, IDS
 from .facts import INSPECTION, Facts, name_of, ready
-from .finding import ERROR, INFO, WARNING, Finding, Gap, merged
+from .finding import DOCS, ERROR, INFO, WARNING, Finding, Gap, merged
 
 _WORDS = {ERROR: "ERROR", WARNING: "warning", INFO: "info"}
+# How the answer to each of questions.py is read.
+_READERS: dict[str, Callable[..., Iterable[Finding]]] = {"openstack": openstack.findings, "vsphere": vsphere.findings}
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What the checks found, the ids of those that were made, and what could not be checked."""
+    """What the checks found, the ids of those that were made, and what was not checked."""
 
     findings: tuple[Finding, ...]
     checked: tuple[str, ...]
     gaps: tuple[Gap, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """For the module's result; from_dict reads it again."""
+        """For results; from_dict reads it back."""
         return {
             "findings": [finding.as_dict() for finding in self.findings],
             "checked": list(self.checked),
@@ -37,7 +41,7 @@ class Examination:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Examination:
-        """An examination out of a module's result."""
+        """The examination that as_dict wrote."""
         return cls(
             tuple(map(Finding.from_dict, data["findings"])),
             tuple(data["checked"]),
@@ -45,10 +49,9 @@ class Examination:
         )
 
     def with_answer(self, check: str, findings: Iterable[Finding]) -> Examination:
-        """The same with what was found out later about one check."""
-        kept = tuple(finding for finding in self.findings if finding.check != check)
+        """The same with the findings of a check that was open."""
         return Examination(
-            (*kept, *merged(findings)),
+            (*self.findings, *merged(findings)),
             tuple(item for item in IDS if item == check or item in self.checked),
             tuple(gap for gap in self.gaps if gap[0] != check),
         )
@@ -68,44 +71,42 @@ def examine(facts: Facts) -> Examination:
     return Examination(tuple(merged(findings)), tuple(checked), tuple(gaps))
 
 
-def _gaps_of_nodes(facts: Facts) -> Iterable[Gap]:
-    """Nodes whose pod said nothing, and routers whose nodes were not looked at."""
-    for node, inspection in facts.inspections.items():
-        if inspection.problem:
-            yield INSPECTION, f"node {node}: {inspection.problem}"
-    for item in facts.eligible_anywhere:
-        if facts.inspected and name_of(item) not in facts.inspections and not ready(item):
-            yield INSPECTION, f"node {name_of(item)}: it is not ready"
-    others = [router.id for router in facts.routers if router.id not in facts.inspected]
-    if others and INSPECTION not in facts.unread:
-        yield INSPECTION, f"serving already, so not looked at from the nodes: {', '.join(others)}"
+def complete(gathered: Mapping[str, Any], answers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The report. `gathered`: the result of run.run. `answers`: those of the clouds, by name, failed ones too."""
+    examination = Examination.from_dict(gathered["examination"])
+    for cloud, question in gathered["questions"].items():
+        examination = examination.with_answer(cloud, _READERS[cloud](question, answers.get(cloud, {})))
+    kept = {key: gathered[key] for key in ("inspected_nodes", "requests", "seconds")}
+    return {**report(examination, gathered["ignore"], gathered["about"]), **kept}
 
 
-def report(examination: Examination, ignore: Collection[str] = (), what: str = "") -> dict[str, Any]:
-    """For programs and people. `ignore`: ids of checks whose errors stop nothing. `what`: begins the summary."""
+def report(examination: Examination, ignore: Collection[str] = (), about: str = "") -> dict[str, Any]:
+    """For programs and people. `ignore`: ids of checks whose errors stop nothing. `about`: begins the summary."""
     counted = [finding for finding in examination.findings if finding.check not in ignore]
     errors = [finding for finding in counted if finding.severity == ERROR]
+    summary = _summary(examination, counted, about)
     return {
         **examination.as_dict(),
         "ok": not errors,
         "ignored": [check for check in IDS if check in ignore],
-        "summary": _summary(examination, counted, what),
+        "summary": summary,
         "table": table(examination, ignore),
         "problems": [str(finding) for finding in errors],
+        "message": _message(errors, summary),
     }
 
 
 def unknown_ids(ignore: Iterable[str]) -> list[str]:
     """A sentence for each id that no check has."""
     return [
-        f"there is no check '{check}' that could be ignored{did_you_mean(check, IDS) or ': see docs/preflight.md'}"
+        f"ignore: '{check}' is not the id of a check{did_you_mean(check, IDS) or f': see {DOCS}'}"
         for check in ignore
         if check not in IDS
     ]
 
 
 def table(examination: Examination, ignore: Collection[str] = ()) -> list[str]:
-    """A line for each check, and one more with what to do about each finding."""
+    """A line for each check, and one more with the advice for each finding."""
     rows: list[tuple[str, str, str]] = []
     for check in CHECKS:
         found = [finding for finding in examination.findings if finding.check == check.id]
@@ -115,10 +116,22 @@ def table(examination: Examination, ignore: Collection[str] = ()) -> list[str]:
             rows.append((check.id, word, f"{where}{finding.seen}; expected: {finding.expected}"))
             rows.append(("", "", f"-> {finding.advice} ({finding.docs})"))
         if check.id in examination.checked and not found:
-            rows.append((check.id, "ok", check.fine))
-    width = max((len(row[0]) for row in rows), default=0)
-    lines = [f"  {name.ljust(width)}  {word.ljust(7)}  {text}".rstrip() for name, word, text in rows]
-    return lines + [f"  not checked: {', '.join(ids)}: {why}" for why, ids in _by_reason(examination.gaps).items()]
+            rows.append((check.id, "ok", check.passed))
+    gaps = _by_reason(examination.gaps)
+    return aligned(rows) + [f"  not checked: {', '.join(ids)}: {reason}" for reason, ids in gaps.items()]
+
+
+def _gaps_of_nodes(facts: Facts) -> Iterable[Gap]:
+    """Nodes that could not be inspected, and routers whose nodes were not."""
+    for node, inspection in facts.inspections.items():
+        if inspection.problem:
+            yield INSPECTION, f"node {node}: {inspection.problem}"
+    for item in facts.eligible_anywhere:
+        if facts.inspected and name_of(item) not in facts.inspections and not ready(item):
+            yield INSPECTION, f"node {name_of(item)}: it is not ready"
+    others = [router.id for router in facts.routers if router.id not in facts.inspected]
+    if others and INSPECTION not in facts.unread:
+        yield INSPECTION, f"already serving, so their nodes were not inspected for them: {', '.join(others)}"
 
 
 def _by_reason(gaps: Iterable[Gap]) -> dict[str, list[str]]:
@@ -128,7 +141,7 @@ def _by_reason(gaps: Iterable[Gap]) -> dict[str, list[str]]:
     return found
 
 
-def _summary(examination: Examination, counted: list[Finding], what: str) -> str:
+def _summary(examination: Examination, counted: list[Finding], about: str) -> str:
     words = []
     for severity, noun in ((ERROR, "error"), (WARNING, "warning"), (INFO, "note")):
         count = sum(finding.severity == severity for finding in counted)
@@ -136,5 +149,17 @@ def _summary(examination: Examination, counted: list[Finding], what: str) -> str
     ignored = len(examination.findings) - len(counted)
     words += [f"{ignored} ignored"] if ignored else []
     gaps = {check for check, _reason in examination.gaps}
-    words += [f"{len(gaps)} not or partly checked"] if gaps else []
-    return f"{f'{what}: ' if what else ''}{len(examination.checked)} checks, {', '.join(words)}"
+    words += [f"{len(gaps)} not or only partly checked"] if gaps else []
+    return f"{f'{about}: ' if about else ''}{len(examination.checked)} checks, {', '.join(words)}"
+
+
+def _message(errors: list[Finding], summary: str) -> str:
+    """Why provision must not go on, and how it can; empty if it may."""
+    if not errors:
+        return ""
+    ids = ", ".join(dict.fromkeys(finding.check for finding in errors))
+    way_out = (
+        f"Nothing was changed. Correct the problems, or set preflight_ignore to [{ids}], or to those of them that do not "
+        "apply here, to continue in spite of them."
+    )
+    return "\n".join([*map(str, errors), summary, way_out])

@@ -3,10 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Whether routers can work on a cluster: reads everything once, looks at the nodes, and has the model judge it.
+"""Gathers what there is to know of a cluster, and has the checks judge it.
 
-The number of requests does not depend on how many routers there are, but on their namespaces, and for the node checks on
-the nodes.
+The number of requests depends on the namespaces of the routers and on the nodes, but not on how many routers there are.
 """
 
 from __future__ import annotations
@@ -18,29 +17,30 @@ from typing import Any
 
 from .._common.errors import ApiError, Forbidden, InputError
 from .._kubernetes.cluster import Cluster
+from .._router import option
 from .._router.router import Router
-from .._router.routers import load
 from .cluster_facts import read
 from .facts import INSPECTION, NODES, Facts, Settings, name_of, ready
-from .inspection import Place, inspect
+from .inspection import PodOptions, inspect
 from .questions import questions
-from .report import examine, report, unknown_ids
+from .report import examine, unknown_ids
 
-# OpenShift's nodes keep their CNI plugins elsewhere, because /opt is read-only there.
+# On OpenShift /opt is read-only, so the CNI plugins are elsewhere.
 _CNI_DIRECTORY, _CNI_DIRECTORY_OPENSHIFT = "/opt/cni/bin", "/var/lib/cni/bin"
 _OPENSHIFT_LABEL = "node.openshift.io/os_id"
 
 SPEC: dict[str, Any] = {
-    "routers": {"type": "list", "elements": "dict", "required": True},
-    "defaults": {"type": "dict", "default": {}},
+    **option.SPEC,
     "ignore": {"type": "list", "elements": "str", "default": []},
     "node_checks": {"type": "bool", "default": True},
+    "openstack_checks": {"type": "bool", "default": True},
+    "vsphere_checks": {"type": "bool", "default": True},
     "skip_serving": {"type": "bool", "default": False},
     "create_namespaces": {"type": "bool", "default": False},
     "namespace": {"type": "str", "default": ""},
-    "node_timeout": {"type": "int", "default": 120},
+    "wait_timeout": {"type": "int", "default": 120},
     "cni_directory": {"type": "str", "default": ""},
-    "attachment_plugins": {"type": "list", "elements": "str", "default": []},
+    "meta_plugins": {"type": "list", "elements": "str", "default": []},
     "mac_limit": {"type": "int"},
     "openstack_servers": {"type": "dict", "default": {}},
     "vsphere_vms": {"type": "dict", "default": {}},
@@ -48,48 +48,41 @@ SPEC: dict[str, Any] = {
 }
 
 
-def read_options(params: dict[str, Any]) -> list[Router]:
-    """The routers that shall be there; InputError with everything that is wrong with the options."""
-    routers, found = load(params["routers"], params["defaults"])
-    problems = [str(problem) for problem in found] + unknown_ids(params["ignore"])
-    if problems:
-        raise InputError("\n".join(problems))
-    return [router for router in routers if router.present]
-
-
 def run(connect: Callable[[], Cluster], params: dict[str, Any]) -> dict[str, Any]:
-    """The module's result: the report, and what the role has to ask clouds."""
-    routers, began = read_options(params), time.monotonic()
+    """What report.complete makes the report of, once the clouds have answered."""
+    unknown = unknown_ids(params["ignore"])
+    if unknown:
+        raise InputError("\n".join(unknown))
+    routers, began = [router for router in option.read(params) if router.present], time.monotonic()
     cluster = connect()
-    settings = Settings(params["create_namespaces"], params["mac_limit"], tuple(params["attachment_plugins"]))
-    facts = read(cluster, routers, settings)
-    facts = look_at_nodes(cluster, facts, params)
-    facts, asked_elsewhere = questions(facts, params)
-    nodes = {name_of(node) for router in routers for node in facts.eligible(router)}
+    settings = Settings(params["create_namespaces"], params["mac_limit"], tuple(params["meta_plugins"]))
+    facts = inspect_nodes(cluster, read(cluster, routers, settings), params)
+    facts, asked = questions(facts, params)
     seconds = round(time.monotonic() - began, 1)
-    what = (
-        f"{_count(len(routers), 'router')}, {_count(len(facts.nodes), 'node')} ({len(nodes)} may run one), "
-        f"{cluster.requests} requests in {seconds} s"
+    about = (
+        f"{_count(len(routers), 'router')}, {_count(len(facts.nodes), 'node')} ({len(facts.eligible_anywhere)} can run "
+        f"one), {cluster.requests} requests in {seconds} s"
     )
     return {
-        **report(examine(facts), params["ignore"], what),
-        "about": what,
-        **asked_elsewhere,
+        "examination": examine(facts).as_dict(),
+        "questions": asked,
+        "ignore": params["ignore"],
+        "about": about,
         "inspected_nodes": sorted(node for node, seen in facts.inspections.items() if seen.facts),
         "requests": cluster.requests,
         "seconds": seconds,
     }
 
 
-def look_at_nodes(cluster: Cluster, facts: Facts, params: dict[str, Any]) -> Facts:
-    """The facts with what was seen on the nodes; without, and the reason, where that is not possible or not wanted."""
+def inspect_nodes(cluster: Cluster, facts: Facts, params: dict[str, Any]) -> Facts:
+    """The facts with what was seen on the nodes, or with the reason why they were not inspected."""
     if not params["node_checks"]:
         return _without(facts, "the node checks are switched off (preflight_node_checks)")
     if NODES in facts.unread:
         return _without(facts, facts.unread[NODES])
     routers = [router for router in facts.routers if not (params["skip_serving"] and facts.settled(router))]
     if not routers:
-        return _without(facts, "all routers serve already, as they are described")
+        return _without(facts, "all routers are already serving as described")
     wanted: dict[str, list[Router]] = {}
     for router in routers:
         for node in facts.eligible(router):
@@ -97,10 +90,11 @@ def look_at_nodes(cluster: Cluster, facts: Facts, params: dict[str, Any]) -> Fac
                 wanted.setdefault(name_of(node), []).append(router)
     directory = params["cni_directory"] or _cni_directory(facts)
     try:
-        inspections = inspect(cluster, wanted, Place(params["namespace"], directory, params["node_timeout"]))
+        inspections = inspect(cluster, wanted, PodOptions(params["namespace"], directory, params["wait_timeout"]))
     except (Forbidden, ApiError) as error:
         return _without(
-            facts, f"{error} (or name a namespace whose Pod Security level is privileged in preflight_namespace)"
+            facts,
+            f"{error} (or set preflight_namespace to a namespace that allows Pod Security level privileged)",
         )
     return replace(facts, inspections=inspections, inspected=tuple(router.id for router in routers))
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""What the wire says of the egress addresses, on the segment of each node (RFC 5227, RFC 4861)."""
+"""Whether the egress addresses are free on the segment of each node, and the gateways answer (RFC 5227, RFC 4861)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _targets(facts: Facts) -> Iterator[tuple[Router, str, Address, Target]]:
 
 
 def _own(facts: Facts, router: Router) -> set[str]:
-    """MAC addresses by which the router may answer now."""
+    """The MAC addresses with which the router may be answering."""
     deployed = facts.deployed.get(router.id)
     return {router.mac, *(deployed.macs if deployed else ())}
 
@@ -46,7 +46,7 @@ def _free(facts: Facts) -> Iterator[Finding]:
                 "address",
                 ERROR,
                 f"{address.ip} {seen}",
-                "an address that nobody answers for",
+                "an address that no other host answers for",
                 advice,
                 (router.id,),
                 (node,),
@@ -54,34 +54,34 @@ def _free(facts: Facts) -> Iterator[Finding]:
 
 
 def _holder(facts: Facts, router: Router, address: Address, target: Target) -> tuple[str, str] | None:
-    """Who has the address, if it is not the router itself, and what to do."""
-    other = "choose another address, or take it away from its holder"
+    """Who has the address, if not the router itself, and what to do."""
+    other = "Choose another address, or remove it from the host that has it"
     if target.node_has_ip_on:
-        return f"is the node's own, on {target.node_has_ip_on}", other
+        return f"is an address of the node itself, on {target.node_has_ip_on}", other
     if target.holder_mac and target.holder_mac not in _own(facts, router):
         return f"is in use by {target.holder_mac}", other
     if target.holder_mac and facts.is_new(router):
         return (
-            f"is in use by {target.holder_mac}, the router's own MAC address, and it is not deployed here",
-            "remove the router from the other cluster of this segment, or choose another address",
+            f"is in use by {target.holder_mac}, which is the router's MAC address, but the router is not deployed in this cluster",
+            "Remove the router from the other cluster on this segment, or choose another address",
         )
     return None
 
 
 def _mac(facts: Facts) -> Iterator[Finding]:
     for router, node, _unused, target in _targets(facts):
-        # That the same host has both is told of the address, and of a router that is deployed it is as it should be.
+        # A host that has both is reported for the address. A deployed router has both itself.
         same = target.mac_seen_at in [address.ip for address in router.addresses]
         if facts.has_mac(router) or same:
             continue
         where = ""
         if target.mac_seen:
-            where = f"answers as {target.mac_seen_at}" if target.mac_seen_at else "sends on the segment"
+            where = f"answers for {target.mac_seen_at}" if target.mac_seen_at else "sends on the segment"
         elif target.node_has_mac_on:
-            where = f"is that of an interface on {target.node_has_mac_on}"
+            where = f"is that of another interface on {target.node_has_mac_on}"
         if where:
             yield Finding(
-                "mac", ERROR, f"{router.mac} {where}", "a MAC address that nobody has", "set another mac",
+                "mac", ERROR, f"{router.mac} {where}", "a MAC address that no other host has", "Set another mac",
                 (router.id,), (node,),
             )  # fmt: skip
 
@@ -92,8 +92,8 @@ def _mac_of_others(facts: Facts) -> Iterator[Finding]:
         for other in facts.deployed.values():
             if other.id not in listed and router.mac in other.macs:
                 yield Finding(
-                    "mac", ERROR, f"{router.mac} is also that of egress router {other.id}", "a MAC address that nobody has",
-                    "set another mac", (router.id,),
+                    "mac", ERROR, f"{router.mac} is also the MAC address of egress router {other.id}",
+                    "a MAC address that no other host has", "Set another mac", (router.id,),
                 )  # fmt: skip
 
 
@@ -102,13 +102,13 @@ def _gateway(facts: Facts) -> Iterator[Finding]:
         if address.gateway and not target.gateway_mac:
             yield Finding(
                 "gateway", ERROR, f"the gateway {address.gateway} does not answer", "an answer within seconds",
-                f"correct gateway or master, check the VLAN of {router.master or 'the master'} and that the gateway is up",
+                f"Correct gateway or master, check the VLAN of {router.master or 'the master'}, and that the gateway is up",
                 (router.id,), (node,),
             )  # fmt: skip
 
 
 def _not_asked(facts: Facts) -> Iterator[Finding]:
-    """A wire that could not be asked, for another reason than the master's, which has a check of its own."""
+    """Segments that could not be probed. The state of the master has a check of its own."""
     for router, node, seen in _seen(facts):
         interface = seen.interfaces.get(router.master)
         if not interface or problem_of(router, interface):
@@ -117,14 +117,16 @@ def _not_asked(facts: Facts) -> Iterator[Finding]:
             target = seen.targets.get((address.ip, router.master))
             if target and target.error:
                 yield Finding(
-                    "address", WARNING, f"{address.ip} could not be asked for: {target.error}", "an answer, or silence",
-                    "ask by hand, for example with arping", (router.id,), (node,),
+                    "address", WARNING, f"{address.ip} could not be probed: {target.error}", "a probe that works",
+                    "Probe the address yourself, for example with arping", (router.id,), (node,),
                 )  # fmt: skip
 
 
 CHECKS = (
     Check(
-        "address", "nobody answers for an egress address", (Part((INSPECTION,), _free), Part((INSPECTION,), _not_asked))
+        "address",
+        "no other host answers for an egress address",
+        (Part((INSPECTION,), _free), Part((INSPECTION,), _not_asked)),
     ),
     Check("mac", "no router's MAC address is in use", (Part((INSPECTION,), _mac), Part((ROUTERS,), _mac_of_others))),
     Check("gateway", "every gateway answers", (Part((INSPECTION,), _gateway),)),

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""All checks, in the order of the report. A new one is a file beside this, and a line here."""
+"""All checks, in the order of the report. A new one is a file in this folder and a line here."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from . import (
     mac_budget,
     master,
     namespace,
+    network_policy,
     nodes,
     openstack,
     permissions,
+    quota,
     vsphere,
 )
 
@@ -36,6 +38,8 @@ CHECKS: tuple[Check, ...] = (
     cluster_address.CHECK,
     *mac_budget.CHECKS,
     *namespace.CHECKS,
+    quota.CHECK,
+    network_policy.CHECK,
     permissions.CHECK,
     *kernel.CHECKS,
     image.CHECK,

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Clouds that drop what does not come from a server's own MAC address, known by the nodes' providerID.
+"""Clouds that drop frames with any other MAC address than the server's own, known by the nodes' providerID.
 
-The forms are those that each cloud's controller manager writes into spec.providerID; sources in docs/preflight.md.
+The forms are those that each cloud's controller manager writes into spec.providerID.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CLOUDS = {
     "scaleway": "Scaleway",
     "vultr": "Vultr",
 }
-# Those that came before schemes: Oracle's ids, and Alibaba's REGION.INSTANCE.
+# Forms without a scheme: Oracle's ids, and Alibaba's REGION.INSTANCE.
 _BARE = (
     ("Oracle Cloud", re.compile(r"ocid1\.")),
     ("Alibaba Cloud", re.compile(r"[a-z]+-[a-z0-9-]+\.i-[a-z0-9]{8,}\Z")),
@@ -44,7 +44,7 @@ _BARE = (
 
 
 def cloud_of(provider_id: str) -> str:
-    """The cloud without layer 2 that a node is a server of; empty if it is of none that is known."""
+    """The cloud without layer 2 that the node belongs to; empty if it belongs to none that is known."""
     scheme, separator, _rest = provider_id.partition("://")
     if separator:
         return CLOUDS.get(scheme.lower(), "")
@@ -56,17 +56,17 @@ def _ask(facts: Facts) -> Iterator[Finding]:
     for router in facts.routers:
         names = [name_of(node) for node in facts.eligible(router)]
         refused = [name for name in names if clouds[name]]
-        mixed = f", {len(names) - len(refused)} other nodes are not" if len(refused) < len(names) else ""
-        others = "leave these nodes out with node_selector" if mixed else "use the cloud's own NAT gateway instead"
+        mixed = f", the other {len(names) - len(refused)} are not" if len(refused) < len(names) else ""
+        others = "exclude these nodes with node_selector" if mixed else "use the cloud's own NAT gateway instead"
         for cloud in dict.fromkeys(clouds[name] for name in refused):
             count = sum(clouds[name] == cloud for name in names)
-            plural = "s" if count > 1 else ""
+            verb = "are servers" if count > 1 else "is a server"
             yield Finding(
                 "cloud",
                 ERROR,
-                f"{count} of {len(names)} nodes that may run it: server{plural} of {cloud}{mixed}",
-                "nodes on a network with layer 2, which delivers frames from and to additional MAC addresses",
-                f"{cloud} drops them, whatever is set in the cluster: {others}",
+                f"{count} of the {len(names)} nodes that can run it {verb} of {cloud}{mixed}",
+                "nodes on a layer 2 network, which delivers frames from and to additional MAC addresses",
+                f"{cloud} drops such frames, whatever the cluster does: {others}",
                 (router.id,),
                 tuple(name for name in names if clouds[name] == cloud),
             )

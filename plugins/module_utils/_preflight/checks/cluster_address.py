@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Whether the egress addresses are somebody else's in the cluster itself."""
+"""Whether something else in the cluster has an egress address."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def _addresses(facts: Facts) -> Iterator[tuple[Router, Address]]:
 
 def _found(router: Router, address: Address, owner: str) -> Finding:
     return Finding(
-        "cluster_address", ERROR, f"{address.ip} {owner}", "an address that nothing in the cluster has",
-        "choose another egress address", (router.id,),
+        "cluster_address", ERROR, f"{address.ip} {owner}", "an address that nothing else in the cluster has",
+        "Choose another egress address", (router.id,),
     )  # fmt: skip
 
 
 def _nodes(facts: Facts) -> Iterator[Finding]:
-    owners = _by_ip((ip, f"is the address of node {name_of(node)}") for node in facts.nodes for ip in _node_ips(node))
+    owners = _by_ip((ip, f"is an address of node {name_of(node)}") for node in facts.nodes for ip in _node_ips(node))
     networks = [
         (ipaddress.ip_network(cidr, strict=False), name_of(node))
         for node in facts.nodes
@@ -42,7 +42,7 @@ def _nodes(facts: Facts) -> Iterator[Finding]:
             yield _found(router, address, owners[address.ip])
         for network, node in networks:
             if ipaddress.ip_address(address.ip) in network:
-                yield _found(router, address, f"belongs to the pods' network {network} of node {node}")
+                yield _found(router, address, f"is in the pod network {network} of node {node}")
 
 
 def _pods(facts: Facts) -> Iterator[Finding]:
@@ -50,7 +50,7 @@ def _pods(facts: Facts) -> Iterator[Finding]:
     owners = _by_ip((ip, pod) for pod in facts.pods for ip in pod.ips)
     for router, address in _addresses(facts):
         pod = owners.get(address.ip)
-        # A pod on the host's network has its node's address.
+        # A pod on the host network has the address of its node.
         if pod and address.ip not in nodes and pod.router != router.id:
             yield _found(router, address, f"is an address of pod {pod.id}")
 
@@ -70,9 +70,9 @@ def _routers(facts: Facts) -> Iterator[Finding]:
     listed = {router.id for router in facts.routers}
     for router, address in _addresses(facts):
         for other in facts.deployed.values():
-            # Those of the list are compared by what the list says of them.
+            # Routers of the list are compared when the list is read.
             if other.id not in listed and address.ip in other.ips:
-                yield _found(router, address, f"is also that of egress router {other.id}")
+                yield _found(router, address, f"is also an address of egress router {other.id}")
 
 
 def _by_ip(pairs: Any) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _by_ip(pairs: Any) -> dict[str, Any]:
 
 
 def _plain(ip: str) -> str:
-    """IPv6 in its short form, as the model has it."""
+    """IPv6 in its short form, as routers have it."""
     try:
         return str(ipaddress.ip_address(ip))
     except ValueError:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Whether the router's image can be started on each node."""
+"""Whether the routers' images start on the nodes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def _ask(facts: Facts) -> Iterator[Finding]:
                 problem = inspection.images.get(router.image) if inspection else ""
                 if problem:
                     yield Finding(
-                        "image", ERROR, problem, f"image {router.image} starts on every node that may run it",
-                        "correct image, let the node reach its registry, or add a pull secret", (router.id,),
+                        "image", ERROR, problem, f"image {router.image} starts on every node that can run it",
+                        "Correct image, give the node access to its registry, or add a pull secret", (router.id,),
                         (name_of(node),),
                     )  # fmt: skip
 

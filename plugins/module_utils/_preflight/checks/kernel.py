@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Whether the nodes' kernels do what the router's agent asks of them."""
+"""Whether the nodes' kernels have what routers need."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from ..facts import INSPECTION, Facts, name_of
 from ..finding import ERROR, WARNING, Check, Finding, Part
 from ..node_facts import NodeFacts
 
-# Sets and maps whose elements count came with 5.7 (stateful expressions in set elements), and are in every
-# distribution's kernel that Kubernetes 1.30 supports.
+# Counters in the elements of sets and maps came with 5.7. Every distribution that Kubernetes 1.30 supports has them.
 OLDEST = (5, 7)
 _FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
-# Part of the connection tracking table in use from which new connections are in danger.
+# The share of the connection tracking table above which new connections are at risk.
 FULL = 0.8
 
 
@@ -33,11 +32,11 @@ def _nodes(facts: Facts) -> Iterator[tuple[Router, str, NodeFacts]]:
 def _version(facts: Facts) -> Iterator[Finding]:
     for router, node, seen in _nodes(facts):
         match = re.match(r"(\d+)\.(\d+)", seen.kernel)
-        # A distribution may have what it needs in an older kernel: nft has the last word.
+        # Distributions backport: what nft says counts.
         if match and (int(match[1]), int(match[2])) < OLDEST and not seen.nft_maps:
             yield Finding(
                 "kernel", WARNING, f"kernel {seen.kernel}", f"{OLDEST[0]}.{OLDEST[1]} or newer",
-                "update the node, or leave it out with node_selector", (router.id,), (node,),
+                "Update the node, or exclude it with node_selector", (router.id,), (node,),
             )  # fmt: skip
 
 
@@ -48,7 +47,7 @@ def _nft(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 "nft", ERROR, f"{what}: {seen.nft_error or 'no reason given'}",
                 "nftables with concatenated keys in maps, counters and NAT",
-                "load the kernel modules nf_tables, nft_ct, nft_nat and nft_masq, or update the kernel",
+                "Load the kernel modules nf_tables, nft_ct, nft_nat and nft_masq, or update the kernel",
                 (router.id,), (node,),
             )  # fmt: skip
 
@@ -58,21 +57,21 @@ def _conntrack(facts: Facts) -> Iterator[Finding]:
         most, count = seen.conntrack_max, seen.conntrack_count
         if most and count is not None and count > most * FULL:
             yield Finding(
-                "conntrack", WARNING, f"{count} of {most} connections are tracked", f"less than {FULL:.0%}",
-                "raise net.netfilter.nf_conntrack_max on the node: when it is full, new connections fail",
+                "conntrack", WARNING, f"{count} of at most {most} connections are tracked", f"less than {FULL:.0%}",
+                "Raise net.netfilter.nf_conntrack_max on the node: new connections fail once the limit is reached",
                 (router.id,), (node,),
             )  # fmt: skip
 
 
 def _forwarding(facts: Facts) -> Iterator[Finding]:
-    """Between nodes and pods, in the families that the pods have: what is the router's own, its agent sees to."""
+    """Between node and pods, in the address families of the pods. The router's own forwarding is set by its agent."""
     pods = {name_of(node): _families(node) for node in facts.nodes}
     for router, node, seen in _nodes(facts):
         for family in pods.get(node, ()):
             if seen.sysctl.get(_FORWARDING[family]) == "0":
                 yield Finding(
                     "forwarding", WARNING, f"{_FORWARDING[family]} is 0", "1, or the node forwards nothing to its pods",
-                    f"set {_FORWARDING[family]}=1 in the node's sysctl configuration", (router.id,), (node,),
+                    f"Set {_FORWARDING[family]}=1 in the node's sysctl configuration", (router.id,), (node,),
                 )  # fmt: skip
 
 
@@ -81,8 +80,8 @@ def _families(node: Mapping[str, Any]) -> set[int]:
 
 
 CHECKS = (
-    Check("kernel", "the kernels are new enough", (Part((INSPECTION,), _version),)),
-    Check("nft", "nftables takes the router's table", (Part((INSPECTION,), _nft),)),
-    Check("conntrack", "connection tracking has room", (Part((INSPECTION,), _conntrack),)),
-    Check("forwarding", "the nodes forward", (Part((INSPECTION,), _forwarding),)),
+    Check("kernel", "the nodes' kernels are new enough", (Part((INSPECTION,), _version),)),
+    Check("nft", "nftables accepts the router's table", (Part((INSPECTION,), _nft),)),
+    Check("conntrack", "the connection tracking tables have room", (Part((INSPECTION,), _conntrack),)),
+    Check("forwarding", "the nodes forward packets", (Part((INSPECTION,), _forwarding),)),
 )

@@ -3,36 +3,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Objects that are called like a router's and are somebody else's, and what is left of earlier routers."""
+"""Objects with the name of a router's that do not belong to it, and objects left of earlier routers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from ..._contract import names
-from ..._router.router import object_names
+from ..._router.manifests import object_names
 from ..facts import NAMED, NAMESPACES, ROUTERS, Facts, name_of
 from ..finding import ERROR, INFO, WARNING, Check, Finding, Part
 
-# The label of what preflight itself makes for the time it runs.
+# The component label of what preflight itself creates while it runs.
 COMPONENT = "preflight"
 
 
 def _foreign(facts: Facts) -> Iterator[Finding]:
     found = {(item.kind, item.namespace, item.name): item for item in facts.named}
     for router in facts.routers:
-        wanted = [*object_names(router).items()]
-        wanted += [("EndpointSlice", names.endpoint_slice(router.name, family)) for family in router.families]
         foreign = [
             f"{kind} {name}"
-            for kind, name in wanted
+            for kind, name in object_names(router)
             if (item := found.get((kind, router.namespace, name))) and not (item.ours and item.router == router.id)
         ]
         if foreign:
             yield Finding(
-                "foreign_objects", ERROR, f"somebody else has made {', '.join(foreign)} in namespace {router.namespace}",
-                "names that are free, or taken by this router",
-                "rename the router or its service, or remove the objects if nobody needs them", (router.id,),
+                "foreign_objects", ERROR, f"{', '.join(foreign)} in namespace {router.namespace} exist and do not belong to this router",
+                "names that are free, or objects of this router",
+                "Rename the router or its service, or remove these objects if nobody needs them", (router.id,),
             )  # fmt: skip
 
 
@@ -45,31 +43,33 @@ def _left(facts: Facts) -> Iterator[Finding]:
     listed = {router.id for router in facts.routers}
     for router, objects in left.items():
         if router in listed:
-            advice = "they are taken over; redirect rules in the ConfigMap are replaced by those of the list"
+            advice = "No action needed: provision takes them over, and replaces redirect rules by those of the list"
         else:
-            advice = "remove them with the playbook deprovision, if nobody is about to deploy it"
+            advice = "Remove them with the playbook deprovision, unless somebody is just deploying this router"
         yield Finding(
-            "leftovers", INFO, f"left of an earlier egress router {router}: {', '.join(sorted(objects))}",
-            "a router has a Deployment, or nothing", advice, (router,) if router in listed else (),
+            "leftovers", INFO, f"objects of egress router {router}, which has no Deployment: {', '.join(sorted(objects))}",
+            "a router with a Deployment, or no objects of it", advice, (router,) if router in listed else (),
         )  # fmt: skip
 
 
 def _own(facts: Facts) -> Iterator[Finding]:
-    """Namespaces of runs that were killed before they could clean up."""
+    """Namespaces of runs that were killed before they could remove them."""
     for namespace in facts.namespaces.values():
         metadata = namespace["metadata"]
         labels = metadata.get("labels") or {}
         mine = (labels.get(names.LABEL_MANAGED_BY), labels.get(names.LABEL_COMPONENT)) == (names.MANAGED_BY, COMPONENT)
         if mine and not metadata.get("deletionTimestamp"):
             yield Finding(
-                "leftovers", WARNING, f"namespace {name_of(namespace)} is left of a preflight that was killed, or runs now",
-                "that each removes what it made", f"kubectl delete namespace {name_of(namespace)}",
+                "leftovers", WARNING, f"namespace {name_of(namespace)} belongs to a preflight that was killed, or is running now",
+                "that every run removes what it creates", f"Unless one is running, kubectl delete namespace {name_of(namespace)}",
             )  # fmt: skip
 
 
 CHECKS = (
-    Check("foreign_objects", "the routers' names are free or theirs", (Part((NAMED,), _foreign),)),
+    Check("foreign_objects", "the names of the routers' objects are free or theirs", (Part((NAMED,), _foreign),)),
     Check(
-        "leftovers", "nothing is left of earlier routers", (Part((NAMED, ROUTERS), _left), Part((NAMESPACES,), _own))
+        "leftovers",
+        "no objects of earlier routers are left",
+        (Part((NAMED, ROUTERS), _left), Part((NAMESPACES,), _own)),
     ),
 )

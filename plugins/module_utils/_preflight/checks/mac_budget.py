@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""MAC addresses on a node's NIC, now and with the routers. A NIC filters only so many; past that it takes every frame."""
+"""How many MAC addresses a node's NIC receives for. It filters only so many; beyond that it receives every frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..finding import ERROR, INFO, WARNING, Check, Finding, Part
 from ..node_facts import Interface
 from .master import interfaces
 
-# MAC addresses that a NIC filters, its own included, by driver: of several figures the smallest. Sources in docs/layer2.md.
+# How many MAC addresses a NIC filters, its own included, by driver; the smallest figure there is. Sources: docs/layer2.md.
 LIMITS = {
     "be2net": 30,
     "bnxt_en": 4,
@@ -39,29 +39,29 @@ def _budget(facts: Facts) -> Iterator[Finding]:
         if limit is None or after <= limit:
             continue
         routers_here = tuple(router.id for router in routers)
-        seen = f"{interface.name} has {interface.macs} MAC addresses, with the routers {after}"
-        advice = "spread the routers by node_selector, or put several applications behind one router"
+        seen = f"{interface.name} receives for {interface.macs} MAC addresses, and for {after} with the routers"
+        advice = "Spread the routers by node_selector, or let several applications share a router"
         if given is not None:
-            expected = f"at most {limit}, which preflight_mac_limit sets"
+            expected = f"at most {limit}, the value of preflight_mac_limit"
             yield Finding("mac_budget", ERROR, seen, expected, advice, routers_here, (node,))
         else:
-            expected = f"at most {limit}, which {interface.driver} filters"
-            advice += "; past that the NIC takes every frame of the segment, which costs CPU time"
+            expected = f"at most {limit}, as many as {interface.driver} filters"
+            advice += "; beyond that the NIC receives every frame of the segment, which costs CPU time"
             yield Finding("mac_budget", WARNING, seen, expected, advice, routers_here, (node,))
 
 
 def _promiscuous(facts: Facts) -> Iterator[Finding]:
     for node, interface, _routers in _receivers(facts):
-        # A driver that filters nothing is in this mode from its first macvlan on.
+        # A driver without a filter is in this mode from its first macvlan on.
         if interface.promiscuous and interface.driver in LIMITS and interface.enslaved_kind in ("", "bond", "team"):
             yield Finding(
-                "promiscuous", INFO, f"{interface.name} is in promiscuous mode", f"that {interface.driver} filters by MAC address",
-                "it has too many MAC addresses, or somebody captures packets there: it works, and costs CPU time", (), (node,),
+                "promiscuous", INFO, f"{interface.name} is in promiscuous mode", f"a NIC that filters by MAC address, as {interface.driver} can",
+                "It has too many MAC addresses, or packets are captured there: this works, but costs CPU time", (), (node,),
             )  # fmt: skip
 
 
 def _receivers(facts: Facts) -> Iterator[tuple[str, Interface, list[Router]]]:
-    """Each NIC under a master once (a bond or VLAN hands its MAC addresses down), with the routers that need it."""
+    """Each NIC below a master once (bonds and VLANs pass their MAC addresses down), with the routers that need it."""
     found: dict[tuple[str, Interface], list[Router]] = {}
     for router, node, master in interfaces(facts):
         seen = facts.inspections[node].facts
@@ -80,11 +80,13 @@ def _lowest(interface: Interface, known: Mapping[str, Interface]) -> list[Interf
 
 
 def _is_there(facts: Facts, router: Router, node: str) -> bool:
-    """Whether a pod of the router is on the node, so that its MAC address is among those that were counted."""
+    """Whether a pod of the router is on the node, so that its MAC address is already counted."""
     return any(pod.router == router.id and pod.node == node for pod in facts.pods)
 
 
 CHECKS = (
-    Check("mac_budget", "no NIC gets more MAC addresses than it filters", (Part((INSPECTION,), _budget),)),
-    Check("promiscuous", "no master is in promiscuous mode", (Part((INSPECTION,), _promiscuous),)),
+    Check(
+        "mac_budget", "no NIC has to receive for more MAC addresses than it filters", (Part((INSPECTION,), _budget),)
+    ),
+    Check("promiscuous", "no NIC is in promiscuous mode", (Part((INSPECTION,), _promiscuous),)),
 )

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Whether the interface under the macvlan is there on each node, and fit for it."""
+"""Whether the master of the routers' macvlans exists on each node and is suitable."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..facts import INSPECTION, Facts
 from ..finding import ERROR, WARNING, Check, Finding, Part
 from ..node_facts import Interface
 
-# Masters whose members keep their frames.
+# Kinds of masters that leave their ports the frames.
 _TRANSPARENT = ("vrf",)
 
 
 def interfaces(facts: Facts) -> Iterator[tuple[Router, str, Interface]]:
-    """The master of each router on each node that was looked at."""
+    """The master of each router on each node that was inspected."""
     for router in facts.routers:
         for node, seen in facts.node_facts(router):
             interface = seen.interfaces.get(router.master)
@@ -34,30 +34,32 @@ def _usable(facts: Facts) -> Iterator[Finding]:
         if problem:
             seen, advice = problem
             yield Finding(
-                "master", ERROR, seen, "a network interface that is up and belongs to no bridge or bond", advice,
+                "master", ERROR, seen, "a network interface that is up and not a port of a bridge or bond", advice,
                 (router.id,), (node,),
             )  # fmt: skip
 
 
 def problem_of(router: Router, interface: Interface) -> tuple[str, str] | None:
-    """Why no macvlan can work on it, and what to do; None if one can."""
+    """Why a macvlan cannot work on it, and what to do; None if it can."""
     name = interface.name or router.master
     if not interface.exists:
-        elsewhere = "correct master, or leave the node out with node_selector"
         if not router.master:
-            return "there is no default route whose interface could be taken", f"set master ({elsewhere})"
-        return f"there is no interface {name}", elsewhere
+            return (
+                "there is no default route whose interface could be used",
+                "Set master, or exclude the node with node_selector",
+            )
+        return f"there is no interface {name}", "Correct master, or exclude the node with node_selector"
     if interface.enslaved_to and interface.enslaved_kind not in _TRANSPARENT:
         return (
             f"{name} is a port of {interface.enslaved_to}",
-            f"a port of a bridge or bond gets no frames of its own: set master to {interface.enslaved_to}",
+            f"Set master to {interface.enslaved_to}: a port of a bridge or bond receives no frames itself",
         )
     if interface.up is False:
-        return f"{name} is down", f"set it up on the node (ip link set {name} up), and in its configuration"
+        return f"{name} is down", f"Bring it up on the node (ip link set {name} up), and in the node's configuration"
     if interface.carrier is False:
-        return f"{name} has no carrier", "plug its cable in, or connect its virtual NIC"
+        return f"{name} has no carrier", "Connect its cable, or its virtual NIC"
     if interface.kind in ("loopback", "macvlan", "ipvlan"):
-        return f"{name} is a {interface.kind}", "set master to a NIC, a bond, a VLAN or a bridge"
+        return f"{name} is of kind {interface.kind}", "Set master to a NIC, bond, VLAN or bridge"
     return None
 
 
@@ -66,14 +68,14 @@ def _mtu(facts: Facts) -> Iterator[Finding]:
         if interface.exists and router.mtu and interface.mtu and interface.mtu < router.mtu:
             yield Finding(
                 "master_mtu", ERROR, f"{interface.name or router.master} has MTU {interface.mtu}",
-                f"at least the router's {router.mtu}",
-                "raise the interface's MTU, and that of the network, or lower mtu", (router.id,), (node,),
+                f"at least the router's mtu, {router.mtu}",
+                "Raise the MTU of the interface and its network, or lower mtu", (router.id,), (node,),
             )  # fmt: skip
 
 
 def _subnet(facts: Facts) -> Iterator[Finding]:
     for router, node, interface in interfaces(facts):
-        # An interface without addresses says nothing: a macvlan needs none.
+        # An interface without addresses proves nothing: a macvlan needs none.
         own = [ipaddress.ip_interface(text) for text in interface.addresses or ()]
         own = [address for address in own if not address.is_link_local]
         for address in router.addresses:
@@ -83,13 +85,13 @@ def _subnet(facts: Facts) -> Iterator[Finding]:
                     "master_subnet", WARNING,
                     f"{interface.name or router.master} is in {', '.join(str(item.network) for item in same)}",
                     f"the subnet of the egress address {address.cidr}",
-                    "check that both are on the same segment: correct the address, or set master to the interface of its "
+                    "Check that both are on the same segment, else correct the address, or set master to the interface on its "
                     "segment", (router.id,), (node,),
                 )  # fmt: skip
 
 
 CHECKS = (
-    Check("master", "the master is there and up on every node", (Part((INSPECTION,), _usable),)),
+    Check("master", "the master exists and is up on every node", (Part((INSPECTION,), _usable),)),
     Check("master_mtu", "the master's MTU is large enough", (Part((INSPECTION,), _mtu),)),
-    Check("master_subnet", "the master is in the egress address's subnet", (Part((INSPECTION,), _subnet),)),
+    Check("master_subnet", "the master is in the subnet of the egress address", (Part((INSPECTION,), _subnet),)),
 )

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Whether there are nodes for each router, and whether they take pods now."""
+"""Whether there are nodes for each router, and whether they accept pods."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def _any(facts: Facts) -> Iterator[Finding]:
         nodes = facts.eligible(router)
         if not nodes:
             yield Finding(
-                "nodes", ERROR, _why_none(facts, router), "at least one node that its node_selector matches",
-                "label nodes, or correct node_selector and tolerations", (router.id,),
+                "nodes", ERROR, _why_none(facts, router), "at least one node that can run it",
+                "Label nodes, or correct node_selector or tolerations", (router.id,),
             )  # fmt: skip
         elif not any(ready(node) and schedulable(node) for node in nodes):
             states = ", ".join(f"{name_of(node)} is {_state(node)}" for node in nodes)
             yield Finding(
-                "nodes", ERROR, f"no node that may run it takes pods: {states}", "at least one that does",
-                "uncordon a node, or bring one up", (router.id,),
+                "nodes", ERROR, f"no node that can run it accepts pods: {states}", "at least one that does",
+                "Uncordon a node, or bring one up", (router.id,),
             )  # fmt: skip
 
 
@@ -37,8 +37,8 @@ def _replicas(facts: Facts) -> Iterator[Finding]:
         if 0 < count < router.replicas:
             yield Finding(
                 "replicas", WARNING, f"{count} node{'s' if count > 1 else ''} for {router.replicas} replicas",
-                "as many nodes as replicas, or a node's failure takes several of them",
-                "let more nodes run it by labels or tolerations, or lower replicas", (router.id,),
+                "as many nodes as replicas, so that the failure of a node affects only one",
+                "Let more nodes run it by labels or tolerations, or lower replicas", (router.id,),
             )  # fmt: skip
 
 
@@ -46,12 +46,12 @@ def _states(facts: Facts) -> Iterator[Finding]:
     for router in facts.routers:
         nodes = facts.eligible(router)
         if not any(ready(node) and schedulable(node) for node in nodes):
-            continue  # Told as an error above.
+            continue  # That is an error of the check nodes.
         for node in nodes:
             if not (ready(node) and schedulable(node)):
                 yield Finding(
-                    "node_state", WARNING, f"the node is {_state(node)}", "every node that may run it takes pods",
-                    "the router will run elsewhere until it does", (router.id,), (name_of(node),),
+                    "node_state", WARNING, f"the node is {_state(node)}", "that every node that can run it accepts pods",
+                    "Until then the router runs on other nodes", (router.id,), (name_of(node),),
                 )  # fmt: skip
 
 
@@ -67,14 +67,14 @@ def _why_none(facts: Facts, router: Router) -> str:
     wanted = router.node_selector.items()
     matching = [node for node in facts.nodes if wanted <= (node["metadata"].get("labels") or {}).items()]
     if not matching:
-        return f"none of {len(facts.nodes)} nodes has the labels of its node_selector: {selector}"
+        return f"none of the {len(facts.nodes)} nodes has the labels of its node_selector: {selector}"
     taints = {f"{taint['key']}:{taint['effect']}" for node in matching for taint in node["spec"].get("taints") or ()}
     what = f"with the labels {selector} " if selector else ""
-    return f"every node {what}has a taint that it does not tolerate: {', '.join(sorted(taints))}"
+    return f"every node {what}has a taint that the router does not tolerate: {', '.join(sorted(taints))}"
 
 
 CHECKS = (
-    Check("nodes", "every router has a node that takes pods", (Part((NODES,), _any),)),
-    Check("replicas", "there are as many nodes as replicas", (Part((NODES,), _replicas),)),
-    Check("node_state", "every node that may run a router takes pods", (Part((NODES,), _states),)),
+    Check("nodes", "every router has a node that accepts pods", (Part((NODES,), _any),)),
+    Check("replicas", "every router has as many nodes as replicas", (Part((NODES,), _replicas),)),
+    Check("node_state", "every node that can run a router accepts pods", (Part((NODES,), _states),)),
 )

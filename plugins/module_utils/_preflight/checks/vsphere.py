@@ -10,24 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..facts import VSPHERE, Facts
+from ..facts import NODES, VSPHERE, Facts
 from ..finding import ERROR, INFO, Check, Finding, Part
 
 _EXPECTED = (
-    "port groups that let MAC addresses of routers through, or that the role vsphere_port_group_security may change"
+    "port groups that accept the MAC addresses of routers, or that the role vsphere_port_group_security can change"
 )
-_ADVICE = "correct that: provision changes the port group too, and would fail there"
+_ADVICE = "Correct this: provision would fail at the same point"
 
 
-def findings(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[Finding]:
-    """`answer`: the result of vsphere_port_group_security_info with `writable`. `asked`: what preflight says of it."""
-    for problem in asked["problems"]:
+def findings(question: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[Finding]:
+    """`answer`: the result of vsphere_port_group_security_info, or its failure, for the question of questions.py."""
+    for problem in question["problems"]:
         yield _unanswered(problem)
+    if not question["options"]:
+        return
     if answer.get("failed") or "nics" not in answer:
         yield _unanswered(str(answer.get("msg") or "vCenter was not asked"))
         return
     for nic in answer["nics"]:
-        node = asked["nodes"].get(nic["node"], nic["node"])
+        node = question["nodes"].get(nic["node"], nic["node"])
         if nic["problem"]:
             yield Finding("vsphere", ERROR, f"{nic['nic']}: {nic['problem']}", _EXPECTED, _ADVICE, (), (node,))
         for policy in nic["policies"]:
@@ -41,12 +43,10 @@ def _closed(policy: Mapping[str, Any], node: str) -> Finding:
     seen = f"{name}{host} rejects {', '.join(policy['missing'])}"
     refused = policy["write_error"]
     if refused:
-        advice = "give the user a role with it, or let somebody who may do it run the role vsphere_port_group_security"
+        advice = "Grant it to the user, or have the role vsphere_port_group_security run by somebody who has it"
         return Finding("vsphere", ERROR, f"{seen}, and {refused}", _EXPECTED, advice, (), (node,))
-    return Finding(
-        "vsphere", INFO, seen, _EXPECTED,
-        "nothing: provision changes these flags, as the role vsphere_port_group_security does", (), (node,),
-    )  # fmt: skip
+    advice = "No action needed: provision changes the policy, as the role vsphere_port_group_security does"
+    return Finding("vsphere", INFO, seen, _EXPECTED, advice, (), (node,))
 
 
 def _unanswered(reason: str) -> Finding:
@@ -55,10 +55,10 @@ def _unanswered(reason: str) -> Finding:
 
 
 def _ask(_facts: Facts) -> Iterator[Finding]:
-    """Nothing: without a VM of vSphere there is nothing to ask, with one the role preflight asks vCenter."""
+    """Nothing: if a node is a vSphere VM, its findings are those above."""
     yield from ()
 
 
 CHECK = Check(
-    "vsphere", "no node is a VM of vSphere, or its port groups let the routers through", (Part((VSPHERE,), _ask),)
+    "vsphere", "no node is a vSphere VM, or its port groups accept the routers", (Part((NODES, VSPHERE), _ask),)
 )

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, egress.router maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module preflight: what it reads, the pods on the nodes, and that nothing of them stays."""
+"""The module preflight_info: what it reads, the pods on the nodes, and that they are deleted."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.egress.router.plugins.module_utils._contract.identity import VARIABLE
 from ansible_collections.egress.router.plugins.module_utils._preflight import inspection as _inspection
 from ansible_collections.egress.router.plugins.module_utils._preflight.checks.all import IDS
-from ansible_collections.egress.router.plugins.module_utils._router import view
+from ansible_collections.egress.router.plugins.module_utils._preflight.finding import DOCS
+from ansible_collections.egress.router.plugins.module_utils._preflight.report import complete
+from ansible_collections.egress.router.plugins.module_utils._router.manifests import identity, network_config
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
 from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster, add_router
 
@@ -27,6 +30,21 @@ ADDRESS = {"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}
 OPTIONS: dict[str, Any] = {"routers": [{"name": "db", "addresses": [ADDRESS]}], "defaults": DEFAULTS}
 MAC = "02:e6:c6:33:64:32"
 Change = Callable[[str, dict[str, Any]], None]
+Preflight = Callable[..., "dict[str, Any]"]
+
+
+@pytest.fixture
+def preflight(run: Run) -> Preflight:
+    """preflight(check=True, answers={...}, ignore=[...]) returns the report that the action plugin makes, or the failure."""
+
+    def module_and_action(check: bool = False, answers: Any = None, **options: Any) -> dict[str, Any]:
+        result = run("preflight_info", check=check, **{**OPTIONS, **options})
+        if result.get("failed"):
+            return result
+        assert not result["changed"]
+        return complete(result["gathered"], answers or {})
+
+    return module_and_action
 
 
 @pytest.fixture(autouse=True)
@@ -126,28 +144,28 @@ def reasons(result: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("check", [False, True], ids=["for real", "check mode"])
-def test_all_is_well(cluster: FakeCluster, run: Run, check: bool) -> None:
+def test_all_is_well(cluster: FakeCluster, preflight: Preflight, check: bool) -> None:
     created = kubelet(cluster)
     before = set(cluster.objects)
-    result = run("preflight_info", check=check, **OPTIONS)
-    assert (result["changed"], result["ok"], result["findings"], result["problems"]) == (False, True, [], [])
+    result = preflight(check=check)
+    assert (result["ok"], result["findings"], result["problems"], result["message"]) == (True, [], [], "")
     assert (result["not_checked"], result["inspected_nodes"]) == ([], ["worker-1", "worker-2"])
-    about = f"1 router, 2 nodes (2 may run one), {result['requests']} requests in {result['seconds']} s"
-    assert (result["about"], result["summary"]) == (about, f"{about}: {len(IDS)} checks, 0 errors")
+    about = f"1 router, 2 nodes (2 can run one), {result['requests']} requests in {result['seconds']} s"
+    assert result["summary"] == f"{about}: {len(IDS)} checks, 0 errors"
     assert len(result["table"]) == len(result["checked"]) == len(IDS)
     assert len(created) == 2 and set(cluster.objects) == before
 
 
-def test_the_namespace_of_the_pods_goes(cluster: FakeCluster, run: Run) -> None:
+def test_the_namespace_of_the_pods_goes(cluster: FakeCluster, preflight: Preflight) -> None:
     created = kubelet(cluster)
-    run("preflight_info", **OPTIONS)
+    preflight()
     namespace = created[0]["metadata"]["namespace"]
     assert namespace.startswith("egress-preflight-") and ("namespaces", "", namespace) not in cluster.objects
     assert f"DELETE namespaces/{namespace}" in cluster.writes
 
 
-def test_the_pods_may_do_no_more_than_they_have_to(cluster: FakeCluster, run: Run) -> None:
-    spec = (kubelet(cluster), run("preflight_info", **OPTIONS))[0][0]["spec"]
+def test_the_pods_may_do_no_more_than_they_have_to(cluster: FakeCluster, preflight: Preflight) -> None:
+    spec = (kubelet(cluster), preflight())[0][0]["spec"]
     (container,) = spec["containers"]
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
@@ -168,18 +186,18 @@ def test_the_pods_may_do_no_more_than_they_have_to(cluster: FakeCluster, run: Ru
     }
 
 
-def test_twenty_routers_take_as_many_requests_as_one(cluster: FakeCluster, run: Run) -> None:
+def test_twenty_routers_take_as_many_requests_as_one(cluster: FakeCluster, preflight: Preflight) -> None:
     created = kubelet(cluster)
-    one = run("preflight_info", **OPTIONS)
+    one = preflight()
     routers = [{"name": f"r{n}", "addresses": [{"ip": f"198.51.100.{n}/24"}]} for n in range(20, 40)]
-    twenty = run("preflight_info", **{**OPTIONS, "routers": routers})
+    twenty = preflight(routers=routers)
     assert twenty["ok"] and twenty["requests"] == one["requests"]
     assert (
         len(created) == 4 and len(json.loads(created[2]["spec"]["containers"][0]["env"][0]["value"])["targets"]) == 20
     )
 
 
-def test_what_the_wire_says(cluster: FakeCluster, run: Run) -> None:
+def test_what_the_wire_says(cluster: FakeCluster, preflight: Preflight) -> None:
     def squatted(node: str, pod: dict[str, Any]) -> None:
         key = f"{pod['metadata']['name']}/inspect"
         said = json.loads(cluster.logs[key])
@@ -187,10 +205,10 @@ def test_what_the_wire_says(cluster: FakeCluster, run: Run) -> None:
         cluster.logs[key] = json.dumps(said)
 
     kubelet(cluster, squatted)
-    result = run("preflight_info", **OPTIONS)
+    result = preflight()
     assert (result["ok"], ids(result), result["findings"][0]["nodes"]) == (False, ["address"], ["worker-1", "worker-2"])
     assert "198.51.100.50 is in use by 02:00:00:00:00:07" in result["problems"][0]
-    ignored = run("preflight_info", ignore=["address"], **OPTIONS)
+    ignored = preflight(ignore=["address"])
     assert (ignored["ok"], ids(ignored), ignored["ignored"], ignored["problems"]) == (
         True,
         ["address"],
@@ -204,19 +222,19 @@ def test_what_the_wire_says(cluster: FakeCluster, run: Run) -> None:
     (waiting("ErrImagePull", "no such image"), "ErrImagePull: no such image"),
     (waiting("CreateContainerError", "no command"), "CreateContainerError: no command"),
 ])  # fmt: skip
-def test_an_image_that_does_not_start(cluster: FakeCluster, run: Run, change: Change, said: str) -> None:
+def test_an_image_that_does_not_start(cluster: FakeCluster, preflight: Preflight, change: Change, said: str) -> None:
     kubelet(cluster, change)
-    result = run("preflight_info", **OPTIONS)
+    result = preflight()
     assert (result["ok"], ids(result), result["findings"][0]["nodes"]) == (False, ["image"], ["worker-2"])
     assert result["findings"][0]["seen"] == said
     assert "node worker-2: image img:1 does not start there" in reasons(result)
     assert result["inspected_nodes"] == ["worker-1"]
 
 
-def test_further_images_are_started_too(cluster: FakeCluster, run: Run) -> None:
+def test_further_images_are_started_too(cluster: FakeCluster, preflight: Preflight) -> None:
     created = kubelet(cluster, waiting("InvalidImageName", "img:2!", number=1))
     second = {"name": "web", "image": "img:2!", "addresses": [{"ip": "198.51.100.51/24"}]}
-    result = run("preflight_info", **{**OPTIONS, "routers": [*OPTIONS["routers"], second]})
+    result = preflight(routers=[*OPTIONS["routers"], second])
     assert [one["command"] for one in created[0]["spec"]["containers"]] == [
         ["egress-router", "inspect"], ["egress-router", "--version"],
     ]  # fmt: skip
@@ -229,24 +247,24 @@ def test_further_images_are_started_too(cluster: FakeCluster, run: Run) -> None:
     ('{"schema": 7}', "it speaks version 7 of the answer instead of 1"),
     ("", "it did not print"),
 ])  # fmt: skip
-def test_an_image_that_says_something_else(cluster: FakeCluster, run: Run, text: str, said: str) -> None:
+def test_an_image_that_says_something_else(cluster: FakeCluster, preflight: Preflight, text: str, said: str) -> None:
     kubelet(cluster, says(cluster, text))
-    result = run("preflight_info", **OPTIONS)
+    result = preflight()
     assert (result["ok"], result["findings"]) == (True, [])
     assert said in reasons(result)
 
 
-def test_a_pod_that_does_not_end(cluster: FakeCluster, run: Run) -> None:
+def test_a_pod_that_does_not_end(cluster: FakeCluster, preflight: Preflight) -> None:
     def hangs(node: str, pod: dict[str, Any]) -> None:
         pod["status"] = {"phase": "Running", "containerStatuses": [{"name": "inspect", "state": {"running": {}}}]}
 
     kubelet(cluster, hangs)
-    result = run("preflight_info", node_timeout=1, **OPTIONS)
-    assert "node worker-1: its pod did not end in time" in reasons(result)
+    result = preflight(wait_timeout=1)
+    assert "node worker-1: its pod did not finish in time" in reasons(result)
     assert left(cluster) == []
 
 
-def test_a_directory_that_is_not_there(cluster: FakeCluster, run: Run) -> None:
+def test_a_directory_that_is_not_there(cluster: FakeCluster, preflight: Preflight) -> None:
     def no_mount(node: str, pod: dict[str, Any]) -> None:
         if node == "worker-1":
             return
@@ -259,20 +277,20 @@ def test_a_directory_that_is_not_there(cluster: FakeCluster, run: Run) -> None:
         )  # fmt: skip
 
     kubelet(cluster, no_mount)
-    result = run("preflight_info", cni_directory="/x", node_timeout=5, **OPTIONS)
+    result = preflight(cni_directory="/x", wait_timeout=5)
     assert (ids(result), result["findings"][0]["nodes"]) == (["cni_plugins"], ["worker-2"])
     assert "preflight_cni_directory" in result["findings"][0]["advice"]
 
 
-def test_a_namespace_of_ones_own(cluster: FakeCluster, run: Run) -> None:
+def test_a_namespace_of_ones_own(cluster: FakeCluster, preflight: Preflight) -> None:
     created = kubelet(cluster)
     cluster.add("namespaces", "", "tools")
-    run("preflight_info", namespace="tools", **OPTIONS)
+    preflight(namespace="tools")
     assert [one["metadata"]["namespace"] for one in created] == ["tools", "tools"]
     assert left(cluster) == [] and ("namespaces", "", "tools") in cluster.objects
 
 
-def test_pods_go_when_the_module_is_terminated(cluster: FakeCluster, run: Run) -> None:
+def test_pods_go_when_the_module_is_terminated(cluster: FakeCluster, preflight: Preflight) -> None:
     """AWX cancels a job with SIGTERM."""
 
     def hangs(node: str, pod: dict[str, Any]) -> None:
@@ -292,7 +310,7 @@ def _terminated(cluster: FakeCluster) -> None:
     """Looks at the nodes directly: a module would turn its end into output."""
     (router,), _problems = load(OPTIONS["routers"], DEFAULTS)
     wanted = {"worker-1": [router], "worker-2": [router]}
-    _inspection.inspect(_Direct(cluster), wanted, _inspection.Place("tools"))  # type: ignore[arg-type]
+    _inspection.inspect(_Direct(cluster), wanted, _inspection.PodOptions("tools"))  # type: ignore[arg-type]
 
 
 class _Direct:
@@ -322,28 +340,32 @@ def forbid(*words: str) -> Callable[[str, str], tuple[int, str] | None]:
     return fault
 
 
-def test_who_may_make_no_namespace_is_told_what_was_not_checked(cluster: FakeCluster, run: Run) -> None:
+def test_without_permission_for_a_namespace_the_report_says_what_was_not_checked(
+    cluster: FakeCluster, preflight: Preflight
+) -> None:
     created = kubelet(cluster)
     cluster.fault = forbid("POST /api/v1/namespaces")
-    result = run("preflight_info", **OPTIONS)
+    result = preflight()
     assert (result["ok"], created) == (True, [])
     assert "address: jane may not create namespaces in all namespaces" in reasons(result)
     assert "preflight_namespace" in reasons(result)
     assert "address" not in result["checked"] and "cluster_address" in result["checked"]
 
 
-def test_who_may_read_little_is_told_what_was_not_checked(cluster: FakeCluster, run: Run) -> None:
+def test_without_permission_to_read_the_report_says_what_was_not_checked(
+    cluster: FakeCluster, preflight: Preflight
+) -> None:
     cluster.fault = forbid(
         "/api/v1/nodes", "/api/v1/pods", "/api/v1/services", "/api/v1/namespaces", "/apis/apps/v1/deployments"
     )
-    result = run("preflight_info", **OPTIONS)
+    result = preflight()
     assert (result["ok"], result["findings"]) == (True, [])
-    for check in ("cloud", "nodes", "address", "image", "namespace"):
+    for check in ("cloud", "openstack", "vsphere", "nodes", "address", "image", "namespace"):
         assert f"{check}: jane may not list" in reasons(result) and check not in result["checked"]
     assert {"permissions", "network_policy", "attachment_api", "foreign_objects"} <= set(result["checked"])
 
 
-def test_own_routers_are_known_without_rights_elsewhere(cluster: FakeCluster, run: Run) -> None:
+def test_own_routers_are_known_without_permissions_elsewhere(cluster: FakeCluster, preflight: Preflight) -> None:
     def serves(node: str, pod: dict[str, Any]) -> None:
         key = f"{pod['metadata']['name']}/inspect"
         said = json.loads(cluster.logs[key])
@@ -353,126 +375,128 @@ def test_own_routers_are_known_without_rights_elsewhere(cluster: FakeCluster, ru
     kubelet(cluster, serves)
     serve(cluster)
     cluster.fault = forbid("GET /apis/apps/v1/deployments")
-    result = run("preflight_info", **OPTIONS)
+    result = preflight()
     assert result["findings"] == []
     assert "cluster_address: jane may not list deployments in all namespaces" in reasons(result)
 
 
-def test_rights_are_listed_at_once(cluster: FakeCluster, run: Run) -> None:
+def test_missing_permissions_are_listed_at_once(cluster: FakeCluster, preflight: Preflight) -> None:
     kubelet(cluster)
     cluster.rules = [
         {"verbs": ["get", "list", "watch"], "apiGroups": ["*"], "resources": ["*"]},
         {"verbs": ["*"], "apiGroups": [""], "resources": ["services", "serviceaccounts", "configmaps"]},
     ]
-    result = run("preflight_info", **OPTIONS)
+    result = preflight()
     assert ids(result) == ["permissions"]
     seen = result["findings"][0]["seen"]
-    assert seen.startswith("jane may not create roles.rbac.authorization.k8s.io, patch roles.rbac")
+    assert seen.startswith("jane may not create network-attachment-definitions.k8s.cni.cncf.io, patch network-")
     assert "patch endpointslices.discovery.k8s.io/restricted" in seen and "configmaps" not in seen
     cluster.rules_incomplete, cluster.access = True, lambda attributes: attributes["resource"] != "deployments"
-    result = run("preflight_info", **OPTIONS)
+    result = preflight()
     assert result["findings"][0]["seen"] == (
         "jane may not create deployments.apps, patch deployments.apps in namespace payments"
     )
 
 
-def test_who_may_escalate_need_not_have_what_the_agent_gets(cluster: FakeCluster, run: Run) -> None:
+def test_who_may_escalate_need_not_have_what_the_agent_gets(cluster: FakeCluster, preflight: Preflight) -> None:
     kubelet(cluster)
     every = {"verbs": ["get", "list", "create", "patch"], "apiGroups": ["*"], "resources": ["*"]}
     extra = {"verbs": ["update"], "apiGroups": [""], "resources": ["configmaps"]}
     cluster.rules = [every, extra]
-    assert ids(run("preflight_info", **OPTIONS)) == ["permissions"]
+    assert ids(preflight()) == ["permissions"]
     cluster.rules = [every, extra, {"verbs": ["escalate", "bind"], "apiGroups": ["*"], "resources": ["roles"]}]
-    assert run("preflight_info", **OPTIONS)["findings"] == []
+    assert preflight()["findings"] == []
 
 
-def test_a_namespace_that_has_to_be_made(cluster: FakeCluster, run: Run) -> None:
+def test_a_namespace_that_has_to_be_made(cluster: FakeCluster, preflight: Preflight) -> None:
     kubelet(cluster)
     del cluster.objects[("namespaces", "", "payments")]
     cluster.missing_namespaces.add("payments")
-    assert ids(run("preflight_info", **OPTIONS)) == ["namespace"]
-    assert run("preflight_info", create_namespaces=True, **OPTIONS)["findings"] == []
+    assert ids(preflight()) == ["namespace"]
+    assert preflight(create_namespaces=True)["findings"] == []
     cluster.access = lambda attributes: attributes["resource"] != "namespaces"
-    result = run("preflight_info", create_namespaces=True, **OPTIONS)
+    result = preflight(create_namespaces=True)
     assert result["findings"][0]["seen"] == "jane may not create namespaces in the cluster"
 
 
-def test_a_pod_that_admission_refuses(cluster: FakeCluster, run: Run) -> None:
+def test_a_pod_that_admission_refuses(cluster: FakeCluster, preflight: Preflight) -> None:
     kubelet(cluster)
     cluster.fault = lambda method, path: (
         (403, 'pods "db-1" is forbidden: violates PodSecurity "restricted:latest": unrestricted capabilities')
         if (method, path) == ("POST", "/api/v1/namespaces/payments/pods")
         else None
     )
-    result = run("preflight_info", **OPTIONS)
+    result = preflight()
     assert ids(result) == ["pod_security"] and "unrestricted capabilities" in result["findings"][0]["seen"]
 
 
-def test_the_trial_is_a_dry_run(cluster: FakeCluster, run: Run) -> None:
-    run("preflight_info", node_checks=False, **OPTIONS)
+def test_the_trial_is_a_dry_run(cluster: FakeCluster, preflight: Preflight) -> None:
+    preflight(node_checks=False)
     assert {write.rsplit("-", 1)[0] for write in cluster.writes} == {"dry run POST pods/db", "dry run POST services/db"}
 
 
-def test_without_node_checks(cluster: FakeCluster, run: Run) -> None:
+def test_without_node_checks(cluster: FakeCluster, preflight: Preflight) -> None:
     created = kubelet(cluster)
-    result = run("preflight_info", node_checks=False, **OPTIONS)
+    result = preflight(node_checks=False)
     assert (result["ok"], created, result["inspected_nodes"]) == (True, [], [])
     assert "address: the node checks are switched off" in reasons(result)
-    assert any(line.startswith("  not checked: attachment_plugin, cni_plugins, master") for line in result["table"])
+    assert any(line.startswith("  not checked: meta_plugin, cni_plugins, master") for line in result["table"])
 
 
 def serve(cluster: FakeCluster, **changes: Any) -> None:
     """Deploys db as it is described, but for `changes` of the pod's specification."""
     (router,), _problems = load(OPTIONS["routers"], DEFAULTS)
     add_router(cluster, "payments", "db")
-    container = {"name": "router", "image": "img:1", "args": view.agent_args(router)}
+    container = {"name": "router", "image": "img:1", "env": [{"name": VARIABLE, "value": identity(router).to_json()}]}
     template = {"spec": {"containers": [{**container, **changes}]}}
     cluster.objects[("deployments", "payments", "db")]["spec"]["template"] = template
     labels = cluster.objects[("leases", "payments", "db")]["metadata"]["labels"]
     cluster.add(
         "network-attachment-definitions", "payments", "db", metadata={"labels": labels},
-        spec={"config": view.network_config(router)},
+        spec={"config": network_config(router)},
     )  # fmt: skip
 
 
-def test_nodes_of_routers_that_serve_may_be_left_alone(cluster: FakeCluster, run: Run) -> None:
+def test_nodes_of_routers_that_serve_may_be_left_alone(cluster: FakeCluster, preflight: Preflight) -> None:
     created = kubelet(cluster)
     serve(cluster)
-    result = run("preflight_info", skip_serving=True, **OPTIONS)
+    result = preflight(skip_serving=True)
     assert (result["ok"], created) == (True, [])
-    assert "address: all routers serve already, as they are described" in reasons(result)
+    assert "address: all routers are already serving as described" in reasons(result)
     second = {"name": "web", "addresses": [{"ip": "198.51.100.51/24"}]}
-    result = run("preflight_info", **{**OPTIONS, "routers": [*OPTIONS["routers"], second]}, skip_serving=True)
+    result = preflight(routers=[*OPTIONS["routers"], second], skip_serving=True)
     assert len(json.loads(created[0]["spec"]["containers"][0]["env"][0]["value"])["targets"]) == 1
-    assert "serving already, so not looked at from the nodes: payments/db" in reasons(result)
-    run("preflight_info", **OPTIONS)
+    assert "already serving, so their nodes were not inspected for them: payments/db" in reasons(result)
+    preflight()
     assert len(created) == 4, "without skip_serving they are looked at"
 
 
-@pytest.mark.parametrize("changes", [{"image": "img:0"}, {"args": ["--address=198.51.100.49/24"]}])
-def test_a_router_that_changes_is_looked_at(cluster: FakeCluster, run: Run, changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("changes", [{"image": "img:0"}, {"env": []}, {"env": [{"name": VARIABLE, "value": "{}"}]}])
+def test_a_router_that_changes_is_looked_at(
+    cluster: FakeCluster, preflight: Preflight, changes: dict[str, Any]
+) -> None:
     created = kubelet(cluster)
     serve(cluster, **changes)
-    run("preflight_info", skip_serving=True, **OPTIONS)
+    preflight(skip_serving=True)
     assert len(created) == 2
 
 
-def test_nodes_that_are_not_ready_get_no_pod(cluster: FakeCluster, run: Run) -> None:
+def test_nodes_that_are_not_ready_get_no_pod(cluster: FakeCluster, preflight: Preflight) -> None:
     created = kubelet(cluster)
     cluster.objects[("nodes", "", "worker-2")]["status"]["conditions"][0]["status"] = "Unknown"
-    result = run("preflight_info", **OPTIONS)
+    result = preflight()
     assert ids(result) == ["node_state"] and "node worker-2: it is not ready" in reasons(result)
     assert [one["spec"]["nodeName"] for one in created] == ["worker-1"]
 
 
-def test_openshift_has_its_plugins_elsewhere(cluster: FakeCluster, run: Run) -> None:
+def test_openshift_has_its_plugins_elsewhere(cluster: FakeCluster, preflight: Preflight) -> None:
     created = kubelet(cluster)
     cluster.objects[("nodes", "", "worker-1")]["metadata"]["labels"] = {"node.openshift.io/os_id": "rhel"}
-    run("preflight_info", **OPTIONS)
+    preflight()
     assert created[0]["spec"]["volumes"][0]["hostPath"]["path"] == "/var/lib/cni/bin"
 
 
-def test_addresses_in_the_cluster(cluster: FakeCluster, run: Run) -> None:
+def test_addresses_in_the_cluster(cluster: FakeCluster, preflight: Preflight) -> None:
     kubelet(cluster)
     status = json.dumps([{"name": "primary", "ips": ["10.244.1.5"]}, {"name": "shop/lan", "ips": ["198.51.100.50"]}])
     annotations = {"k8s.v1.cni.cncf.io/network-status": status}
@@ -480,49 +504,99 @@ def test_addresses_in_the_cluster(cluster: FakeCluster, run: Run) -> None:
         "pods", "shop", "web", metadata={"annotations": annotations}, spec={"nodeName": "worker-1"},
         status={"phase": "Running", "podIP": "10.244.1.5"},
     )  # fmt: skip
-    result = run("preflight_info", **OPTIONS)
+    result = preflight()
     assert ids(result) == ["cluster_address"]
     assert "198.51.100.50 is an address of pod shop/web" in result["problems"][0]
     cluster.objects[("pods", "shop", "web")]["status"]["phase"] = "Succeeded"
-    assert run("preflight_info", **OPTIONS)["findings"] == []
+    assert preflight()["findings"] == []
 
 
-def test_a_cluster_without_attachments(cluster: FakeCluster, run: Run) -> None:
+def test_a_cluster_without_attachments(cluster: FakeCluster, preflight: Preflight) -> None:
     kubelet(cluster)
     cluster.apis.clear()
     cluster.fault = lambda method, path: (404, "not found") if "k8s.cni.cncf.io" in path else None
-    assert ids(run("preflight_info", **OPTIONS)) == ["attachment_api"]
+    assert ids(preflight()) == ["attachment_api"]
 
 
-def test_openstack_is_left_to_the_role(cluster: FakeCluster, run: Run) -> None:
+SERVER, VM = "0a1b2c3d-0000-4000-8000-00000000000", "vsphere://42170000-0000-4000-8000-00000000000"
+
+
+def provide(cluster: FakeCluster, provider_id: str) -> None:
+    for number in (1, 2):
+        cluster.objects[("nodes", "", f"worker-{number}")]["spec"]["providerID"] = f"{provider_id}{number}"
+
+
+def test_what_neutron_is_asked(cluster: FakeCluster, run: Run) -> None:
     kubelet(cluster)
-    server = "0a1b2c3d-0000-4000-8000-000000000001"
-    for name in ("worker-1", "worker-2"):
-        cluster.objects[("nodes", "", name)]["spec"]["providerID"] = f"openstack:///{server[:-1]}{name[-1]}"
-    result = run("preflight_info", **OPTIONS)
-    assert "openstack: the role preflight asks Neutron" in reasons(result)
-    assert result["openstack"]["on_openstack"] and result["openstack"]["nodes"][server] == "worker-1"
-    assert result["openstack"]["addresses"][0]["ip_address"] == "198.51.100.50"
+    provide(cluster, f"openstack:///{SERVER}")
+    (question,) = run("preflight_info", **OPTIONS)["gathered"]["questions"].values()
+    nodes = [f"openstack:///{SERVER}{number}" for number in (1, 2)]
+    assert question == {
+        "module": "egress.router.openstack_allowed_address_pair_info",
+        "options": {
+            "addresses": [{"ip_address": "198.51.100.50", "mac_address": MAC, "nodes": nodes}],
+            "writable": True,
+        },
+        "nodes": {f"{SERVER}1": "worker-1", f"{SERVER}2": "worker-2"},
+        "routers": {f"198.51.100.50 {MAC}": "payments/db"},
+        "problems": [],
+    }
 
 
-def test_vsphere_is_left_to_the_role(cluster: FakeCluster, run: Run) -> None:
+def test_what_vcenter_is_asked(cluster: FakeCluster, run: Run) -> None:
     kubelet(cluster)
-    vm = "vsphere://42170000-0000-4000-8000-000000000001"
-    for name in ("worker-1", "worker-2"):
-        cluster.objects[("nodes", "", name)]["spec"]["providerID"] = f"{vm[:-1]}{name[-1]}"
-    result = run("preflight_info", vsphere_networks={"eth1": "egress"}, **OPTIONS)
-    assert "vsphere: the role preflight asks vCenter" in reasons(result) and "vsphere" not in result["checked"]
-    assert result["vsphere"]["nodes"][vm] == "worker-1"
-    assert result["vsphere"]["nics"] == [{"network": "egress", "nodes": [vm, f"{vm[:-1]}2"]}]
+    provide(cluster, VM)
+    (question,) = run("preflight_info", vsphere_networks={"eth1": "egress"}, **OPTIONS)["gathered"][
+        "questions"
+    ].values()
+    assert question == {
+        "module": "egress.router.vsphere_port_group_security_info",
+        "options": {"nics": [{"network": "egress", "nodes": [f"{VM}1", f"{VM}2"]}], "writable": True},
+        "nodes": {f"{VM}1": "worker-1", f"{VM}2": "worker-2"},
+        "problems": [],
+    }
 
 
-def test_bad_options_are_told_at_once(cluster: FakeCluster, run: Run) -> None:
-    result = run("preflight_info", routers=[{"name": "db"}], ignore=["adress", "address"])
-    assert "router db, namespace: is required" in result["msg"] and "router db, addresses: is required" in result["msg"]
-    assert "there is no check 'adress' that could be ignored: did you mean address?" in result["msg"]
+@pytest.mark.parametrize(("check", "provider_id", "variable"), [
+    ("openstack", f"openstack:///{SERVER}", "egress_router_openstack_allowed_address_pair"),
+    ("vsphere", VM, "egress_router_vsphere_port_group_security"),
+])  # fmt: skip
+def test_a_cloud_that_is_switched_off(
+    cluster: FakeCluster, preflight: Preflight, check: str, provider_id: str, variable: str
+) -> None:
+    kubelet(cluster)
+    off: dict[str, Any] = {f"{check}_checks": False}
+    assert preflight(**off)["checked"] == list(IDS), "no node is of that cloud"
+    provide(cluster, provider_id)
+    result = preflight(**off)
+    assert f"{check}: this check is switched off ({variable})" in reasons(result) and check not in result["checked"]
+
+
+def test_quotas_are_read_as_quantities(cluster: FakeCluster, preflight: Preflight) -> None:
+    kubelet(cluster)
+    status = {"hard": {"requests.cpu": "1", "pods": "5", "unknown": "?"}, "used": {"requests.cpu": "950m", "pods": "4"}}
+    cluster.add("resourcequotas", "payments", "team", status=status)
+    (finding,) = preflight()["findings"]
+    assert finding["seen"] == ("quota team of namespace payments leaves 0.05 of requests.cpu, but the routers need 0.1")
+    for spec in ({"scopes": ["BestEffort"]}, {"scopeSelector": {"matchExpressions": [{}]}}):
+        cluster.objects[("resourcequotas", "payments", "team")]["spec"] = spec
+        assert preflight()["findings"] == []
+
+
+def test_problems_of_the_list_are_reported_at_once(cluster: FakeCluster, preflight: Preflight) -> None:
+    result = preflight(routers=[{"name": "db"}], defaults={})
+    assert "router db, namespace: " in result["msg"] and "router db, addresses: " in result["msg"]
     assert cluster.requests == []
 
 
-def test_absent_routers_are_left_out(cluster: FakeCluster, run: Run) -> None:
-    result = run("preflight_info", routers=[{"name": "db", "state": "absent"}], defaults=DEFAULTS)
-    assert result["ok"] and result["about"].startswith("0 routers, 2 nodes (0 may run one), ")
+def test_an_id_that_no_check_has(cluster: FakeCluster, preflight: Preflight) -> None:
+    result = preflight(ignore=["adress", "address", "x"])
+    assert result["msg"] == (
+        f"ignore: 'adress' is not the id of a check: did you mean address?\nignore: 'x' is not the id of a check: see {DOCS}"
+    )
+    assert cluster.requests == []
+
+
+def test_absent_routers_are_left_out(cluster: FakeCluster, preflight: Preflight) -> None:
+    result = preflight(routers=[{"name": "db", "state": "absent"}])
+    assert result["ok"] and result["summary"].startswith("0 routers, 2 nodes (0 can run one), ")

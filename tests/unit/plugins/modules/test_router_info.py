@@ -123,7 +123,7 @@ def waiting(reason: str, message: str = "", last: Any = None) -> dict[str, Any]:
     (waiting("CreateContainerError", "no command"), "pod billing-db-abc: CreateContainerError: no command"),
     (
         waiting("CrashLoopBackOff", "back-off 10s", {"exitCode": 2, "reason": "Error", "message": "net1 is missing\n"}),
-        "pod billing-db-abc crashes again and again: exit code 2, net1 is missing",
+        "pod billing-db-abc: CrashLoopBackOff: exit code 2, net1 is missing",
     ),
     (
         {"phase": "Pending", "conditions": [

@@ -1,11 +1,12 @@
 # Copyright (c) 2026, egress.router maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A cluster on which everything is as it should be, for tests that break one thing of it."""
+"""A cluster on which everything is as it should be, for tests that break one thing in it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from ansible_collections.egress.router.plugins.module_utils._contract import names
@@ -17,7 +18,7 @@ from ansible_collections.egress.router.plugins.module_utils._preflight.facts imp
     Pod,
 )
 from ansible_collections.egress.router.plugins.module_utils._preflight.node_facts import Interface, NodeFacts, Target
-from ansible_collections.egress.router.plugins.module_utils._router import view
+from ansible_collections.egress.router.plugins.module_utils._router.manifests import network_config
 from ansible_collections.egress.router.plugins.module_utils._router.router import Router
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
 
@@ -92,7 +93,7 @@ def seen(**changes: Any) -> NodeFacts:
 
 
 def facts(*routers: Router, on_nodes: NodeFacts | Inspection | None = None, **changes: Any) -> Facts:
-    """What is known of the cluster; `on_nodes`: what was seen on worker-2 instead of the same as on worker-1."""
+    """Facts of the good cluster. `on_nodes`: what was seen on worker-2, if not the same as on worker-1."""
     wanted = routers or (router(),)
     other = on_nodes or seen()
     return replace(
@@ -102,8 +103,16 @@ def facts(*routers: Router, on_nodes: NodeFacts | Inspection | None = None, **ch
             pods=tuple(Pod("kube-system", name, where, ("10.0.0.1",), {"app": name}) for name, where in MULTUS),
             services=({"metadata": {"name": "web", "namespace": "shop"}, "spec": {"clusterIPs": ["10.96.0.5"]}},),
             namespaces={"payments": {"metadata": {"name": "payments", "labels": {}}}},
-            missing_rights={"payments": ()},
-            trials={"payments": ""},
+            missing_permissions={"payments": ()},
+            amounts={
+                one.id: {
+                    "cpu": Decimal("0.1"),
+                    "requests.cpu": Decimal("0.1"),
+                    "requests.memory": 96 * Decimal(2) ** 20,
+                }
+                for one in wanted
+            },
+            trials={"payments": None},
             inspections={
                 "worker-1": Inspection(seen()),
                 "worker-2": other if isinstance(other, Inspection) else Inspection(other),
@@ -117,7 +126,7 @@ def facts(*routers: Router, on_nodes: NodeFacts | Inspection | None = None, **ch
 def deployed(of: Router, **changes: Any) -> Deployed:
     return replace(
         Deployed(
-            of.namespace, of.name, True, (IP,), (of.mac,), of.image, of.node_selector, view.network_config(of), True,
+            of.namespace, of.name, True, (IP,), (of.mac,), of.image, of.node_selector, network_config(of), True,
             "worker-1",
         ),
         **changes,

@@ -1,10 +1,11 @@
 # Copyright (c) 2026, egress.router maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every check: that it finds its fault, with the right id, that nothing else is found, and what is no fault."""
+"""Every check: that it finds its fault, under the right id, that nothing else is found, and what is not a fault."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,11 +14,22 @@ from ansible_collections.egress.router.plugins.module_utils._contract import nam
 from ansible_collections.egress.router.plugins.module_utils._preflight.checks.all import IDS
 from ansible_collections.egress.router.plugins.module_utils._preflight.checks.cloud import cloud_of
 from ansible_collections.egress.router.plugins.module_utils._preflight.checks.cni import PLUGINS
-from ansible_collections.egress.router.plugins.module_utils._preflight.checks.permissions import Right
-from ansible_collections.egress.router.plugins.module_utils._preflight.facts import Facts, Inspection, Pod, Settings
+from ansible_collections.egress.router.plugins.module_utils._preflight.checks.permissions import attributes, described
+from ansible_collections.egress.router.plugins.module_utils._preflight.facts import (
+    Facts,
+    Inspection,
+    Pod,
+    Quota,
+    Refusal,
+    Settings,
+)
 from ansible_collections.egress.router.plugins.module_utils._preflight.finding import Finding
 from ansible_collections.egress.router.plugins.module_utils._preflight.report import examine
-from ansible_collections.egress.router.plugins.module_utils._router import view
+from ansible_collections.egress.router.plugins.module_utils._router.manifests import (
+    Permission,
+    network_config,
+    selector,
+)
 from ansible_collections.egress.router.tests.unit.plugins.module_utils._preflight.good_cluster import (
     IP,
     MAC,
@@ -52,14 +64,14 @@ def on_worker(**changes: Any) -> Facts:
     return facts(on_nodes=seen(**changes))
 
 
-def wire(**changes: Any) -> Facts:
+def segment(**changes: Any) -> Facts:
     return on_worker(targets={(IP, "eth1"): target(**changes)})
 
 
 def master(**changes: Any) -> Facts:
-    """A target behind a master that is not fit was not asked for."""
-    not_asked = set(changes) & {"exists", "up", "carrier"} or changes.get("enslaved_kind", "vrf") != "vrf"
-    error = "not asked" if not_asked else ""
+    """A target behind an unsuitable master is not probed."""
+    not_probed = set(changes) & {"exists", "up", "carrier"} or changes.get("enslaved_kind", "vrf") != "vrf"
+    error = "not probed" if not_probed else ""
     return on_worker(interfaces={"eth1": interface(**changes)}, targets={(IP, "eth1"): target(error=error)})
 
 
@@ -82,9 +94,13 @@ def service(**spec: Any) -> Facts:
     return facts(services=({"metadata": {"name": "web", "namespace": "shop"}, "spec": spec},))
 
 
-def quota(hard: dict[str, str], used: dict[str, str], **spec: Any) -> Facts:
-    status = {"hard": hard, "used": used}
-    return facts(quotas=({"metadata": {"name": "team", "namespace": "payments"}, "spec": spec, "status": status},))
+def quota(hard: dict[str, str], used: dict[str, str], **changes: Any) -> Facts:
+    numbers = ({key: Decimal(text) for key, text in items.items()} for items in (hard, used))
+    return facts(quotas=(Quota("payments", "team", *numbers, **changes),))
+
+
+def refused(said: str) -> Facts:
+    return facts(trials={"payments": Refusal(said)})
 
 
 def policies(*specs: dict[str, Any]) -> Facts:
@@ -106,25 +122,25 @@ SQUATTER = "02:00:00:00:00:07"
 
 # What is there, the one finding (id and severity), and words of it.
 FAULTS: dict[str, tuple[Facts, str, str, str]] = {
-    "a cloud": (provider(AWS, AWS), "cloud", "error", "use the cloud's own NAT gateway instead"),
-    "a mixed cluster": (provider(AWS, VSPHERE), "cloud", "error", "leave these nodes out with node_selector"),
+    "a cloud": (provider(AWS, AWS), "cloud", "error", "2 of the 2 nodes that can run it are servers of AWS; expected"),
+    "a mixed cluster": (provider(AWS, VSPHERE), "cloud", "error", "1 of the 2 nodes that can run it is a server of AWS, the other 1 are not"),
     "no attachment API": (facts(attachment_api=False), "attachment_api", "error", "NetworkAttachmentDefinitions"),
     "Multus not on a node": (
         facts(pods=(Pod("kube-system", "multus", "worker-1", (), {"app": "multus"}),),
               on_nodes=seen(plugins=("macvlan", "tuning")), inspections={
                   name: Inspection(seen(plugins=("macvlan", "tuning"))) for name in ("worker-1", "worker-2")}),
-        "attachment_plugin", "error", "no pod of Multus runs there"),
-    "no sign of an attachment plugin": (
+        "meta_plugin", "error", "no pod of Multus runs there"),
+    "no sign of a meta-plugin": (
         facts(pods=(), on_nodes=seen(plugins=("macvlan", "tuning"))),
-        "attachment_plugin", "warning", "there is no sign of a network-attachment plugin"),
-    "no macvlan plugin": (on_worker(plugins=("multus", "bridge")), "cni_plugins", "error", "no macvlan and no tuning"),
+        "meta_plugin", "warning", "there is no sign of a meta-plugin"),
+    "no macvlan plugin": (on_worker(plugins=("multus", "bridge")), "cni_plugins", "error", "lacks macvlan and tuning"),
     "no CNI directory": (
-        facts(on_nodes=Inspection(problem="gone", no_cni_directory=True)), "cni_plugins", "error", "is not there"),
+        facts(on_nodes=Inspection(problem="gone", no_cni_directory=True)), "cni_plugins", "error", "does not exist"),
     "selector matches nothing": (
-        facts(router(node_selector={"egress": "yes"})), "nodes", "error", "none of 2 nodes has the labels"),
+        facts(router(node_selector={"egress": "yes"})), "nodes", "error", "none of the 2 nodes has the labels"),
     "all tainted": (
         facts(nodes=(node("worker-1", spec={"taints": [{"key": "gpu", "effect": "NoSchedule"}]}),)),
-        "nodes", "error", "a taint that it does not tolerate: gpu:NoSchedule"),
+        "nodes", "error", "a taint that the router does not tolerate: gpu:NoSchedule"),
     "no node at all": (facts(nodes=()), "nodes", "error", "the cluster has no nodes"),
     "all cordoned": (
         facts(nodes=(node("worker-1", spec={"unschedulable": True}), node("worker-2", ready="Unknown"))),
@@ -138,45 +154,45 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
     "no carrier": (master(carrier=False), "master", "error", "eth1 has no carrier"),
     "a bridge port": (
         master(enslaved_to="br0", enslaved_kind="bridge"), "master", "error", "eth1 is a port of br0"),
-    "a bond member": (master(enslaved_to="bond0", enslaved_kind="bond"), "master", "error", "set master to bond0"),
-    "no master for a macvlan": (master(kind="loopback"), "master", "error", "eth1 is a loopback"),
+    "a bond member": (master(enslaved_to="bond0", enslaved_kind="bond"), "master", "error", "Set master to bond0"),
+    "no master for a macvlan": (master(kind="loopback"), "master", "error", "eth1 is of kind loopback"),
     "MTU": (
         facts(router(mtu=9000), on_nodes=seen(interfaces={"eth1": interface(mtu=9000)})),
         "master_mtu", "error", "eth1 has MTU 1500"),
     "another subnet": (
         master(addresses=("203.0.113.9/24",)), "master_subnet", "warning", "eth1 is in 203.0.113.0/24"),
-    "address in use": (wire(holder_mac=SQUATTER), "address", "error", f"{IP} is in use by {SQUATTER}"),
+    "address in use": (segment(holder_mac=SQUATTER), "address", "error", f"{IP} is in use by {SQUATTER}"),
     "the same router elsewhere": (
-        wire(holder_mac=MAC, mac_seen=True, mac_seen_at=IP), "address", "error", "it is not deployed here"),
-    "the node's own address": (wire(node_has_ip_on="eth1"), "address", "error", "is the node's own, on eth1"),
-    "not asked": (wire(error="no permission"), "address", "warning", "could not be asked for: no permission"),
+        segment(holder_mac=MAC, mac_seen=True, mac_seen_at=IP), "address", "error", "the router is not deployed in this cluster"),
+    "the node's own address": (segment(node_has_ip_on="eth1"), "address", "error", "is an address of the node itself, on eth1"),
+    "not probed": (segment(error="no permission"), "address", "warning", "could not be probed: no permission"),
     "MAC answers as another": (
-        wire(mac_seen=True, mac_seen_at="198.51.100.77"), "mac", "error", "answers as 198.51.100.77"),
-    "MAC overheard": (wire(mac_seen=True), "mac", "error", "sends on the segment"),
-    "MAC on the node": (wire(node_has_mac_on="eth1"), "mac", "error", "is that of an interface on eth1"),
+        segment(mac_seen=True, mac_seen_at="198.51.100.77"), "mac", "error", "answers for 198.51.100.77"),
+    "MAC overheard": (segment(mac_seen=True), "mac", "error", "sends on the segment"),
+    "MAC on the node": (segment(node_has_mac_on="eth1"), "mac", "error", "is that of another interface on eth1"),
     "MAC of another router": (
         facts(deployed={"elsewhere/db": deployed(router(), namespace="elsewhere", ips=("198.51.100.99",))}),
-        "mac", "error", "is also that of egress router elsewhere/db"),
-    "silent gateway": (wire(gateway_mac=""), "gateway", "error", "the gateway 198.51.100.1 does not answer"),
+        "mac", "error", "is also the MAC address of egress router elsewhere/db"),
+    "silent gateway": (segment(gateway_mac=""), "gateway", "error", "the gateway 198.51.100.1 does not answer"),
     "a node's address": (
         facts(nodes=(node("worker-1", ip=IP), node("worker-2", ip="10.0.0.2"))), "cluster_address", "error", "node worker-1"),
     "in the pods' network": (
         facts(nodes=(node("worker-1", spec={"podCIDRs": ["198.51.100.0/24"]}),)),
-        "cluster_address", "error", "belongs to the pods' network 198.51.100.0/24 of node worker-1"),
+        "cluster_address", "error", "is in the pod network 198.51.100.0/24 of node worker-1"),
     "a pod's address": (
         facts(pods=(*facts().pods, Pod("shop", "web-1", "worker-1", ("10.244.1.7", IP)))),
         "cluster_address", "error", "is an address of pod shop/web-1"),
     "a ClusterIP": (service(clusterIPs=[IP]), "cluster_address", "error", "is an address of Service shop/web"),
     "an external IP": (service(clusterIPs=["None"], externalIPs=[IP]), "cluster_address", "error", "Service shop/web"),
     "another router's address": (
-        other_router(), "cluster_address", "error", "is also that of egress router elsewhere/db"),
+        other_router(), "cluster_address", "error", "is also an address of egress router elsewhere/db"),
     "too many MACs for the NIC": (
         on_worker(interfaces={"eth1": interface(macs=65)}), "mac_budget", "warning",
-        "eth1 has 65 MAC addresses, with the routers 66"),
+        "eth1 receives for 65 MAC addresses, and for 66 with the routers"),
     "too many MACs for the switch": (
-        facts(settings=Settings(mac_limit=1)), "mac_budget", "error", "at most 1, which preflight_mac_limit sets"),
+        facts(settings=Settings(mac_limit=1)), "mac_budget", "error", "at most 1, the value of preflight_mac_limit"),
     "too many MACs for the NICs below a bond": (
-        bonded(65), "mac_budget", "warning", "eth2 has 65 MAC addresses, with the routers 66"),
+        bonded(65), "mac_budget", "warning", "eth2 receives for 65 MAC addresses, and for 66 with the routers"),
     "promiscuous": (
         on_worker(interfaces={"eth1": interface(promiscuous=1)}), "promiscuous", "info", "eth1 is in promiscuous mode"),
     "no namespace": (facts(namespaces={}), "namespace", "error", "there is no namespace payments"),
@@ -184,58 +200,58 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
     "restricted": (
         namespace(labels={"pod-security.kubernetes.io/enforce": "restricted"}), "pod_security", "error", "level restricted"),
     "restricted by default": (
-        facts(trials={"payments": 'pods "x" is forbidden: violates PodSecurity "baseline:latest": NET_ADMIN'}),
-        "pod_security", "error", "namespace payments refuses such a pod"),
+        refused('pods "x" is forbidden: violates PodSecurity "baseline:latest": NET_ADMIN'),
+        "pod_security", "error", "namespace payments refuses a pod like the router's"),
     "refused by a webhook": (
-        facts(trials={"payments": "admission webhook denied the request: no root"}), "admission", "error", "no root"),
+        refused("admission webhook denied the request: no root"), "admission", "error", "no root"),
     "no IPv6 Services": (
         facts(router(addresses=[{"ip": f"{IP}/24"}, {"ip": "2001:db8::5/64"}]),
-              service_trials={("payments", (4, 6)): "this cluster is not configured for dual-stack"}),
+              service_trials={("payments", (4, 6)): Refusal("this cluster is not configured for dual-stack")}),
         "service", "error", "a Service for IPv4 and IPv6: this cluster is not"),
-    "quota of pods": (quota({"pods": "5"}, {"pods": "5"}), "quota", "error", "leaves 0 of pods, the routers need 1"),
+    "quota of pods": (quota({"pods": "5"}, {"pods": "5"}), "quota", "error", "leaves 0 of pods, but the routers need 1"),
     "quota of the CPU's short name": (
-        quota({"cpu": "1"}, {"cpu": "950m"}), "quota", "error", "leaves 0.05 of cpu, the routers need 0.1"),
+        quota({"cpu": "1"}, {"cpu": "0.95"}), "quota", "error", "leaves 0.05 of cpu, but the routers need 0.1"),
     "quota of memory": (
-        quota({"requests.memory": "1Gi"}, {"requests.memory": "1000Mi"}), "quota", "error",
-        "leaves 25165824 of requests.memory, the routers need 100663296"),
+        quota({"requests.memory": "25165824"}, {}), "quota", "error",
+        "leaves 25165824 of requests.memory, but the routers need 100663296"),
     "a limit that is missing": (
-        facts(trials={"payments": 'pods "x" is forbidden: failed quota: q: must specify limits.cpu'}),
+        refused('pods "x" is forbidden: failed quota: q: must specify limits.cpu'),
         "quota", "error", "must specify limits.cpu"),
     "nothing comes in": (
-        policies({"podSelector": {}, "policyTypes": ["Ingress"]}), "network_policy", "error", "p0 of namespace payments let nothing in"),
+        policies({"podSelector": {}, "policyTypes": ["Ingress"]}), "network_policy", "error", "p0 of namespace payments permit no incoming traffic"),
     "nothing gets out": (
-        policies({"podSelector": {}, "policyTypes": ["Egress"]}), "network_policy", "error", "let nothing out"),
+        policies({"podSelector": {}, "policyTypes": ["Egress"]}), "network_policy", "error", "permit no outgoing traffic"),
     "nothing gets out by a policy that names no type": (
         policies({"podSelector": {}, "ingress": [{}], "egress": [{"to": [{"podSelector": {}}]}]}),
-        "network_policy", "error", "let it out to pods only"),
+        "network_policy", "error", "permit outgoing traffic to pods only"),
     "the API server is out of reach": (
         policies({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": {}}]}]}),
-        "network_policy", "error", "let it out to pods only"),
-    "rights": (
-        facts(missing_rights={"payments": ("create deployments.apps", "patch services")}, identity="jane"),
+        "network_policy", "error", "permit outgoing traffic to pods only"),
+    "permissions": (
+        facts(missing_permissions={"payments": ("create deployments.apps", "patch services")}, identity="jane"),
         "permissions", "error", "jane may not create deployments.apps, patch services in namespace payments"),
-    "rights in the cluster": (
-        facts(missing_rights={"": ("create namespaces",)}), "permissions", "error",
-        "the identity in use may not create namespaces in the cluster; expected: every right that provision needs. grant "
+    "permissions in the cluster": (
+        facts(missing_permissions={"": ("create namespaces",)}), "permissions", "error",
+        "the identity in use may not create namespaces in the cluster; expected: all permissions that provision needs. Grant "
         "them with a ClusterRole and a ClusterRoleBinding"),
     "old kernel": (on_worker(kernel="4.9.0-x", nft_maps=None), "kernel", "warning", "kernel 4.9.0-x"),
     "no nftables": (on_worker(nft_usable=False, nft_error="Operation not supported"), "nft", "error", "not supported"),
     "no concatenations": (on_worker(nft_maps=False), "nft", "error", "refuses the router's table"),
-    "conntrack full": (on_worker(conntrack_count=250000), "conntrack", "warning", "250000 of 262144"),
+    "conntrack full": (on_worker(conntrack_count=250000), "conntrack", "warning", "250000 of at most 262144"),
     "no forwarding": (on_worker(sysctl={"net.ipv4.ip_forward": "0"}), "forwarding", "warning", "net.ipv4.ip_forward is 0"),
     "no image": (
         facts(on_nodes=Inspection(images={"img:1": "ErrImagePull: not found"}, problem="img:1 does not start")),
         "image", "error", "ErrImagePull: not found"),
     "somebody else's object": (
         facts(named=(named("Service", "db"), named("ConfigMap", "db-rules"))),
-        "foreign_objects", "error", "ConfigMap db-rules, Service db in namespace payments"),
+        "foreign_objects", "error", "ConfigMap db-rules, Service db in namespace payments exist and do not belong to this router"),
     "leftovers": (
         facts(named=(named("Lease", "old", "old"), named("Role", "old", "old"))), "leftovers", "info",
-        "left of an earlier egress router payments/old: Lease old, Role old"),
+        "objects of egress router payments/old, which has no Deployment: Lease old, Role old"),
     "leftovers of a router of the list": (
         facts(named=(named("ConfigMap", "db-rules", "db"),)), "leftovers", "info",
-        "leftovers (router payments/db): left of an earlier egress router payments/db: ConfigMap db-rules; expected: a "
-        "router has a Deployment, or nothing. they are taken over"),
+        "leftovers (router payments/db): objects of egress router payments/db, which has no Deployment: ConfigMap db-rules; "
+        "expected: a router with a Deployment, or no objects of it. No action needed: provision takes them over"),
     "a killed preflight": (
         facts(namespaces={**facts().namespaces, "egress-preflight-x": {
             "metadata": {"name": "egress-preflight-x", "labels": PREFLIGHT}}}),
@@ -263,7 +279,7 @@ def test_a_good_cluster() -> None:
     assert examination.gaps == ()
 
 
-# What is like a fault, and is none.
+# What is like a fault, but is not one.
 SOUND: dict[str, Facts] = {
     "vSphere and bare metal": provider(VSPHERE, ""),
     "kind, OpenStack": provider("kind://podman/lab/worker", "openstack:///0abc"),
@@ -271,10 +287,10 @@ SOUND: dict[str, Facts] = {
         router(node_selector={"place": "here"}),
         nodes=(node("worker-1", labels={"place": "here"}), node("worker-9", spec={"providerID": AWS}))),
     "Multus known by its program": facts(pods=()),
-    "another attachment plugin": facts(
-        pods=(), settings=Settings(attachment_plugins=("mine",)),
+    "another meta-plugin": facts(
+        pods=(), settings=Settings(meta_plugins=("mine",)),
         inspections={name: Inspection(seen(plugins=("macvlan", "mine", "tuning"))) for name in ("worker-1", "worker-2")}),
-    "attachment known by a pod's network status": facts(
+    "a meta-plugin known by a pod's network status": facts(
         pods=tuple(Pod("shop", f"web-{n}", f"worker-{n}", (), has_network_status=True) for n in (1, 2)),
         inspections={name: Inspection(seen(plugins=("macvlan", "tuning"))) for name in ("worker-1", "worker-2")}),
     "a taint that comes and goes": facts(
@@ -298,18 +314,18 @@ SOUND: dict[str, Facts] = {
         router(addresses=[{"ip": f"{IP}/24"}]), on_nodes=seen(targets={(IP, "eth1"): target(gateway_mac="")})),
     "its own pod": facts(
         deployed={"payments/db": deployed(router())},
-        pods=(*facts().pods, Pod("payments", "db-x", "worker-1", ("10.244.1.7", IP), view.selector("db")))),
+        pods=(*facts().pods, Pod("payments", "db-x", "worker-1", ("10.244.1.7", IP), selector("db")))),
     "a pod on the host's network": facts(pods=(*facts().pods, Pod("kube-system", "proxy", "worker-1", ("10.0.0.1",)))),
     "its own MAC is counted already": facts(
         settings=Settings(mac_limit=2),
-        pods=(*facts().pods, *(Pod("payments", f"db-{n}", f"worker-{n}", (), view.selector("db")) for n in (1, 2))),
+        pods=(*facts().pods, *(Pod("payments", f"db-{n}", f"worker-{n}", (), selector("db")) for n in (1, 2))),
         inspections={
             name: Inspection(seen(interfaces={"eth1": interface(macs=2)})) for name in ("worker-1", "worker-2")}),
     "promiscuous without a filter": on_worker(interfaces={"eth1": interface(promiscuous=1, driver="veth")}),
     "a namespace that will be made": facts(namespaces={}, settings=Settings(create_namespaces=True)),
     "privileged": namespace(labels={"pod-security.kubernetes.io/enforce": "privileged"}),
-    "quota with room": quota({"pods": "5", "requests.cpu": "1"}, {"pods": "4", "requests.cpu": "900m"}),
-    "quota of best effort pods": quota({"pods": "0"}, {}, scopes=["BestEffort"]),
+    "quota with room": quota({"pods": "5", "requests.cpu": "1"}, {"pods": "4", "requests.cpu": "0.9"}),
+    "quota of other pods": quota({"pods": "0"}, {}, covers_routers=False),
     "policies add up": policies(
         {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
         {"podSelector": {"matchLabels": {names.LABEL_NAME: names.APP_NAME}}, "ingress": [{}], "egress": [{}],
@@ -319,8 +335,9 @@ SOUND: dict[str, Facts] = {
         {"podSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]}},
         {"podSelector": {"matchExpressions": [{"key": names.LABEL_NAME, "operator": "NotIn", "values": ["egress-router"]}]}}),
     "an old kernel that can": on_worker(kernel="4.18.0-553.el8"),
-    "nothing could be seen": facts(on_nodes=Inspection(problem="its pod did not end in time")),
-    "Services that the quota refuses, told of the quota": facts(service_trials={("payments", (4,)): "exceeded quota: x"}),
+    "nothing could be seen": facts(on_nodes=Inspection(problem="its pod did not finish in time")),
+    "a Service that the quota refuses, which is reported of the quota": facts(
+        service_trials={("payments", (4,)): Refusal("exceeded quota: x")}),
     "no IPv6 forwarding for pods without IPv6": on_worker(sysctl={"net.ipv6.conf.all.forwarding": "0"}),
     "unknown conntrack": on_worker(conntrack_max=None, conntrack_count=None),
     "own objects": facts(
@@ -330,7 +347,7 @@ SOUND: dict[str, Facts] = {
 
 
 @pytest.mark.parametrize("case", SOUND)
-def test_what_is_like_a_fault_and_none(case: str) -> None:
+def test_what_is_like_a_fault_but_is_not_one(case: str) -> None:
     assert [str(finding) for finding in found(SOUND[case])] == []
 
 
@@ -354,8 +371,8 @@ def test_clouds_by_provider_id(provider_id: str, cloud: str) -> None:
 
 
 def test_the_plugins_are_those_that_a_router_asks_for() -> None:
-    assert all(f'"type": "{plugin}"' in view.network_config(router()) for plugin in PLUGINS)
-    assert view.network_config(router()).count('"type"') == len(PLUGINS)
+    assert all(f'"type": "{plugin}"' in network_config(router()) for plugin in PLUGINS)
+    assert network_config(router()).count('"type"') == len(PLUGINS)
 
 
 def test_the_same_is_said_once() -> None:
@@ -367,18 +384,18 @@ def test_the_same_is_said_once() -> None:
     assert finding.where == "routers payments/a, payments/b, nodes worker-1, worker-2"
 
 
-def test_rights_as_the_api_server_is_asked_for_them() -> None:
-    right = Right("patch", "discovery.k8s.io", "endpointslices/restricted", "payments")
-    assert str(right) == "patch endpointslices.discovery.k8s.io/restricted"
-    assert right.attributes() == {
+def test_permissions_as_the_api_server_is_asked_for_them() -> None:
+    permission = Permission("patch", "discovery.k8s.io", "endpointslices/restricted")
+    assert described(permission) == "patch endpointslices.discovery.k8s.io/restricted"
+    assert attributes(permission, "payments") == {
         "verb": "patch", "group": "discovery.k8s.io", "resource": "endpointslices", "subresource": "restricted",
         "namespace": "payments",
     }  # fmt: skip
-    assert "subresource" not in Right("get", "", "pods").attributes()
+    assert "subresource" not in attributes(Permission("get", "", "pods"), "")
 
 
-def test_rights_concern_the_routers_of_their_namespace() -> None:
+def test_permissions_concern_the_routers_of_their_namespace() -> None:
     other = router(name="web", namespace="shop", addresses=[{"ip": "198.51.100.51/24"}])
     namespaces = {name: {"metadata": {"name": name}} for name in ("payments", "shop")}
-    of = facts(router(), other, namespaces=namespaces, missing_rights={"shop": ("get leases",)})
+    of = facts(router(), other, namespaces=namespaces, missing_permissions={"shop": ("get leases",)})
     assert [finding.routers for finding in found(of) if finding.check == "permissions"] == [("shop/web",)]
