@@ -14,10 +14,10 @@ from functools import cached_property
 from typing import Any
 
 from .._contract import names
+from .._contract.inspect import Answer
 from .._router.manifests import network_config
 from .._router.placement import may_run_on
 from .._router.router import Router
-from .node_facts import NodeFacts
 
 # Keys of Facts.unread.
 NODES = "nodes"
@@ -130,9 +130,9 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The result of the pod on a node. `images`: why an image does not start, by image. `problem`: why there are no facts."""
+    """The result of the pod on a node. `images`: why an image does not start, by image. `problem`: why there is no answer."""
 
-    facts: NodeFacts | None = None
+    answer: Answer | None = None
     images: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
     no_cni_directory: bool = False
@@ -205,13 +205,13 @@ class Facts:
         wanted = {name_of(node) for nodes in self._eligible.values() for node in nodes}
         return [node for node in self.nodes if name_of(node) in wanted]
 
-    def node_facts(self, router: Router) -> Iterable[tuple[str, NodeFacts]]:
+    def answers(self, router: Router) -> Iterable[tuple[str, Answer]]:
         """What was seen on the nodes that can run the router."""
         if router.id in self.inspected:
             for node in self.eligible(router):
                 inspection = self.inspections.get(name_of(node))
-                if inspection and inspection.facts:
-                    yield name_of(node), inspection.facts
+                if inspection and inspection.answer:
+                    yield name_of(node), inspection.answer
 
     def settled(self, router: Router) -> bool:
         """Whether the router serves as the list describes it, so that inspecting its nodes would prove nothing new."""

@@ -12,7 +12,6 @@ system and no other host path.
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import time
@@ -24,12 +23,12 @@ from typing import Any
 from .._common.concurrent import each, wait_until
 from .._common.errors import EgressError, Forbidden, NotReady
 from .._contract import names
+from .._contract.inspect import VARIABLE, Answer, AnswerError, EgressAddress, Question
 from .._kubernetes.cluster import Cluster
 from .._kubernetes.pods import GRACE_SECONDS, container_problem, pod_problem, waits_for_sandbox
 from .._router.router import Router
 from .checks.leftovers import COMPONENT
 from .facts import Inspection
-from .node_facts import AnswerError, read_answer
 
 # Seconds for probing the segment.
 PROBE_SECONDS = 2
@@ -88,7 +87,7 @@ def manifest(node: str, routers: list[Router], options: PodOptions) -> dict[str,
     images = _images(routers)
     inspecting = _container(_name(0), images[0], ["inspect"])
     inspecting["env"] = [
-        {"name": "EGRESS_INSPECT", "value": json.dumps(question(routers, options.cni_directory))},
+        {"name": VARIABLE, "value": question(routers, options.cni_directory).to_json()},
         {"name": "NODE_NAME", "value": node},
     ]
     inspecting["volumeMounts"] = [{"name": "cni", "mountPath": options.cni_directory, "readOnly": True}]
@@ -114,25 +113,19 @@ def manifest(node: str, routers: list[Router], options: PodOptions) -> dict[str,
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def question(routers: Iterable[Router], cni_directory: str) -> dict[str, Any]:
+def question(routers: Iterable[Router], cni_directory: str) -> Question:
     """What `egress-router inspect` is asked on a node."""
     routers = list(routers)
-    targets = [
-        {
-            "ip": address.ip,
-            "mac": router.mac,
-            "gateway": address.gateway,
-            "master": router.master,
-        }
-        for router in routers
-        for address in router.addresses
-    ]
-    return {
-        "masters": list(dict.fromkeys(router.master for router in routers)),
-        "targets": targets,
-        "timeout": PROBE_SECONDS,
-        "cni_directory": cni_directory,
-    }
+    return Question(
+        masters=tuple(dict.fromkeys(router.master for router in routers)),
+        targets=tuple(
+            EgressAddress(address.ip, router.mac, address.gateway or None, router.master)
+            for router in routers
+            for address in router.addresses
+        ),
+        timeout=PROBE_SECONDS,
+        cni_directory=cni_directory,
+    )
 
 
 def _images(routers: Iterable[Router]) -> list[str]:
@@ -227,7 +220,7 @@ def _result(cluster: Cluster, namespace: str, inspector: _Inspector) -> Inspecti
         problem = inspector.problem or pod_problem(inspector.object) or "its pod did not finish in time"
         return Inspection(images=images, problem=problem, no_cni_directory=inspector.no_directory)
     try:
-        return Inspection(read_answer(cluster.logs(namespace, inspector.pod, container=_name(0))), images)
+        return Inspection(Answer.from_json(cluster.logs(namespace, inspector.pod, container=_name(0))), images)
     except AnswerError as error:
         return Inspection(images=images, problem=f"image {first}: {error}")
     except EgressError as error:

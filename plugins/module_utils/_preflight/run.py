@@ -68,7 +68,7 @@ def run(connect: Callable[[], Cluster], params: dict[str, Any]) -> dict[str, Any
         "questions": asked,
         "ignore": params["ignore"],
         "about": about,
-        "inspected_nodes": sorted(node for node, seen in facts.inspections.items() if seen.facts),
+        "inspected_nodes": sorted(node for node, seen in facts.inspections.items() if seen.answer),
         "requests": cluster.requests,
         "seconds": seconds,
     }

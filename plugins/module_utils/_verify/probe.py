@@ -7,13 +7,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
 from .._common.concurrent import wait_until
 from .._common.errors import EgressError, Forbidden, NotReady
 from .._contract import names
+from .._contract.probe import ResultsError, from_json
 from .._kubernetes.cluster import Cluster
 from .._kubernetes.pods import GRACE_SECONDS, pod_problem, waits_for_sandbox
 
@@ -132,8 +132,6 @@ def _events(cluster: Cluster, namespace: str, pod: dict[str, Any]) -> list[dict[
 
 def _results(text: str, pod: dict[str, Any]) -> list[dict[str, Any]]:
     try:
-        found: list[dict[str, Any]] = json.loads(text)["results"]
-        return found
-    except (ValueError, KeyError, TypeError) as error:
-        image = pod["spec"]["containers"][0]["image"]
-        raise EgressError(f"image {image} did not print the results of egress-router probe: {text[:200]!r}") from error
+        return [result.as_dict() for result in from_json(text)]
+    except ResultsError as error:
+        raise EgressError(f"image {pod['spec']['containers'][0]['image']}: {error}") from error

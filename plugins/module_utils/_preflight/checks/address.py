@@ -9,26 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..._contract.inspect import Answer, Occupancy
 from ..._router.addresses import Address
 from ..._router.router import Router
 from ..facts import INSPECTION, ROUTERS, Facts
 from ..finding import ERROR, WARNING, Check, Finding, Part
-from ..node_facts import NodeFacts, Target
 from .master import problem_of
 
 
-def _seen(facts: Facts) -> Iterator[tuple[Router, str, NodeFacts]]:
+def _seen(facts: Facts) -> Iterator[tuple[Router, str, Answer]]:
     for router in facts.routers:
-        for node, seen in facts.node_facts(router):
+        for node, seen in facts.answers(router):
             yield router, node, seen
 
 
-def _targets(facts: Facts) -> Iterator[tuple[Router, str, Address, Target]]:
+def _targets(facts: Facts) -> Iterator[tuple[Router, str, Address, Occupancy]]:
     for router, node, seen in _seen(facts):
         for address in router.addresses:
-            target = seen.targets.get((address.ip, router.master))
+            target = _occupancy(seen, router, address)
             if target and not target.error:
                 yield router, node, address, target
+
+
+def _occupancy(seen: Answer, router: Router, address: Address) -> Occupancy | None:
+    """What was seen of an address on the segment of the router's master."""
+    found = (item for item in seen.targets if (item.ip, item.master) == (address.ip, router.master))
+    return next(found, None)
 
 
 def _own(facts: Facts, router: Router) -> set[str]:
@@ -53,7 +59,7 @@ def _free(facts: Facts) -> Iterator[Finding]:
             )
 
 
-def _holder(facts: Facts, router: Router, address: Address, target: Target) -> tuple[str, str] | None:
+def _holder(facts: Facts, router: Router, address: Address, target: Occupancy) -> tuple[str, str] | None:
     """Who has the address, if not the router itself, and what to do."""
     other = "Choose another address, or remove it from the host that has it"
     if target.node_has_ip_on:
@@ -75,7 +81,7 @@ def _mac(facts: Facts) -> Iterator[Finding]:
         if facts.has_mac(router) or same:
             continue
         where = ""
-        if target.mac_seen:
+        if target.mac_seen_at is not None:
             where = f"answers for {target.mac_seen_at}" if target.mac_seen_at else "sends on the segment"
         elif target.node_has_mac_on:
             where = f"is that of another interface on {target.node_has_mac_on}"
@@ -114,7 +120,7 @@ def _not_asked(facts: Facts) -> Iterator[Finding]:
         if not interface or problem_of(router, interface):
             continue
         for address in router.addresses:
-            target = seen.targets.get((address.ip, router.master))
+            target = _occupancy(seen, router, address)
             if target and target.error:
                 yield Finding(
                     "address", WARNING, f"{address.ip} could not be probed: {target.error}", "a probe that works",

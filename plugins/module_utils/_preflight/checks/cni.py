@@ -48,7 +48,7 @@ def _signs(facts: Facts) -> Iterator[Finding]:
         return
     for router, node in _without_sign(facts):
         inspection = facts.inspections.get(node)
-        if inspection and inspection.facts:
+        if inspection and inspection.answer:
             yield Finding(
                 "meta_plugin", WARNING, "there is no sign of a meta-plugin", "one on every node that can run it",
                 "Install Multus, or add the executable of your meta-plugin to preflight_meta_plugins", (router.id,), (node,),
@@ -77,13 +77,13 @@ def _directory(facts: Facts) -> Iterator[Finding]:
 
 def _plugins(facts: Facts) -> Iterator[Finding]:
     for router in facts.routers:
-        for node, seen in facts.node_facts(router):
-            if not seen.plugins:
+        for node, seen in facts.answers(router):
+            if not seen.cni.plugins:
                 continue
-            missing = [plugin for plugin in PLUGINS if plugin not in seen.plugins]
+            missing = [plugin for plugin in PLUGINS if plugin not in seen.cni.plugins]
             if missing:
                 yield Finding(
-                    "cni_plugins", ERROR, f"{seen.cni_directory} lacks {' and '.join(missing)}",
+                    "cni_plugins", ERROR, f"{seen.cni.directory} lacks {' and '.join(missing)}",
                     "the CNI plugins macvlan and tuning",
                     "Install the plugins of github.com/containernetworking/plugins there, or set preflight_cni_directory to the "
                     "directory that the container runtime uses", (router.id,), (node,),
@@ -99,7 +99,7 @@ def _executables(facts: Facts) -> set[str]:
     return {
         node
         for node, inspection in facts.inspections.items()
-        if inspection.facts and known.intersection(inspection.facts.plugins or ())
+        if inspection.answer and known.intersection(inspection.answer.cni.plugins or ())
     }
 
 

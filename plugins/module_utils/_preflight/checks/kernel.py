@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..._contract.inspect import Answer
 from ..._router.router import Router
 from ..facts import INSPECTION, Facts, name_of
 from ..finding import ERROR, WARNING, Check, Finding, Part
-from ..node_facts import NodeFacts
 
 # Counters in the elements of sets and maps came with 5.7. Every distribution that Kubernetes 1.30 supports has them.
 OLDEST = (5, 7)
@@ -23,9 +23,9 @@ _FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 FULL = 0.8
 
 
-def _nodes(facts: Facts) -> Iterator[tuple[Router, str, NodeFacts]]:
+def _nodes(facts: Facts) -> Iterator[tuple[Router, str, Answer]]:
     for router in facts.routers:
-        for node, seen in facts.node_facts(router):
+        for node, seen in facts.answers(router):
             yield router, node, seen
 
 
@@ -33,7 +33,7 @@ def _version(facts: Facts) -> Iterator[Finding]:
     for router, node, seen in _nodes(facts):
         match = re.match(r"(\d+)\.(\d+)", seen.kernel)
         # Distributions backport: what nft says counts.
-        if match and (int(match[1]), int(match[2])) < OLDEST and not seen.nft_maps:
+        if match and (int(match[1]), int(match[2])) < OLDEST and not seen.nft.concat_maps:
             yield Finding(
                 "kernel", WARNING, f"kernel {seen.kernel}", f"{OLDEST[0]}.{OLDEST[1]} or newer",
                 "Update the node, or exclude it with node_selector", (router.id,), (node,),
@@ -42,10 +42,10 @@ def _version(facts: Facts) -> Iterator[Finding]:
 
 def _nft(facts: Facts) -> Iterator[Finding]:
     for router, node, seen in _nodes(facts):
-        if False in (seen.nft_usable, seen.nft_maps, seen.nft_rules):
-            what = "nftables cannot be used" if seen.nft_usable is False else "nftables refuses the router's table"
+        if False in (seen.nft.usable, seen.nft.concat_maps, seen.nft.rules):
+            what = "nftables cannot be used" if seen.nft.usable is False else "nftables refuses the router's table"
             yield Finding(
-                "nft", ERROR, f"{what}: {seen.nft_error or 'no reason given'}",
+                "nft", ERROR, f"{what}: {seen.nft.error or 'no reason given'}",
                 "nftables with concatenated keys in maps, counters and NAT",
                 "Load the kernel modules nf_tables, nft_ct, nft_nat and nft_masq, or update the kernel",
                 (router.id,), (node,),
@@ -54,7 +54,7 @@ def _nft(facts: Facts) -> Iterator[Finding]:
 
 def _conntrack(facts: Facts) -> Iterator[Finding]:
     for router, node, seen in _nodes(facts):
-        most, count = seen.conntrack_max, seen.conntrack_count
+        most, count = seen.conntrack.max, seen.conntrack.count
         if most and count is not None and count > most * FULL:
             yield Finding(
                 "conntrack", WARNING, f"{count} of at most {most} connections are tracked", f"less than {FULL:.0%}",

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from ..._contract.inspect import Interface
 from ..._router.router import Router
 from ..facts import INSPECTION, Facts
 from ..finding import ERROR, INFO, WARNING, Check, Finding, Part
-from ..node_facts import Interface
 from .master import interfaces
 
 # How many MAC addresses a NIC filters, its own included, by driver; the smallest figure there is. Sources: docs/layer2.md.
@@ -35,7 +35,7 @@ def _budget(facts: Facts) -> Iterator[Finding]:
         coming = [router for router in routers if not _is_there(facts, router, node)]
         after = interface.macs + len(coming)
         given = facts.settings.mac_limit
-        limit = given if given is not None else LIMITS.get(interface.driver)
+        limit = given if given is not None else LIMITS.get(interface.driver or "")
         if limit is None or after <= limit:
             continue
         routers_here = tuple(router.id for router in routers)
@@ -53,7 +53,7 @@ def _budget(facts: Facts) -> Iterator[Finding]:
 def _promiscuous(facts: Facts) -> Iterator[Finding]:
     for node, interface, _routers in _receivers(facts):
         # A driver without a filter is in this mode from its first macvlan on.
-        if interface.promiscuous and interface.driver in LIMITS and interface.enslaved_kind in ("", "bond", "team"):
+        if interface.promiscuous and interface.driver in LIMITS and interface.enslaved_kind in (None, "bond", "team"):
             yield Finding(
                 "promiscuous", INFO, f"{interface.name} is in promiscuous mode", f"a NIC that filters by MAC address, as {interface.driver} can",
                 "It has too many MAC addresses, or packets are captured there: this works, but costs CPU time", (), (node,),
@@ -64,7 +64,7 @@ def _receivers(facts: Facts) -> Iterator[tuple[str, Interface, list[Router]]]:
     """Each NIC below a master once (bonds and VLANs pass their MAC addresses down), with the routers that need it."""
     found: dict[tuple[str, Interface], list[Router]] = {}
     for router, node, master in interfaces(facts):
-        seen = facts.inspections[node].facts
+        seen = facts.inspections[node].answer
         known = seen.interfaces if seen else {}
         for interface in _lowest(master, known):
             found.setdefault((node, interface), []).append(router)

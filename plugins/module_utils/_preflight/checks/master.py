@@ -10,10 +10,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
+from ..._contract.inspect import Interface
 from ..._router.router import Router
 from ..facts import INSPECTION, Facts
 from ..finding import ERROR, WARNING, Check, Finding, Part
-from ..node_facts import Interface
 
 # Kinds of masters that leave their ports the frames.
 _TRANSPARENT = ("vrf",)
@@ -22,7 +22,7 @@ _TRANSPARENT = ("vrf",)
 def interfaces(facts: Facts) -> Iterator[tuple[Router, str, Interface]]:
     """The master of each router on each node that was inspected."""
     for router in facts.routers:
-        for node, seen in facts.node_facts(router):
+        for node, seen in facts.answers(router):
             interface = seen.interfaces.get(router.master)
             if interface:
                 yield router, node, interface
@@ -54,9 +54,9 @@ def problem_of(router: Router, interface: Interface) -> tuple[str, str] | None:
             f"{name} is a port of {interface.enslaved_to}",
             f"Set master to {interface.enslaved_to}: a port of a bridge or bond receives no frames itself",
         )
-    if interface.up is False:
+    if not interface.up:
         return f"{name} is down", f"Bring it up on the node (ip link set {name} up), and in the node's configuration"
-    if interface.carrier is False:
+    if not interface.carrier:
         return f"{name} has no carrier", "Connect its cable, or its virtual NIC"
     if interface.kind in ("loopback", "macvlan", "ipvlan"):
         return f"{name} is of kind {interface.kind}", "Set master to a NIC, bond, VLAN or bridge"
@@ -76,7 +76,7 @@ def _mtu(facts: Facts) -> Iterator[Finding]:
 def _subnet(facts: Facts) -> Iterator[Finding]:
     for router, node, interface in interfaces(facts):
         # An interface without addresses proves nothing: a macvlan needs none.
-        own = [ipaddress.ip_interface(text) for text in interface.addresses or ()]
+        own = [ipaddress.ip_interface(text) for text in interface.addresses]
         own = [address for address in own if not address.is_link_local]
         for address in router.addresses:
             same = [item for item in own if item.version == address.family]

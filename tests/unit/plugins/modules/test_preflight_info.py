@@ -15,6 +15,15 @@ from typing import Any
 import pytest
 
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import VARIABLE
+from ansible_collections.egress.router.plugins.module_utils._contract.inspect import (
+    Answer,
+    Cni,
+    Conntrack,
+    Interface,
+    Nft,
+    Occupancy,
+    Question,
+)
 from ansible_collections.egress.router.plugins.module_utils._preflight import inspection as _inspection
 from ansible_collections.egress.router.plugins.module_utils._preflight.checks.all import IDS
 from ansible_collections.egress.router.plugins.module_utils._preflight.finding import DOCS
@@ -66,25 +75,23 @@ def cluster(cluster: FakeCluster) -> FakeCluster:
     return cluster
 
 
-def answer(question: dict[str, Any], **changes: Any) -> dict[str, Any]:
+def answer(question: str) -> str:
     """What inspect prints on a good node."""
-    targets = [
-        {"ip": item["ip"], "mac": item["mac"], "master": item["master"], "holder_mac": None, "mac_seen_at": None,
-         "gateway_mac": "02:00:5e:00:53:01", "node_has_ip_on": None, "node_has_mac_on": None, "error": ""}
-        for item in question["targets"]
-    ]  # fmt: skip
-    interfaces = {
-        name: {"name": name, "exists": True, "up": True, "carrier": True, "mtu": 1500, "kind": "physical",
-               "driver": "virtio_net", "addresses": ["198.51.100.11/24"], "macs_on_it": 1, "promiscuous": 0, "lower": [],
-               "enslaved_to": None, "enslaved_kind": None, "unicast_filter": []}
-        for name in question["masters"]
-    }  # fmt: skip
-    return {
-        "schema": 1, "kernel": "6.1.0", "interfaces": interfaces, "targets": targets,
-        "nft": {"usable": True, "concat_maps": True, "rules": None, "error": ""},
-        "conntrack": {"max": 1000, "count": 1}, "sysctl": {"net.ipv4.ip_forward": "1"},
-        "cni": {"directory": "/opt/cni/bin", "plugins": ["macvlan", "multus", "tuning"]}, **changes,
-    }  # fmt: skip
+    asked = Question.from_json(question)
+    interface = Interface(
+        "eth1", True, True, True, 1500, "physical", "virtio_net", "02:00:5e:00:53:11", ("198.51.100.11/24",)
+    )
+    return Answer(
+        kernel="6.1.0",
+        interfaces=dict.fromkeys(asked.masters, interface),
+        targets=tuple(
+            Occupancy(item.ip, item.mac, item.master, gateway_mac="02:00:5e:00:53:01") for item in asked.targets
+        ),
+        nft=Nft(True, True),
+        conntrack=Conntrack(1000, 1),
+        sysctl={"net.ipv4.ip_forward": "1"},
+        cni=Cni("/opt/cni/bin", ("macvlan", "multus", "tuning")),
+    ).to_json()
 
 
 def kubelet(cluster: FakeCluster, change: Change | None = None) -> list[dict[str, Any]]:
@@ -103,8 +110,7 @@ def kubelet(cluster: FakeCluster, change: Change | None = None) -> list[dict[str
         ended = {"terminated": {"exitCode": 0, "reason": "Completed"}}
         statuses = [{"name": one["name"], "image": one["image"], "state": dict(ended)} for one in spec["containers"]]
         stored["status"] = {"phase": "Succeeded", "containerStatuses": statuses}
-        question = json.loads(spec["containers"][0]["env"][0]["value"])
-        cluster.logs[f"{metadata['name']}/inspect"] = json.dumps(answer(question))
+        cluster.logs[f"{metadata['name']}/inspect"] = answer(spec["containers"][0]["env"][0]["value"])
         if change:
             change(spec["nodeName"], stored)
 
@@ -244,7 +250,7 @@ def test_further_images_are_started_too(cluster: FakeCluster, preflight: Preflig
 
 @pytest.mark.parametrize(("text", "said"), [
     ("invalid choice: 'inspect'", "node worker-2: image img:1: it did not print what egress-router inspect prints"),
-    ('{"schema": 7}', "it speaks version 7 of the answer instead of 1"),
+    ('{"schema": 7}', "it answers in version 7 of the schema instead of 1"),
     ("", "it did not print"),
 ])  # fmt: skip
 def test_an_image_that_says_something_else(cluster: FakeCluster, preflight: Preflight, text: str, said: str) -> None:

@@ -17,7 +17,10 @@ from ansible_collections.egress.router.tests.support.fake_api_server import Fake
 from .conftest import Run
 
 OPTIONS: dict[str, Any] = {"namespace": "payments", "image": "img:1", "targets": ["tcp://billing-db.payments.svc:5432"]}
-RESULTS = [{"target": OPTIONS["targets"][0], "attempts": 1, "connected": 1, "observed": []}]
+RESULTS = [
+    {"target": OPTIONS["targets"][0], "attempts": 1, "connected": 1, "refused": 0, "timed_out": 0, "failed": 0, "errors": [],
+     "seconds": {"min": 0.1, "median": 0.1, "max": 0.1}, "observed": []}
+]  # fmt: skip
 
 
 def kubelet(cluster: FakeCluster, output: str = "", **status: Any) -> list[dict[str, Any]]:
@@ -92,7 +95,7 @@ def test_no_targets_need_no_pod(cluster: FakeCluster, run: Run) -> None:
         {"type": "PodScheduled", "reason": "Unschedulable", "message": "0/3 nodes"}]},
      "cannot be scheduled: 0/3 nodes"),
     ("unknown option --hold\n", {"phase": "Failed"}, "failed; it printed: unknown option --hold"),
-    ("Usage: something else", {}, "image img:1 did not print the results of egress-router probe"),
+    ("Usage: something else", {}, "image img:1: it did not print the results of egress-router probe"),
 ], ids=["image", "unschedulable", "failed", "other image"])  # fmt: skip
 def test_failures_give_the_reason_and_leave_no_pod(
     cluster: FakeCluster, run: Run, output: str, status: dict[str, Any], said: str

@@ -10,6 +10,14 @@ from decimal import Decimal
 from typing import Any
 
 from ansible_collections.egress.router.plugins.module_utils._contract import names
+from ansible_collections.egress.router.plugins.module_utils._contract.inspect import (
+    Answer,
+    Cni,
+    Conntrack,
+    Interface,
+    Nft,
+    Occupancy,
+)
 from ansible_collections.egress.router.plugins.module_utils._preflight.facts import (
     Deployed,
     Facts,
@@ -17,7 +25,6 @@ from ansible_collections.egress.router.plugins.module_utils._preflight.facts imp
     Named,
     Pod,
 )
-from ansible_collections.egress.router.plugins.module_utils._preflight.node_facts import Interface, NodeFacts, Target
 from ansible_collections.egress.router.plugins.module_utils._router.manifests import network_config
 from ansible_collections.egress.router.plugins.module_utils._router.router import Router
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
@@ -52,47 +59,49 @@ def node(name: str, **changes: Any) -> dict[str, Any]:
     }
 
 
-def target(**changes: Any) -> Target:
-    return replace(Target(IP, MAC, "eth1", gateway_mac=GATEWAY_MAC), **changes)
+def target(**changes: Any) -> Occupancy:
+    return replace(Occupancy(IP, MAC, "eth1", gateway_mac=GATEWAY_MAC), **changes)
 
 
-def interface(**changes: Any) -> Interface:
+def interface(macs: int = 1, **changes: Any) -> Interface:
     return replace(
         Interface(
             "eth1",
-            True,
-            True,
-            True,
-            1500,
-            "physical",
-            "virtio_net",
+            exists=True,
+            up=True,
+            carrier=True,
+            mtu=1500,
+            kind="physical",
+            driver="virtio_net",
+            mac="02:00:5e:00:53:11",
             addresses=("198.51.100.11/24", "fe80::1/64"),
-            macs=1,
+            unicast_filter=tuple(f"02:00:00:00:01:{number:02x}" for number in range(macs - 1)),
         ),
         **changes,
     )
 
 
-def seen(**changes: Any) -> NodeFacts:
+def seen(**changes: Any) -> Answer:
     return replace(
-        NodeFacts(
+        Answer(
             kernel="6.1.0",
             interfaces={"eth1": interface()},
-            targets={(IP, "eth1"): target()},
-            nft_usable=True,
-            nft_maps=True,
-            nft_rules=True,
-            conntrack_max=262144,
-            conntrack_count=100,
+            targets=(target(),),
+            nft=Nft(True, True, True),
+            conntrack=Conntrack(262144, 100),
             sysctl={"net.ipv4.ip_forward": "1"},
-            cni_directory="/opt/cni/bin",
-            plugins=("macvlan", "multus", "tuning"),
+            cni=Cni("/opt/cni/bin", ("macvlan", "multus", "tuning")),
         ),
         **changes,
     )
 
 
-def facts(*routers: Router, on_nodes: NodeFacts | Inspection | None = None, **changes: Any) -> Facts:
+def cni(*plugins: str) -> Answer:
+    """A node with these CNI plugins."""
+    return seen(cni=Cni("/opt/cni/bin", plugins))
+
+
+def facts(*routers: Router, on_nodes: Answer | Inspection | None = None, **changes: Any) -> Facts:
     """Facts of the good cluster. `on_nodes`: what was seen on worker-2, if not the same as on worker-1."""
     wanted = routers or (router(),)
     other = on_nodes or seen()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.egress.router.plugins.module_utils._contract import names
+from ansible_collections.egress.router.plugins.module_utils._contract.inspect import Conntrack, Nft
 from ansible_collections.egress.router.plugins.module_utils._preflight.checks.all import IDS
 from ansible_collections.egress.router.plugins.module_utils._preflight.checks.cloud import cloud_of
 from ansible_collections.egress.router.plugins.module_utils._preflight.checks.cni import PLUGINS
@@ -33,6 +34,7 @@ from ansible_collections.egress.router.plugins.module_utils._router.manifests im
 from ansible_collections.egress.router.tests.unit.plugins.module_utils._preflight.good_cluster import (
     IP,
     MAC,
+    cni,
     deployed,
     facts,
     interface,
@@ -65,24 +67,24 @@ def on_worker(**changes: Any) -> Facts:
 
 
 def segment(**changes: Any) -> Facts:
-    return on_worker(targets={(IP, "eth1"): target(**changes)})
+    return on_worker(targets=(target(**changes),))
 
 
 def master(**changes: Any) -> Facts:
     """A target behind an unsuitable master is not probed."""
     not_probed = set(changes) & {"exists", "up", "carrier"} or changes.get("enslaved_kind", "vrf") != "vrf"
     error = "not probed" if not_probed else ""
-    return on_worker(interfaces={"eth1": interface(**changes)}, targets={(IP, "eth1"): target(error=error)})
+    return on_worker(interfaces={"eth1": interface(**changes)}, targets=(target(error=error),))
 
 
 def bonded(macs: int) -> Facts:
     """A bond of two NICs, of which one has many MAC addresses."""
-    bond = interface(name="bond0", kind="bond", driver="", macs=macs, lower=("eth1", "eth2"))
+    bond = interface(name="bond0", kind="bond", driver=None, macs=macs, lower=("eth1", "eth2"))
     members = {
         name: interface(name=name, macs=count, enslaved_to="bond0", enslaved_kind="bond")
         for name, count in (("eth1", 3), ("eth2", macs))
     }
-    found = seen(interfaces={"bond0": bond, **members}, targets={(IP, "bond0"): target(master="bond0")})
+    found = seen(interfaces={"bond0": bond, **members}, targets=(target(master="bond0"),))
     return facts(router(master="bond0"), inspections={"worker-2": Inspection(found)})
 
 
@@ -127,13 +129,13 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
     "no attachment API": (facts(attachment_api=False), "attachment_api", "error", "NetworkAttachmentDefinitions"),
     "Multus not on a node": (
         facts(pods=(Pod("kube-system", "multus", "worker-1", (), {"app": "multus"}),),
-              on_nodes=seen(plugins=("macvlan", "tuning")), inspections={
-                  name: Inspection(seen(plugins=("macvlan", "tuning"))) for name in ("worker-1", "worker-2")}),
+              on_nodes=cni("macvlan", "tuning"), inspections={
+                  name: Inspection(cni("macvlan", "tuning")) for name in ("worker-1", "worker-2")}),
         "meta_plugin", "error", "no pod of Multus runs there"),
     "no sign of a meta-plugin": (
-        facts(pods=(), on_nodes=seen(plugins=("macvlan", "tuning"))),
+        facts(pods=(), on_nodes=cni("macvlan", "tuning")),
         "meta_plugin", "warning", "there is no sign of a meta-plugin"),
-    "no macvlan plugin": (on_worker(plugins=("multus", "bridge")), "cni_plugins", "error", "lacks macvlan and tuning"),
+    "no macvlan plugin": (facts(on_nodes=cni("multus", "bridge")), "cni_plugins", "error", "lacks macvlan and tuning"),
     "no CNI directory": (
         facts(on_nodes=Inspection(problem="gone", no_cni_directory=True)), "cni_plugins", "error", "does not exist"),
     "selector matches nothing": (
@@ -163,17 +165,17 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
         master(addresses=("203.0.113.9/24",)), "master_subnet", "warning", "eth1 is in 203.0.113.0/24"),
     "address in use": (segment(holder_mac=SQUATTER), "address", "error", f"{IP} is in use by {SQUATTER}"),
     "the same router elsewhere": (
-        segment(holder_mac=MAC, mac_seen=True, mac_seen_at=IP), "address", "error", "the router is not deployed in this cluster"),
+        segment(holder_mac=MAC, mac_seen_at=IP), "address", "error", "the router is not deployed in this cluster"),
     "the node's own address": (segment(node_has_ip_on="eth1"), "address", "error", "is an address of the node itself, on eth1"),
     "not probed": (segment(error="no permission"), "address", "warning", "could not be probed: no permission"),
     "MAC answers as another": (
-        segment(mac_seen=True, mac_seen_at="198.51.100.77"), "mac", "error", "answers for 198.51.100.77"),
-    "MAC overheard": (segment(mac_seen=True), "mac", "error", "sends on the segment"),
+        segment(mac_seen_at="198.51.100.77"), "mac", "error", "answers for 198.51.100.77"),
+    "MAC overheard": (segment(mac_seen_at=""), "mac", "error", "sends on the segment"),
     "MAC on the node": (segment(node_has_mac_on="eth1"), "mac", "error", "is that of another interface on eth1"),
     "MAC of another router": (
         facts(deployed={"elsewhere/db": deployed(router(), namespace="elsewhere", ips=("198.51.100.99",))}),
         "mac", "error", "is also the MAC address of egress router elsewhere/db"),
-    "silent gateway": (segment(gateway_mac=""), "gateway", "error", "the gateway 198.51.100.1 does not answer"),
+    "silent gateway": (segment(gateway_mac=None), "gateway", "error", "the gateway 198.51.100.1 does not answer"),
     "a node's address": (
         facts(nodes=(node("worker-1", ip=IP), node("worker-2", ip="10.0.0.2"))), "cluster_address", "error", "node worker-1"),
     "in the pods' network": (
@@ -234,10 +236,10 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
         facts(missing_permissions={"": ("create namespaces",)}), "permissions", "error",
         "the identity in use may not create namespaces in the cluster; expected: all permissions that provision needs. Grant "
         "them with a ClusterRole and a ClusterRoleBinding"),
-    "old kernel": (on_worker(kernel="4.9.0-x", nft_maps=None), "kernel", "warning", "kernel 4.9.0-x"),
-    "no nftables": (on_worker(nft_usable=False, nft_error="Operation not supported"), "nft", "error", "not supported"),
-    "no concatenations": (on_worker(nft_maps=False), "nft", "error", "refuses the router's table"),
-    "conntrack full": (on_worker(conntrack_count=250000), "conntrack", "warning", "250000 of at most 262144"),
+    "old kernel": (on_worker(kernel="4.9.0-x", nft=Nft(True)), "kernel", "warning", "kernel 4.9.0-x"),
+    "no nftables": (on_worker(nft=Nft(False, error="Operation not supported")), "nft", "error", "not supported"),
+    "no concatenations": (on_worker(nft=Nft(True, False)), "nft", "error", "refuses the router's table"),
+    "conntrack full": (on_worker(conntrack=Conntrack(262144, 250000)), "conntrack", "warning", "250000 of at most 262144"),
     "no forwarding": (on_worker(sysctl={"net.ipv4.ip_forward": "0"}), "forwarding", "warning", "net.ipv4.ip_forward is 0"),
     "no image": (
         facts(on_nodes=Inspection(images={"img:1": "ErrImagePull: not found"}, problem="img:1 does not start")),
@@ -289,10 +291,10 @@ SOUND: dict[str, Facts] = {
     "Multus known by its program": facts(pods=()),
     "another meta-plugin": facts(
         pods=(), settings=Settings(meta_plugins=("mine",)),
-        inspections={name: Inspection(seen(plugins=("macvlan", "mine", "tuning"))) for name in ("worker-1", "worker-2")}),
+        inspections={name: Inspection(cni("macvlan", "mine", "tuning")) for name in ("worker-1", "worker-2")}),
     "a meta-plugin known by a pod's network status": facts(
         pods=tuple(Pod("shop", f"web-{n}", f"worker-{n}", (), has_network_status=True) for n in (1, 2)),
-        inspections={name: Inspection(seen(plugins=("macvlan", "tuning"))) for name in ("worker-1", "worker-2")}),
+        inspections={name: Inspection(cni("macvlan", "tuning")) for name in ("worker-1", "worker-2")}),
     "a taint that comes and goes": facts(
         nodes=(node("worker-1", spec={"taints": [{"key": "node.kubernetes.io/x", "effect": "NoSchedule"}]}),)),
     "a tolerated taint": facts(
@@ -303,15 +305,15 @@ SOUND: dict[str, Facts] = {
     "only link-local": master(addresses=("fe80::1/64",)),
     "a router that serves, on another node": facts(
         deployed={"payments/db": deployed(router())},
-        on_nodes=seen(targets={(IP, "eth1"): target(holder_mac=MAC, mac_seen=True, mac_seen_at=IP)})),
+        on_nodes=seen(targets=(target(holder_mac=MAC, mac_seen_at=IP),))),
     "a router that serves, on this node": facts(
         deployed={"payments/db": deployed(router())},
-        on_nodes=seen(targets={(IP, "eth1"): target(node_has_mac_on="eth1")})),
+        on_nodes=seen(targets=(target(node_has_mac_on="eth1"),))),
     "a router that serves with the MAC address it had": facts(
         router(mac="02:00:00:00:00:55"), deployed={"payments/db": deployed(router())},
-        on_nodes=seen(targets={(IP, "eth1"): target(holder_mac=MAC)})),
+        on_nodes=seen(targets=(target(holder_mac=MAC),))),
     "no gateway": facts(
-        router(addresses=[{"ip": f"{IP}/24"}]), on_nodes=seen(targets={(IP, "eth1"): target(gateway_mac="")})),
+        router(addresses=[{"ip": f"{IP}/24"}]), on_nodes=seen(targets=(target(gateway_mac=None),))),
     "its own pod": facts(
         deployed={"payments/db": deployed(router())},
         pods=(*facts().pods, Pod("payments", "db-x", "worker-1", ("10.244.1.7", IP), selector("db")))),
@@ -339,7 +341,7 @@ SOUND: dict[str, Facts] = {
     "a Service that the quota refuses, which is reported of the quota": facts(
         service_trials={("payments", (4,)): Refusal("exceeded quota: x")}),
     "no IPv6 forwarding for pods without IPv6": on_worker(sysctl={"net.ipv6.conf.all.forwarding": "0"}),
-    "unknown conntrack": on_worker(conntrack_max=None, conntrack_count=None),
+    "unknown conntrack": on_worker(conntrack=Conntrack()),
     "own objects": facts(
         deployed={"payments/db": deployed(router())},
         named=(named("Service", "db", "db"), named("ConfigMap", "db-rules", "db"), named("Secret", "db"))),
