@@ -5,9 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import json
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any
+from unittest import mock
 
+from ansible.module_utils import basic
 from ansible.utils.collection_loader import _collection_finder
 
 if not any(isinstance(finder, _collection_finder._AnsibleCollectionFinder) for finder in sys.meta_path):
@@ -15,3 +23,17 @@ if not any(isinstance(finder, _collection_finder._AnsibleCollectionFinder) for f
     _collection_finder._AnsibleCollectionFinder(
         paths=os.environ["ANSIBLE_COLLECTIONS_PATH"].split(os.pathsep)
     )._install()
+
+
+@contextlib.contextmanager
+def _patch_module_args(module_args: Mapping[str, Any] | None = None) -> Iterator[None]:
+    document = json.dumps({"ANSIBLE_MODULE_ARGS": dict(module_args or {})})
+    with mock.patch.object(basic, "_ANSIBLE_ARGS", document.encode()):
+        yield
+
+
+# ansible-core 2.18 lacks what its successors have for tests.
+if importlib.util.find_spec("ansible.module_utils.testing") is None:
+    _testing = ModuleType("ansible.module_utils.testing")
+    _testing.patch_module_args = _patch_module_args  # type: ignore[attr-defined]
+    sys.modules[_testing.__name__] = _testing
