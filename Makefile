@@ -36,6 +36,9 @@ units-ansible-test: venv ## ansible-test units: the unit tests as the community'
 importer: venv ## galaxy-importer on the built collection
 	$(run) tools/importer
 
+graph: venv ## Packages, floors and who imports whom
+	$(run) python tools/graph.py
+
 unit: venv ## Unit tests and the rules of the tree
 	$(run) pytest tests/unit
 
