@@ -12,11 +12,12 @@ COLLECTION=$TREE/ansible_collections/egress/router
 
 export EGRESS_CACHE=$CACHE COLLECTION
 # molecule and ansible-lint call ansible-config and others by name.
-export PATH=$VENV/bin:$PATH
+# EGRESS_CORE: another ansible-core, laid over the environment by tools/oldest.
+export PATH=${EGRESS_CORE:+$EGRESS_CORE/bin:}$VENV/bin:$PATH
 # kubernetes.core comes with the "ansible" package of the environment; nothing of the user's own may leak in.
 export ANSIBLE_COLLECTIONS_PATH=$TREE
 # For plain Python: pytest and mypy import the collection by its full name.
-export PYTHONPATH=$TREE
+export PYTHONPATH=${EGRESS_CORE:+$EGRESS_CORE:}$TREE
 # Caches of the tools stay out of the checkout.
 export RUFF_CACHE_DIR=$CACHE/ruff MYPY_CACHE_DIR=$CACHE/mypy
 # Coloured or interactive output helps nobody in a log.

@@ -1,6 +1,6 @@
 """Runs all checks and tests, each stage a make target, and ends with a table and a line ``N passed, N failed``.
 
-The lab's first build takes minutes and needs nothing of the other stages, so it runs beside them. Outputs go to
+Stages run beside each other in lanes; those of one lane run one after another. Outputs go to
 ``$EGRESS_CACHE/test/STAGE.log``; a stage that fails shows the end of its own.
 """
 
@@ -13,7 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,7 +25,7 @@ TAIL_LINES = 80
 
 @dataclass(frozen=True)
 class Stage:
-    """One make target. ``expected``: what it takes on 2 cores, cold and warm."""
+    """One make target. ``expected``: what it takes on 2 cores, cold and warm, beside the others."""
 
     target: str
     expected: str
@@ -32,31 +34,63 @@ class Stage:
 
 @dataclass(frozen=True)
 class Outcome:
+    """``begin``: seconds after that of the run. ``cpu``: seconds of computing, containers and daemons left out."""
+
     stage: Stage
+    begin: float
     seconds: float
+    cpu: float
     passed: int
     failed: int
 
 
-LAB = Stage("image", "8 min cold, 5 s warm")
-# Cheapest first, so that a slip shows early. ansible-test's units are the tests of "unit" once more: one test here.
-BESIDE_THE_LAB = [
-    Stage("lint", "20 s"),
-    Stage("docs", "10 s"),
-    Stage("unit", "30 s", counts_tests=True),
-    Stage("agent-test", "1-3 min", counts_tests=True),
-    Stage("neutron-test", "4 min cold, 2 min warm", counts_tests=True),
-    Stage("vsphere-test", "2 min cold, 1 min warm", counts_tests=True),
-    Stage("importer", "10 s"),
-    Stage("sanity", "1 min cold, 30 s warm"),
-    Stage("units-ansible-test", "30 s"),
-]
+@dataclass(frozen=True)
+class Lane:
+    """Stages in their order. ``nice``: what it computes gives way to the other lanes."""
+
+    name: str
+    stages: Sequence[Stage]
+    nice: int = 0
+    all_need_the_first: bool = False
 
 
-def on_the_lab() -> list[Stage]:
-    """One after another: they cut nodes off and take the API server away."""
-    names = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
-    return [Stage("lab-test", "1 min", counts_tests=True), *(Stage(f"molecule-{name}", "2-5 min") for name in names)]
+def lanes() -> list[Lane]:
+    scenarios = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
+    return [
+        # There is one lab: scenarios cut nodes off, take the API server away and close ports of all nodes.
+        Lane(
+            "lab",
+            [
+                Stage("image", "8 min cold, 5 s warm"),
+                Stage("lab-test", "1 min", counts_tests=True),
+                *(Stage(f"molecule-{name}", "2-5 min") for name in scenarios),
+            ],
+            all_need_the_first=True,
+        ),
+        # These wait more than they compute: for leases, for servers, for connections that are to fail.
+        Lane(
+            "servers",
+            [
+                Stage("agent-test", "1-3 min", counts_tests=True),
+                Stage("neutron-test", "4 min cold, 2 min warm", counts_tests=True),
+                Stage("vsphere-test", "2 min cold, 1 min warm", counts_tests=True),
+            ],
+        ),
+        # Cheapest first, so that a slip shows early.
+        Lane(
+            "computing",
+            [
+                Stage("unit", "15 s", counts_tests=True),
+                Stage("lint", "1 min cold, 20 s warm"),
+                Stage("docs", "10 s"),
+                Stage("importer", "10 s"),
+                Stage("sanity", "1 min cold, 30 s warm"),
+                Stage("sanity-oldest", "1 min cold, 30 s warm"),
+                Stage("units-oldest", "30 s", counts_tests=True),
+            ],
+            nice=5,
+        ),
+    ]
 
 
 def log_of(stage: Stage) -> Path:
@@ -64,37 +98,30 @@ def log_of(stage: Stage) -> Path:
 
 
 class Running:
-    """A stage's process, in a group of its own. A thread takes its ``seconds``: it may be waited for later."""
+    """A stage's process, in a group of its own."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, nice: int = 0) -> None:
         self.stage = stage
-        self.seconds = 0.0
+        self.began = time.monotonic()
         with log_of(stage).open("wb") as log:
             self.process = subprocess.Popen(
-                ["make", "--no-print-directory", stage.target],
+                ["nice", "-n", str(nice), "make", "--no-print-directory", stage.target],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._watcher = threading.Thread(target=self._watch)
-        self._watcher.start()
 
-    def _watch(self) -> None:
-        began = time.monotonic()
-        self.process.wait()
-        self.seconds = time.monotonic() - began
-
-    def wait(self) -> int:
-        self._watcher.join()
-        return self.process.returncode
+    def wait(self) -> tuple[int, float, float]:
+        """Status, seconds, and seconds of computing by it and whatever it waited for."""
+        _pid, status, usage = os.wait4(self.process.pid, 0)
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        return self.process.returncode, time.monotonic() - self.began, usage.ru_utime + usage.ru_stime
 
     def stop(self) -> None:
         """Ends a stage that is still running, with all it started: the run was interrupted."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)
-        self.wait()
+        os.killpg(self.process.pid, signal.SIGTERM)
 
 
 def pytest_counts(text: str) -> tuple[int, int]:
@@ -107,64 +134,96 @@ def pytest_counts(text: str) -> tuple[int, int]:
     return total("passed"), total("failed") + total("errors?")
 
 
-def finish(running: Running) -> Outcome:
-    stage = running.stage
-    status = running.wait()
-    seconds = running.seconds
-    text = log_of(stage).read_text(errors="replace")
-    passed, failed = pytest_counts(text) if stage.counts_tests else (0, 0)
-    if status != 0:
-        # A crash outside of the tests, or no test at all, is a failure of its own.
+@dataclass
+class Run:
+    """What is going on. An interrupted run starts nothing more and ends what runs."""
+
+    began: float = field(default_factory=time.monotonic)
+    running: set[Running] = field(default_factory=set)
+    stopped: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def lane(self, lane: Lane) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for stage in lane.stages:
+            if lane.all_need_the_first and outcomes and outcomes[0].failed:
+                self.say(f"{stage.target}: counts as failed without {outcomes[0].stage.target}")
+                outcomes.append(Outcome(stage, self.now(), 0, 0, 0, 1))
+            else:
+                outcomes.append(self.stage(stage, lane.nice))
+        return outcomes
+
+    def stage(self, stage: Stage, nice: int = 0) -> Outcome:
+        with self.lock:
+            if self.stopped:
+                return Outcome(stage, self.now(), 0, 0, 0, 1)
+            running = Running(stage, nice)
+            self.running.add(running)
+        self.say(f"{stage.target} ({stage.expected}) ...")
+        try:
+            status, seconds, cpu = running.wait()
+        finally:
+            with self.lock:
+                self.running.discard(running)
+        text = log_of(stage).read_text(errors="replace")
+        passed, failed = judge(stage, status, text)
+        # One call, so that the lanes' outputs do not mix.
+        end = f"\n--- the end of {log_of(stage)}:\n{tail(text)}\n--- end of {stage.target}" if failed else ""
+        self.say(f"{stage.target}: {'FAILED' if failed else 'ok'} after {seconds:.0f} s{end}")
+        return Outcome(stage, running.began - self.began, seconds, cpu, passed, failed)
+
+    def stop(self) -> None:
+        with self.lock:
+            self.stopped = True
+            for running in self.running:
+                running.stop()
+
+    def now(self) -> float:
+        return time.monotonic() - self.began
+
+    def say(self, text: str) -> None:
+        print(f"{int(self.now()) // 60:3}:{int(self.now()) % 60:02} {text}", flush=True)
+
+
+def tail(text: str) -> str:
+    return "\n".join(text.splitlines()[-TAIL_LINES:])
+
+
+def judge(stage: Stage, status: int, text: str) -> tuple[int, int]:
+    """Passed and failed. A crash outside of the tests, or no test at all, is a failure of its own."""
+    passed, failed = pytest_counts(text) if stage.counts_tests else (int(status == 0), 0)
+    if status != 0 or passed == 0:
         failed = max(failed, 1)
-        print(f"--- {stage.target} failed with status {status}; the end of {log_of(stage)}:")
-        print("\n".join(text.splitlines()[-TAIL_LINES:]))
-        print(f"--- end of {stage.target}", flush=True)
-    elif stage.counts_tests and passed == 0:
-        failed = 1
-        print(f"--- {stage.target} ran no test", flush=True)
-    elif not stage.counts_tests:
-        passed = 1
-    print(f"{stage.target}: {'ok' if failed == 0 else 'FAILED'} after {seconds:.0f} s", flush=True)
-    return Outcome(stage, seconds, passed, failed)
+    return passed, failed
 
 
-def run(stage: Stage) -> Outcome:
-    print(f"{stage.target} ({stage.expected}) ...", flush=True)
-    running = Running(stage)
-    try:
-        return finish(running)
-    finally:
-        running.stop()
+def table(outcomes: Sequence[Outcome]) -> str:
+    lines = [f"{'stage':<22}{'passed':>7}{'failed':>7}{'begin':>7}{'seconds':>9}{'cpu':>7}   expected"]
+    for outcome in outcomes:
+        stage = outcome.stage
+        lines.append(
+            f"{stage.target:<22}{outcome.passed:>7}{outcome.failed:>7}{outcome.begin:>7.0f}{outcome.seconds:>9.1f}"
+            f"{outcome.cpu:>7.0f}   {stage.expected}"
+        )
+    return "\n".join(lines)
 
 
 def main() -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    print(f"lab and {LAB.target} in the background ({LAB.expected}): {log_of(LAB)}", flush=True)
-    lab = Running(LAB)
-    try:
-        outcomes = [run(stage) for stage in BESIDE_THE_LAB]
-        print("waiting for the lab ...", flush=True)
-        outcomes.append(finish(lab))
-    finally:
-        lab.stop()
-    if outcomes[-1].failed:
-        print("no lab: the stages that need it count as failed", flush=True)
-        outcomes += [Outcome(stage, 0, 0, 1) for stage in on_the_lab()]
-    else:
-        outcomes += [run(stage) for stage in on_the_lab()]
-
-    passed = sum(outcome.passed for outcome in outcomes)
-    failed = sum(outcome.failed for outcome in outcomes)
-    print(f"\n{'stage':<24}{'passed':>8}{'failed':>8}{'seconds':>9}   expected")
-    for outcome in outcomes:
-        stage = outcome.stage
-        print(f"{stage.target:<24}{outcome.passed:>8}{outcome.failed:>8}{outcome.seconds:>9.1f}   {stage.expected}")
-    print(f"all stages: {time.monotonic() - began:.0f} s")
+    run = Run()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with ThreadPoolExecutor() as pool:
+        try:
+            outcomes = [outcome for of_lane in pool.map(run.lane, lanes()) for outcome in of_lane]
+        except KeyboardInterrupt:
+            run.stop()
+            return 130
+    print(f"\n{table(outcomes)}")
+    print(f"all stages: {run.now():.0f} s, {sum(outcome.cpu for outcome in outcomes):.0f} s of computing")
+    passed, failed = (sum(getattr(outcome, name) for outcome in outcomes) for name in ("passed", "failed"))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_unused: sys.exit(143))
     sys.exit(main())

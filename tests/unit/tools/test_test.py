@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,7 +27,7 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
-    module.LOGS.mkdir()
+    module.LOGS.mkdir(exist_ok=True)
     # make STAGE becomes a target of a Makefile made here.
     monkeypatch.setattr(module, "ROOT", tmp_path)
     return module
@@ -32,7 +35,7 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def outcome(runner: ModuleType, recipe: str, counts_tests: bool) -> tuple[int, int]:
     (runner.ROOT / "Makefile").write_text(f"stage:\n\t@{recipe}\n")
-    done = runner.run(runner.Stage("stage", "no time", counts_tests=counts_tests))
+    done = runner.Run().stage(runner.Stage("stage", "no time", counts_tests=counts_tests))
     assert 0 <= done.seconds < 60
     return done.passed, done.failed
 
@@ -63,10 +66,65 @@ def test_a_failing_stage_shows_its_end(runner: ModuleType, capsys: pytest.Captur
     assert "the reason" in capsys.readouterr().out
 
 
-def test_an_interrupted_stage_is_ended_with_its_children(runner: ModuleType) -> None:
-    (runner.ROOT / "Makefile").write_text("stage:\n\t@sleep 20\n")
+def run_of(runner: ModuleType, monkeypatch: pytest.MonkeyPatch, makefile: str, *lanes: object) -> int:
+    (runner.ROOT / "Makefile").write_text(makefile)
+    monkeypatch.setattr(runner, "lanes", lambda: list(lanes))
+    return runner.main()
+
+
+def stages(runner: ModuleType, *targets: str) -> list[object]:
+    return [runner.Stage(target, "no time") for target in targets]
+
+
+def test_the_table_has_every_stage_of_every_lane(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (runner.Lane(name, stages(runner, *targets)) for name, targets in (("a", "xy"), ("b", "z")))
+    assert run_of(runner, monkeypatch, "x z:\n\t@true\ny:\n\t@echo a reason; false\n", first, second) == 1
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split()[:3] for line in lines[lines.index("") + 2 :][:3]]
+    assert rows == [["x", "1", "0"], ["y", "0", "1"], ["z", "1", "0"]]
+    assert lines[-1] == "2 passed, 1 failed"
+    assert "a reason" in lines
+
+
+def test_lanes_run_beside_each_other(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Each waits for the other.
+    os.mkfifo(runner.ROOT / "fifo")
+    lanes = [runner.Lane(target, stages(runner, target)) for target in ("reads", "writes")]
+    assert run_of(runner, monkeypatch, "reads:\n\t@cat fifo\nwrites:\n\t@echo >fifo\n", *lanes) == 0
+    assert capsys.readouterr().out.endswith("2 passed, 0 failed\n")
+
+
+def test_without_the_lab_its_scenarios_fail_and_are_not_started(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lane = runner.Lane("lab", stages(runner, "image", "scenario"), all_need_the_first=True)
+    assert run_of(runner, monkeypatch, "image:\n\t@false\nscenario:\n\t@touch started\n", lane) == 1
+    assert not (runner.ROOT / "started").exists()
+    assert capsys.readouterr().out.endswith("0 passed, 2 failed\n")
+
+
+def test_an_interrupted_run_ends_its_stages_and_starts_no_more(runner: ModuleType) -> None:
+    (runner.ROOT / "Makefile").write_text(
+        "first:\n\t@trap 'touch ended; exit 1' TERM; touch begun; sleep 30 & wait\nsecond:\n\t@touch started\n"
+    )
+    program = f"""
+import sys
+sys.path.insert(0, {str(PROGRAM.parent)!r})
+import test
+test.ROOT = test.Path({str(runner.ROOT)!r})
+test.lanes = lambda: [test.Lane("a", [test.Stage("first", ""), test.Stage("second", "")])]
+sys.exit(test.main())
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
     began = time.monotonic()
-    running = runner.Running(runner.Stage("stage", "no time"))
-    running.stop()
-    assert running.process.returncode != 0
-    assert time.monotonic() - began < 10
+    while not (runner.ROOT / "begun").exists():
+        assert time.monotonic() - began < 30 and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 130
+    assert (runner.ROOT / "ended").exists()
+    assert not (runner.ROOT / "started").exists()
