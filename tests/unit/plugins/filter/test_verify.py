@@ -36,9 +36,9 @@ def test_the_plan() -> None:
 
 def test_problems_of_the_list() -> None:
     (problem,) = verify_plan(ROUTERS)["problems"]
-    assert problem.startswith("router n/a, image: is missing")
+    assert problem.startswith("router n/a, image: is required")
     assert verify_plan(ROUTERS)["routers"] == verify_plan(ROUTERS)["targets"] == []
-    with pytest.raises(AnsibleFilterError, match="router n/a, image: is missing"):
+    with pytest.raises(AnsibleFilterError, match="router n/a, image: is required"):
         verify_report(ROUTERS, [], [])
 
 
