@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import re
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from .._common.mac import is_multicast, normal_mac
 from .fields import Fields
 
 IPAddress: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 IPNetwork: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
-
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def default_mac(addresses: tuple[Address, ...]) -> str:
 
 
 def read_mac(fields: Fields, addresses: tuple[Address, ...]) -> str:
-    """The `mac` that the user gave, in lower case with colons, or the derived one."""
+    """The `mac` that the user gave, in lowercase with colons, or the derived one."""
     number = fields.raw("mac")
     if isinstance(number, int) and not isinstance(number, bool):
         fields.problem(
@@ -104,12 +102,11 @@ def read_mac(fields: Fields, addresses: tuple[Address, ...]) -> str:
     given = fields.text("mac")
     if not given:
         return default_mac(addresses)
-    mac = given.lower().replace("-", ":")
-    if not _MAC.match(mac):
-        digits = re.sub(r"[.:-]", "", mac)
-        correct = ":".join(re.findall("..", digits)) if re.fullmatch("[0-9a-f]{12}", digits) else "02:e6:c6:33:64:32"
-        fields.problem("mac", f"'{given}' is not a MAC address: write it as {correct}")
-    elif int(mac[:2], 16) & 1:
+    mac = normal_mac(given)
+    if mac is None:
+        fields.problem("mac", f"'{given}' is not a MAC address: write it as 02:e6:c6:33:64:32")
+        return ""
+    if is_multicast(mac):
         fields.problem("mac", f"'{given}' is a multicast address: choose one whose first byte is even, such as 02")
     elif mac == "00:00:00:00:00:00":
         fields.problem("mac", f"'{given}' is not usable: choose another one, or leave mac out to have it derived")
