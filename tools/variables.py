@@ -57,8 +57,8 @@ def _default(option: dict[str, Any]) -> str:
 
 def _markdown(text: str) -> str:
     """Ansible's semantic markup as Markdown."""
-    text = re.sub(r"O\((?:[\w.]+#\w+:)?([^)]*)\)", r"`\1`", text)
-    return re.sub(r"[VCEMP]\(([^)#]*)(?:#\w+)?\)", r"`\1`", text)
+    text = re.sub(r"O\([\w.]+\.(\w+)#\w+:([^)]*)\)", r"`\2` of the module `\1`", text)
+    return re.sub(r"[OVCEMP]\(([^)#]*)(?:#\w+)?\)", r"`\1`", text)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def _refuse(problems: list[Any]) -> None:
         raise ListError("\n".join(str(problem) for problem in problems))
 
 
-class RoutersAction(ActionModule):  # type: ignore[misc]  # kubernetes.core has no types
+class RoutersAction(ActionModule):
     """Reads the list, then does what the modules of kubernetes.core have done (kubeconfigs of the play, vault)."""
 
     module_arguments = staticmethod(routers_arguments)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from .._common.mac import is_multicast, normal_mac
 from .fields import Fields
@@ -45,17 +45,6 @@ class Address:
     def on_link(self, destination: str) -> bool:
         """Whether `destination` can be reached without a gateway."""
         return ipaddress.ip_address(destination) in self.network
-
-    def as_dict(self) -> dict[str, Any]:
-        """For results: `ip` and `gateway` as users write them, and what follows from them."""
-        return {
-            "ip": self.cidr,
-            "gateway": self.gateway,
-            "address": self.ip,
-            "prefix_length": self.prefix_length,
-            "network": str(self.network),
-            "family": self.family,
-        }
 
 
 def read_addresses(fields: Fields, required: bool = True) -> tuple[Address, ...]:

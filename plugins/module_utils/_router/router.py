@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._contract import names
 from .._contract.rules import DNS_LABEL, RuleSet
 from .addresses import Address, read_addresses, read_mac
 from .fields import Fields, expected, is_omitted
@@ -264,18 +263,3 @@ def _unreachable(router: Router, destination: str, family: int) -> str:
             f"destination '{destination}' is outside {address.network} and {address.cidr} has no gateway: add a gateway"
         )
     return ""
-
-
-# Every object made of a router carries one of these names; view.py lists them.
-def object_names(router: Router) -> dict[str, str]:
-    """The names of the router's objects by kind, where there is one of a kind."""
-    return {
-        "ServiceAccount": router.name,
-        "Role": router.name,
-        "RoleBinding": router.name,
-        "ConfigMap": names.rules_config_map(router.name),
-        "NetworkAttachmentDefinition": router.name,
-        "Lease": router.name,
-        "Deployment": router.name,
-        "Service": router.service.name,
-    }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text()
@@ -36,3 +37,12 @@ def test_every_variable_of_a_playbook_is_in_the_readme() -> None:
     for path in (ROOT / "playbooks").glob("*.yml"):
         for name in re.findall(r"\b(\w+) \| default\(", path.read_text()):
             assert f"`{name}`" in README, f"{path.name} reads {name}: describe it in README.md"
+
+
+def test_roles_leave_the_list_to_our_own_reader(variables: Any) -> None:
+    # With `elements`, Ansible refuses an item that is no dictionary in its own words, and nothing else is reported.
+    _option, roles = variables.options()["egress_routers"]
+    assert len(roles) > 5
+    for role in roles:
+        specs = yaml.safe_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())["argument_specs"]
+        assert set(specs["main"]["options"]["egress_routers"]) == {"description", "type", "required"}, role
