@@ -232,6 +232,10 @@ class _Run:
             raise _foreign(step)
         if step.live is not None and in_force(manifest, step.live, MANAGER):
             return
+        if step.kind == "ConfigMap" and step.live is not None and "f:data" in owned_fields(step.live, MANAGER):
+            # Somebody has applied rules in this module's name: without them in the manifest, they would be removed.
+            step.live = self.cluster.get(*step.id)
+            step.manifest = manifest = {**manifest, "data": step.live["data"]}
         try:
             after = self._apply_one(step, manifest, dry_run=True)
         except NotFound as error:

@@ -144,6 +144,17 @@ def test_a_new_config_map_has_the_rules_and_they_are_not_this_modules(cluster: F
     assert item(cluster, "ConfigMap", "db-rules")["data"] == {"rules": "by hand"}
 
 
+def test_rules_that_were_applied_in_the_name_of_this_module_stay(cluster: FakeCluster, deploy: Run) -> None:
+    deploy({**DB, "redirect_rules": []})
+    found = item(cluster, "ConfigMap", "db-rules")
+    found["data"] = {"rules": "5432 TCP 203.0.113.10"}
+    found["metadata"]["managedFields"][0]["fieldsV1"]["f:data"] = {"f:rules": {}}
+    assert not deploy(DB)["changed"]
+    item(cluster, "ConfigMap", "db-rules")["metadata"]["labels"].pop("app.kubernetes.io/version")
+    assert deploy(DB)["changed"]
+    assert item(cluster, "ConfigMap", "db-rules")["data"] == {"rules": "5432 TCP 203.0.113.10"}
+
+
 def test_a_config_map_without_rules_stays_empty(cluster: FakeCluster, deploy: Run) -> None:
     deploy({**DB, "redirect_rules": []})
     assert "data" not in item(cluster, "ConfigMap", "db-rules")

@@ -1,0 +1,53 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.egress.router.plugins.module_utils._common.yaml_text import to_yaml
+from ansible_collections.egress.router.plugins.module_utils._contract.version import VERSION
+from ansible_collections.egress.router.plugins.module_utils._router.manifests import whole_manifests
+from ansible_collections.egress.router.plugins.module_utils._router.router import Router
+from ansible_collections.egress.router.plugins.plugin_utils._routers import read
+
+_HEAD = """\
+# Egress router {id}, rendered by egress.router {version}. Apply it with
+#   kubectl apply --server-side --filename={file}
+# Not in here, because only the cluster knows it: the uid of the Service, by which it owns its EndpointSlices.
+"""
+
+
+def manifests(data: object, defaults: object = None) -> list[dict[str, Any]]:
+    routers, problems = read(data, defaults)
+    if problems:
+        raise AnsibleFilterError("\n".join(str(problem) for problem in problems))
+    return [
+        {
+            "name": router.name,
+            "namespace": router.namespace,
+            "state": router.state,
+            "file": _file(router),
+            "content": _content(router) if router.present else "",
+        }
+        for router in routers
+    ]
+
+
+def _file(router: Router) -> str:
+    # Neither name has an underscore in it.
+    return f"{router.namespace}_{router.name}.yaml"
+
+
+def _content(router: Router) -> str:
+    head = _HEAD.format(id=router.id, version=VERSION, file=_file(router))
+    return head + "".join(f"---\n{to_yaml(manifest)}" for manifest in whole_manifests(router))
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"manifests": manifests}
