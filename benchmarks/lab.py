@@ -21,7 +21,7 @@ IMAGE = "localhost/egress-router:dev"
 
 
 def routers(count: int, rules: int, **fields: Any) -> list[dict[str, Any]]:
-    """`count` routers with `rules` rules each, as users write them. The addresses end in .100 and up."""
+    """`count` routers with `rules` rules each, as users write them. The addresses end in .100 and up, at most 150."""
     return [
         {
             "name": f"bench-{number:02}",

@@ -60,6 +60,11 @@ class Ratio:
         """A ratio that must not be smaller than `bound`."""
         return cls(name, value, f">= {bound:g}", value >= bound)
 
+    @classmethod
+    def at_most(cls, name: str, value: float, bound: float) -> Ratio:
+        """A figure that must not be larger than `bound`."""
+        return cls(name, value, f"<= {bound:g}", value <= bound)
+
 
 def paired(figure: Figure, against: Figure) -> float:
     """Median of the ratios round by round: both samples of a round met the same moment of the machine."""

@@ -153,6 +153,11 @@ routers:
           description: V(created), V(modified) or V(removed).
           type: str
           sample: modified
+requests:
+  description: Number of requests to the API server.
+  returned: when the list is valid and the API server accepts all objects
+  type: int
+  sample: 9
 """
 
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.deploy import Options, deploy

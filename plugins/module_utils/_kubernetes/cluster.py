@@ -29,7 +29,7 @@ try:
     from urllib3.exceptions import HTTPError, MaxRetryError
 except ImportError:
     # AnsibleK8SModule reports the missing library; until then these are only names in except clauses.
-    ApiException, HTTPError, MaxRetryError = (type(f"Missing{n}", (Exception,), {}) for n in range(3))
+    ApiException, HTTPError, MaxRetryError = (type(f"Missing{n}", (Exception,), {}) for n in range(3))  # type: ignore
 
 # What the collection deals with beside the objects of a router.
 _OTHERS = (
@@ -139,7 +139,7 @@ class Cluster:
         `uid`: Conflict if it is another object by now. `foreground`: it stays until what it owns is gone.
         `dry_run`: the server only says whether it would.
         """
-        query = [("gracePeriodSeconds", grace_seconds)] if grace_seconds is not None else []
+        query: list[tuple[str, Any]] = [("gracePeriodSeconds", grace_seconds)] if grace_seconds is not None else []
         options: dict[str, Any] = {"preconditions": {"uid": uid}} if uid else {}
         options |= {"propagationPolicy": "Foreground"} if foreground else {}
         with suppress(NotFound):

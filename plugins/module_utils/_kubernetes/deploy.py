@@ -37,7 +37,7 @@ from .._contract import names
 from .._router.manifests import KIND, KINDS, Manifest, manifests, owned_by
 from .._router.router import Router
 from .cluster import Cluster
-from .managed_fields import extract, in_force, owned_fields, union
+from .managed_fields import Tree, extract, in_force, owned_fields, union
 from .router_info import wait_for_serving
 from .selection import router_of
 
@@ -51,7 +51,7 @@ Id: TypeAlias = "tuple[str, str, str]"
 # Stands for the uid of a Service that does not exist yet, in dry runs and differences.
 _NO_UID = "00000000-0000-0000-0000-000000000000"
 # Of an object that was not created by server-side apply.
-_LABELS = {"f:metadata": {"f:labels": {}}}
+_LABELS: Tree = {"f:metadata": {"f:labels": {}}}
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ class Outcome:
     routers: list[Router]
     steps: list[Step] = field(default_factory=list)
     namespaces: list[Plan] = field(default_factory=list)
+    requests: int = 0
     error: str = ""
 
     @property
@@ -106,6 +107,7 @@ class Outcome:
             "changed": bool(self.plans),
             "diff": [plan.diff() for plan in self.plans],
             "routers": [self._router(router) for router in self.routers],
+            "requests": self.requests,
         }
 
     def _router(self, router: Router) -> dict[str, Any]:
@@ -125,7 +127,9 @@ class Outcome:
 
 def deploy(cluster: Cluster, routers: list[Router], options: Options) -> Outcome:
     """Makes the routers what the list says. In a dry run of the cluster, says what that would change."""
-    return _Run(cluster, routers, options).run()
+    outcome = _Run(cluster, routers, options).run()
+    outcome.requests = cluster.requests
+    return outcome
 
 
 class _Run:
@@ -365,7 +369,7 @@ def _planned(step: Step, after: dict[str, Any] | None) -> Plan:
     return Plan(step.title, _lines(step.kind, step.live, owned), _lines(step.kind, after, owned))
 
 
-def _lines(kind: str, item: dict[str, Any] | None, owned: dict[str, Any]) -> tuple[str, ...]:
+def _lines(kind: str, item: dict[str, Any] | None, owned: Tree) -> tuple[str, ...]:
     if item is None:
         return ()
     shown = extract({**item, "apiVersion": KIND[kind].api_version, "kind": kind}, owned)

@@ -22,10 +22,10 @@ try:
     from kubernetes.config import ConfigException
 except ImportError:
     # AnsibleK8SModule reports the missing library.
-    ConfigException = type("Missing", (Exception,), {})
+    ConfigException = type("Missing", (Exception,), {})  # type: ignore
 
 
-class EgressModule(FailingModule, AnsibleK8SModule):
+class EgressModule(FailingModule, AnsibleK8SModule):  # type: ignore[misc]  # kubernetes.core has no types
     """An Ansible module with the options of kubernetes.core for the connection."""
 
     def __init__(self, argument_spec: dict[str, Any], **kwargs: Any) -> None:
