@@ -7,21 +7,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: router_info
-short_description: Report what egress routers are doing, or wait until they serve
+short_description: Get the state of egress routers, or wait until they serve
 version_added: 0.1.0
 author:
   - egress.router maintainers (@egress-router)
 description:
-  - Returns what each router's agent says in its Lease, and what its Deployment and pods add to it.
-  - With O(wait=true), waits until every router serves in its newest form, and fails with the reason of each that does
-    not.
+  - Returns what each router's agent reports in the router's Lease, with the state of its Deployment and pods.
+  - With O(wait=true), waits until every router serves, and fails with the reason for each that does not.
 options:
   wait:
     description:
-      - Whether to wait until all routers serve, no pod of an older form is left and the Lease is held by a living pod.
-      - What does not pass by itself, such as an image that cannot be pulled or an address that somebody else has, ends
+      - Whether to wait until all routers serve, their Deployments are rolled out and a running pod holds each Lease.
+      - A reason that does not pass by itself, such as an image that cannot be pulled or an address that is in use, ends
         the wait after 15 seconds.
-      - In check mode nothing is waited for, because nothing was changed.
+      - In check mode the module does not wait, because nothing was changed.
     type: bool
     default: false
   wait_timeout:
@@ -51,7 +50,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 routers:
-  description: The routers, empty if there is none.
+  description: The routers, in the order asked for. Empty if there are none.
   returned: success
   type: list
   elements: dict
@@ -65,17 +64,17 @@ routers:
       type: str
       sample: payments
     serving:
-      description: Whether a living pod serves clients.
+      description: Whether a running pod serves clients.
       type: bool
     state:
       description: V(serving), V(starting), V(conflict), V(failed), V(stopped), or empty if no agent has reported yet.
       type: str
       sample: serving
     reason:
-      description: Why it does not serve in its newest form, empty if it does.
+      description: Why it does not serve with the latest generation of its Deployment, empty if it does.
       type: str
     rolled_out:
-      description: Whether all its pods have the newest form of the Deployment.
+      description: Whether its Deployment is rolled out.
       type: bool
     node:
       description: Node of the serving pod.
@@ -92,10 +91,10 @@ routers:
       sample:
         - 10.244.1.17
     restarts:
-      description: How often its container was restarted.
+      description: How often the container of the serving pod was restarted.
       type: int
     addresses:
-      description: Egress addresses on its interface, with prefix length, empty while it does not serve.
+      description: Egress addresses on its interface, with prefix length. Empty while it does not serve.
       type: list
       elements: str
       sample:
@@ -111,16 +110,16 @@ routers:
       description: Number of rules in its kernel.
       type: int
     rules_version:
-      description: C(resourceVersion) of the ConfigMap that its agent dealt with last.
+      description: C(resourceVersion) of the ConfigMap that its agent processed last.
       type: str
     rules_error:
-      description: Why the agent refused that version, empty if it took it.
+      description: Why the agent refused that version, empty if it did not.
       type: str
     applied_at:
-      description: When the rules in its kernel changed last.
+      description: When the rules in its kernel last changed.
       type: str
     error:
-      description: Why its agent does not serve, in its own words.
+      description: Why its agent does not serve, as it reports it.
       type: str
 """
 

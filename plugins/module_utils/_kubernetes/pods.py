@@ -3,19 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Why a pod does not run, in its own words."""
+"""Why a pod does not run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-# How long a reason that may pass by itself is given before it counts: a registry's hiccup, a node that is coming up.
+# How long a reason has to last before it counts: it may pass, such as a registry that did not answer once.
 GRACE_SECONDS = 15.0
-# So many failures of a volume are no accident: the kubelet waits 0.5, 1, 2 ... seconds between them.
+# This many failures to mount a volume are no accident: the kubelet waits 0.5, 1, 2 ... seconds between them.
 STUCK_MOUNTS = 4
 
-# Reasons of a waiting container that do not pass without somebody's help.
+# Reasons of a waiting container that do not pass by themselves.
 _STUCK = (
     "CrashLoopBackOff",
     "CreateContainerConfigError",

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""What is known of routers: from their Lease (the agent's own words), Deployment and pods."""
+"""The state of routers: from their Lease, in which the agent reports, their Deployment and pods."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from .cluster import Cluster
 from .pods import GRACE_SECONDS, going, pod_problem, waits_for_sandbox
 from .selection import Key, find_all, router_of
 
-# A lease counts as given up only this long after its end: the clocks of node and controller may differ.
+# A lease counts as expired only this long after its end: the clocks of node and controller may differ.
 CLOCK_SLACK_SECONDS = 60.0
 
 
 @dataclass
 class Facts:
-    """One router's objects, as they were read."""
+    """The objects of one router, as they were read."""
 
     namespace: str
     name: str
@@ -43,20 +43,20 @@ class Facts:
 
     @property
     def holder(self) -> dict[str, Any] | None:
-        """The pod that has the lease, if it is there and stays."""
+        """The pod that holds the lease, if it exists and is not terminating."""
         name = ((self.lease or {}).get("spec") or {}).get("holderIdentity")
         return next((pod for pod in self.pods if pod["metadata"]["name"] == name and not going(pod)), None)
 
     @property
     def serving(self) -> bool:
-        """Whether a living pod says that it serves. A pod that crashed may have said so just before."""
+        """Whether a running pod reports that it serves. A pod that crashed may have reported it just before."""
         holder = self.holder
         alive = holder is not None and not pod_problem(holder) and not lease_is_over(self.lease or {})
         return alive and self.status.serving
 
     @property
     def rolled_out(self) -> bool:
-        """Whether the Deployment's controller has seen its newest form and no pod of an older one is left."""
+        """Whether the Deployment is rolled out: all pods are of its latest generation."""
         if self.deployment is None:
             return False
         spec, status = self.deployment.get("spec") or {}, self.deployment.get("status") or {}
@@ -68,26 +68,26 @@ class Facts:
         )
 
     def problem(self) -> str:
-        """What keeps the router from serving and will not pass by itself; empty if nothing is known."""
+        """What keeps the router from serving and does not pass by itself; empty if nothing is known."""
         if self.deployment is None:
             return "it has no Deployment: deploy it first"
         for condition in (self.deployment.get("status") or {}).get("conditions") or []:
             if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-                return f"its pod may not be made: {condition.get('message')}"
+                return f"the API server refuses to create its pod: {condition.get('message')}"
         for pod in self.pods:
             own = [event for event in self.events if event["involvedObject"].get("name") == pod["metadata"]["name"]]
             found = "" if going(pod) else pod_problem(pod, own)
             if found:
                 return found
         status = self.status
-        # What a pod said that is gone by now says nothing of the one to come.
+        # The report of a pod that is gone says nothing about its successor.
         known = [pod["metadata"]["name"] for pod in self.pods if not going(pod)]
         if status.state in (CONFLICT, FAILED) and status.error and status.pod in known:
             return f"pod {status.pod} on node {status.node}: {status.error}"
         return ""
 
     def reason(self) -> str:
-        """Why the router does not serve, with all replicas in their newest form; empty if it does."""
+        """Why the router does not serve with all replicas of its latest generation; empty if it does."""
         if self.serving and self.rolled_out:
             return ""
         known = self.problem()
@@ -96,9 +96,9 @@ class Facts:
         if not self.rolled_out:
             return "its Deployment is being rolled out"
         if self.holder is None:
-            return "none of its pods has taken the lease yet"
+            return "none of its pods holds the lease yet"
         if self.status.serving:
-            return f"pod {self.status.pod} has not renewed its lease: its node or its network may be down"
+            return f"pod {self.status.pod} does not renew its lease: its node or its network may be down"
         return f"pod {self.status.pod} is {self.status.state or 'starting'}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class Facts:
 
 
 def lease_is_over(lease: dict[str, Any]) -> bool:
-    """Whether the holder has not renewed the lease for long."""
+    """Whether the holder has not renewed the lease in time."""
     spec = lease.get("spec") or {}
     if not spec.get("renewTime"):
         return True
@@ -137,7 +137,7 @@ def lease_is_over(lease: dict[str, Any]) -> bool:
 
 
 def read(cluster: Cluster, wanted: list[Key] | None, where: list[Any]) -> list[Facts]:
-    """The facts of the routers `wanted`, in that order, or of all that are there (None)."""
+    """The facts about the routers `wanted`, in that order, or about all that exist (None)."""
     objects = find_all(cluster, ("Lease", "Deployment", "Pod"), where)
     found: dict[Key, Facts] = {key: Facts(*key) for key in wanted or []}
     for kind, items in objects.items():
@@ -151,11 +151,11 @@ def read(cluster: Cluster, wanted: list[Key] | None, where: list[Any]) -> list[F
 
 
 def wait_for_serving(cluster: Cluster, wanted: list[Key] | None, where: list[Any], seconds: float) -> list[Facts]:
-    """The facts once every router serves. NotReady, with each router's reason, if one does not.
+    """The facts once every router serves. NotReady, with the reason for each router that does not.
 
-    A reason that does not pass by itself is told after GRACE_SECONDS, without waiting for the rest of the time.
+    A reason that does not pass by itself ends the wait after GRACE_SECONDS.
     """
-    patience = _Patience(min(GRACE_SECONDS, seconds))
+    lasting = _Lasting(min(GRACE_SECONDS, seconds))
 
     def look() -> list[Facts]:
         facts = read(cluster, wanted, where)
@@ -166,9 +166,9 @@ def wait_for_serving(cluster: Cluster, wanted: list[Key] | None, where: list[Any
     def check() -> list[Facts] | None:
         facts = look()
         waiting = [router for router in facts if router.reason()]
-        # Nothing to wait for: all serve, or all that do not will not by themselves.
-        hopeless = [router for router in waiting if patience.over(router)]
-        return facts if len(hopeless) == len(waiting) else None
+        # Nothing to wait for: every router serves, or what keeps the others from it does not pass by itself.
+        stuck = [router for router in waiting if lasting.problem(router)]
+        return facts if len(stuck) == len(waiting) else None
 
     facts = wait_until(check, seconds, interval=0.2)
     facts = look() if facts is None else facts
@@ -178,14 +178,15 @@ def wait_for_serving(cluster: Cluster, wanted: list[Key] | None, where: list[Any
     return facts
 
 
-class _Patience:
-    """Remembers since when a router has had a problem that does not pass by itself."""
+class _Lasting:
+    """Tells problems that last from those of a moment, such as a registry that did not answer once."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._clock = seconds, clock
         self._since: dict[Key, float] = {}
 
-    def over(self, router: Facts) -> bool:
+    def problem(self, router: Facts) -> bool:
+        """Whether the router has had a problem for the given time."""
         key = (router.namespace, router.name)
         if not router.problem():
             self._since.pop(key, None)
@@ -201,7 +202,7 @@ def _keep(facts: Facts, kind: str, item: dict[str, Any]) -> None:
 
 
 def _add_events(cluster: Cluster, router: Facts) -> None:
-    """Asks for the events of pods that only events explain. Whoever may not read events does without."""
+    """Reads the events of pods that only events explain. They are left out if the identity may not read events."""
     for pod in router.pods:
         if waits_for_sandbox(pod):
             try:
@@ -210,7 +211,7 @@ def _add_events(cluster: Cluster, router: Facts) -> None:
             except Forbidden:
                 return
     for event in router.events:
-        # The macvlan plugin does not say which interface it misses.
+        # The macvlan plugin does not name the interface.
         if "Link not found" in event.get("message", ""):
             event["message"] += f": the node has no interface {_master(cluster, router)}"
 

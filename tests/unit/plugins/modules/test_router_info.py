@@ -83,7 +83,7 @@ def test_waits_until_the_router_serves(cluster: FakeCluster, run: Run, agent: Fa
     assert result["routers"][0]["serving"] and len(asked) == 3
 
 
-def test_waits_for_the_newest_form(cluster: FakeCluster, run: Run, agent: FakeAgent) -> None:
+def test_waits_for_the_latest_generation(cluster: FakeCluster, run: Run, agent: FakeAgent) -> None:
     deployment(cluster)["metadata"]["generation"] = 2
     result = run("router_info", routers=[DB], wait=True, wait_timeout=0)
     assert result["msg"] == "router payments/billing-db does not serve: its Deployment is being rolled out"
@@ -95,7 +95,7 @@ def test_waits_for_the_newest_form(cluster: FakeCluster, run: Run, agent: FakeAg
     # The old pod still has the lease while it goes.
     pod(cluster)["metadata"]["deletionTimestamp"] = "2026-11-23T00:00:00Z"
     result = run("router_info", routers=[DB], wait=True, wait_timeout=0)
-    assert result["msg"].endswith("none of its pods has taken the lease yet")
+    assert result["msg"].endswith("none of its pods holds the lease yet")
 
 
 @pytest.mark.usefixtures("agent")
@@ -107,7 +107,7 @@ def test_check_mode_waits_for_nothing(cluster: FakeCluster, run: Run) -> None:
 def test_a_lease_that_nobody_renews(cluster: FakeCluster, run: Run, agent: FakeAgent) -> None:
     cluster.objects[("leases", "payments", "billing-db")]["spec"]["renewTime"] = "2026-01-01T00:00:00.000000Z"
     router = run("router_info", routers=[DB])["routers"][0]
-    assert not router["serving"] and "has not renewed its lease" in router["reason"]
+    assert not router["serving"] and "does not renew its lease" in router["reason"]
     assert agent.live.rules
 
 
@@ -163,15 +163,15 @@ def test_the_reason_of_a_pod_without_sandbox_comes_from_its_events(cluster: Fake
     # Whoever may not read events gets the rest.
     cluster.fault = lambda method, path: (403, "events is forbidden") if "events" in path else None
     result = run("router_info", routers=[DB], wait=True, wait_timeout=0)
-    assert result["msg"].endswith("none of its pods has taken the lease yet")
+    assert result["msg"].endswith("none of its pods holds the lease yet")
 
 
 @pytest.mark.usefixtures("agent")
-def test_a_pod_that_may_not_be_made(cluster: FakeCluster, run: Run) -> None:
+def test_a_pod_that_the_api_server_refuses(cluster: FakeCluster, run: Run) -> None:
     deployment(cluster)["status"] = {"conditions": [
         {"type": "ReplicaFailure", "status": "True", "message": 'pods "x" is forbidden: exceeded quota'}]}  # fmt: skip
     result = run("router_info", routers=[DB], wait=True, wait_timeout=60)
-    assert result["msg"].endswith('its pod may not be made: pods "x" is forbidden: exceeded quota')
+    assert result["msg"].endswith('the API server refuses to create its pod: pods "x" is forbidden: exceeded quota')
 
 
 def test_an_address_that_somebody_has(cluster: FakeCluster, run: Run, agent: FakeAgent) -> None:
@@ -181,11 +181,11 @@ def test_an_address_that_somebody_has(cluster: FakeCluster, run: Run, agent: Fak
     # The words of a pod that is gone say nothing of the next one.
     cluster.objects.pop(("pods", "payments", "billing-db-abc"))
     result = run("router_info", routers=[DB], wait=True, wait_timeout=0)
-    assert result["msg"].endswith("none of its pods has taken the lease yet")
+    assert result["msg"].endswith("none of its pods holds the lease yet")
 
 
 @pytest.mark.usefixtures("agent")
-def test_a_hopeless_router_does_not_hide_one_that_still_starts(cluster: FakeCluster, run: Run) -> None:
+def test_a_router_that_is_stuck_does_not_hide_one_that_still_starts(cluster: FakeCluster, run: Run) -> None:
     slow = add_router(cluster, "payments", "slow")
     slow.report(state=STARTING)
     pod(cluster)["status"] = waiting("ErrImagePull", "no such host")
