@@ -154,7 +154,7 @@ nics:
         write_error:
           description: With O(writable), why missing flags cannot be changed; empty if they can, or if none is missing.
           type: str
-          sample: the user does not have the permission Host.Config.Network on host esxi-1.example.com
+          sample: the user does not have the permission Host.Config.Network on esxi-1.example.com
 targets:
   description: The policies of O(targets).
   returned: success

@@ -20,7 +20,7 @@ def test_show_three_nodes(world: World) -> None:
         provider_id(world.node(GROUP, DV_GROUP, host=host, guest=[[f"198.51.100.{n}/24"], [f"203.0.113.{n}/24"]]))
         for n, host in enumerate(hosts, 11)
     ]
-    world.run(targets=[{"host": hosts[0], "portgroup": GROUP}], promiscuous_mode=True)
+    world.run(targets=[{"esxi_hostname": hosts[0], "portgroup": GROUP}], promiscuous_mode=True)
     world.run(nodes=nodes, nics=[{"network": DV_GROUP}], **{**OPEN, "promiscuous_mode": None, "mac_changes": None})
 
     nics = world.info(nodes=nodes)["nics"]

@@ -64,7 +64,7 @@ def test_all_twelve_states(world: World, kind: str) -> None:
         previous.append(done["previous"])
     assert {str(one["effective"]) for one in world.info(**options)["nics"][0]["policies"]} <= {
         str(OPEN),
-        str({**OPEN, "mac_learning": "disabled"}),
+        str({**OPEN, "mac_learning": False}),
     }
     for values in reversed(previous):
         untouched = policy()
@@ -270,7 +270,7 @@ def test_a_session_ends_with_its_module(world: World) -> None:
     """vCenter allows a limited number of sessions."""
     world.standard()
     before = {session.key for session in world.content.sessionManager.sessionList}
-    world.run(check=True, targets=[{"host": next(iter(world.hosts)), "portgroup": GROUP}], **OPEN)
+    world.run(check=True, targets=[{"esxi_hostname": next(iter(world.hosts)), "portgroup": GROUP}], **OPEN)
     world.fails(nodes=["nobody"], **OPEN)
     assert {session.key for session in world.content.sessionManager.sessionList} == before
 

@@ -1,4 +1,4 @@
-"""The same wish, three flags on a port group, with ours and with the neighbour's modules: what else changes."""
+"""Three flags of a port group, set by our module and by the neighbour's: what else changes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_show_side_by_side(world: World) -> None:
     assert ours == []
 
     flags = {"promiscuous_mode": True, "forged_transmits": True, "mac_changes": True}
-    wishes: list[tuple[str, dict[str, Any]]] = [
+    requests: list[tuple[str, dict[str, Any]]] = [
         ("vmware_vswitch", {"esxi_hostname": second, "switch": SWITCH, "security": flags}),
         (
             "vmware_portgroup",
@@ -70,7 +70,7 @@ def test_show_side_by_side(world: World) -> None:
             },
         ),
     ]
-    for module, options in wishes:
+    for module, options in requests:
         before = world.everything()
         world.neighbour(module, **options)
         theirs = differences(before, world.everything())

@@ -36,7 +36,7 @@ def test_what_the_user_may_not_change(world: World) -> None:
     node, host = provider_id(world.node(GROUP, DV_GROUP)), next(iter(world.hosts))
     world.permit("half@vsphere.local", ["DVPortgroup.Modify"], [world.content.rootFolder])
     for user, network, lacks in (
-        (server.READ_ONLY, GROUP, f"Host.Config.Network on host {host}"),
+        (server.READ_ONLY, GROUP, f"Host.Config.Network on {host}"),
         (server.READ_ONLY, DV_GROUP, f"DVPortgroup.Modify and DVPortgroup.PolicyOp on {DV_GROUP}"),
         ("half@vsphere.local", DV_GROUP, f"DVPortgroup.PolicyOp on {DV_GROUP}"),
     ):

@@ -11,7 +11,7 @@ import ssl
 
 
 def reason(error: BaseException) -> str:
-    """The operating system's words for the innermost cause, such as `Connection refused`; otherwise the error's own."""
+    """The operating system's words for the innermost cause, such as `Connection refused`; empty if it is none of its errors."""
     found = [cause for cause in causes(error) if isinstance(cause, OSError)]
     for cause in reversed(found):
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -20,7 +20,7 @@ def reason(error: BaseException) -> str:
             return cause.strerror
         if isinstance(cause, TimeoutError):
             return "timed out"
-    return one_line(error)
+    return ""
 
 
 def refused_certificate(error: BaseException) -> str:

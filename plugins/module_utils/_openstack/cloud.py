@@ -244,7 +244,9 @@ def _translated(what: str, owner: Callable[[], str] = str) -> Generator[None, No
             "region_name and interface"
         ) from error
     except (keystone.ConnectFailure, keystone.DiscoveryFailure, keystone.SSLError, keystone.ConnectTimeout) as error:
-        raise Unreachable(f"cannot {what}: cannot reach OpenStack at {_url(error)}: {reason(error)}") from error
+        raise Unreachable(
+            f"cannot {what}: cannot reach OpenStack at {_url(error)}: {reason(error) or one_line(error)}"
+        ) from error
     except (sdk.SDKException, keystone.ClientException) as error:
         raise ApiError(f"cannot {what}: {one_line(error)}") from error
 

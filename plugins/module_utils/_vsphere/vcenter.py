@@ -356,9 +356,9 @@ def _connect_error(error: Exception, where: str) -> EgressError:
     # What SmartConnect raises if a server answers but offers no version of the API.
     if type(error) is Exception:
         return EgressError(f"the server at {where} is not a vCenter or ESXi host: check hostname and port")
-    said = reason(error) if not isinstance(error, vmodl.MethodFault) or error.__context__ else error.msg
+    said = reason(error) or one_line(getattr(error, "msg", None) or error)
     return Unreachable(
-        f"cannot reach vSphere at {where}: {one_line(said)}: check hostname, port, proxy_host and the network in between"
+        f"cannot reach vSphere at {where}: {said}: check hostname, port, proxy_host and the network in between"
     )
 
 
@@ -389,7 +389,9 @@ def _translated(what: str, names: dict[str, str] | None = None) -> Generator[Non
         name = type(error).__name__.rpartition(".")[2]
         raise ApiError(f"cannot {what}: vSphere reports {name}: {one_line(error.msg or 'no reason')}") from error
     except OSError as error:
-        raise Unreachable(f"cannot {what}: the connection to vSphere failed: {reason(error)}") from error
+        raise Unreachable(
+            f"cannot {what}: the connection to vSphere failed: {reason(error) or one_line(error)}"
+        ) from error
 
 
 def _set_standard(policy: SecurityPolicy, own: Flags) -> None:

@@ -35,15 +35,19 @@ def plug_all(instance: Instance, network: str) -> None:
     Servers and ports are the project's that owns the network: nobody else but an admin may change their pairs.
     """
     api = Network(instance)
-    project = Identity(instance).find("project", "owner")
+    project, began = Identity(instance).find("project", "owner"), time.monotonic()
+    network_id = api.find("network", network)
+    ports = {}
     for worker, addresses in WORKER_ADDRESSES.items():
-        began = time.monotonic()
         server = str(uuid.uuid5(uuid.NAMESPACE_DNS, worker))
-        port = _port(api, server, worker, addresses, network_id=api.find("network", network), project_id=project)
-        _plug(worker, port["id"], port["network_id"])
-        _wait_until_active(api, port["id"], worker)
+        ports[worker] = _port(api, server, worker, addresses, network_id=network_id, project_id=project)
+        _plug(worker, ports[worker]["id"], network_id)
         nodes.set_provider_id(worker, f"openstack:///{server}")
-        say(f"neutron: {worker} is server {server}, its eth1 tap{port['id'][:11]}, {time.monotonic() - began:.1f} s")
+        say(f"neutron: {worker} is server {server}, its eth1 tap{ports[worker]['id'][:11]}")
+    # The agent acts meanwhile.
+    for worker, port in ports.items():
+        _wait_until_active(api, port["id"], worker)
+    say(f"neutron: their ports are active after {time.monotonic() - began:.1f} s")
 
 
 def unplug_all() -> None:

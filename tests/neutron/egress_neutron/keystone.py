@@ -57,7 +57,10 @@ def start(instance: Instance) -> None:
     command = [str(instance.release.venv / "bin/keystone-wsgi-public"), "--host", "127.0.0.1"]
     settings = {"OS_KEYSTONE_CONFIG_DIR": str(state), "OS_KEYSTONE_CONFIG_FILES": "keystone.conf"}
     process.start(state, "keystone", [*command, "--port", str(instance.port)], settings)
-    process.wait_for("Keystone", state, "keystone", lambda: web.answers(instance.identity_url))
+
+
+def wait(instance: Instance) -> None:
+    process.wait_for("Keystone", instance.state, "keystone", lambda: web.answers(instance.identity_url))
 
 
 def seed(instance: Instance) -> None:

@@ -85,7 +85,10 @@ def start(instance: Instance) -> None:
         command = [str(binaries / "python"), "-P", str(_SERVE), str(instance.port + 1)]
     environment = {"OS_NEUTRON_CONFIG_DIR": str(state), "OS_NEUTRON_CONFIG_FILES": "neutron.conf;ml2_conf.ini"}
     process.start(state, "neutron", command, environment)
-    process.wait_for("Neutron", state, "neutron", lambda: web.answers(instance.network_url))
+
+
+def wait(instance: Instance) -> None:
+    process.wait_for("Neutron", instance.state, "neutron", lambda: web.answers(instance.network_url))
 
 
 def _ml2(instance: Instance) -> Path:

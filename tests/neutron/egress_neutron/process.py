@@ -35,14 +35,17 @@ def start(state: Path, name: str, command: list[str], environment: dict[str, str
     (state / f"{name}.pid").write_text(f"{server.pid} {_born(server.pid)}")
 
 
-def stop_all(state: Path) -> None:
-    """Stops every server of a directory, those of a killed run too, the youngest first."""
+def stop_all(state: Path, keep: bool = False) -> None:
+    """Stops every server of a directory, including those of a killed run.
+
+    `keep`: its files are needed any longer, so the servers have to close them: the youngest first.
+    """
     files = sorted(state.glob("*.pid"), key=lambda path: path.stat().st_mtime, reverse=True)
     for file in files:
         pid, born = [*file.read_text().split(), "", ""][:2]
-        # A process id may have been given to somebody else since: only the one born then is ours.
+        # Somebody else may have the process id by now: only the process that was started then is ours.
         if pid and born and _born(int(pid)) == born:
-            _stop(int(pid), born)
+            _stop(int(pid), born, (signal.SIGTERM, signal.SIGKILL) if keep else (signal.SIGKILL,))
         file.unlink()
 
 
@@ -70,9 +73,9 @@ def wait_for(what: str, state: Path, name: str, condition: Callable[[], bool], s
         time.sleep(0.05)
 
 
-def _stop(pid: int, born: str) -> None:
-    # The whole session: servers have workers.
-    for number, seconds in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
+def _stop(pid: int, born: str, signals: tuple[signal.Signals, ...], seconds: float = 10.0) -> None:
+    for number in signals:
+        # The whole session: servers have workers.
         with suppress(ProcessLookupError):
             os.killpg(pid, number)
         deadline = time.monotonic() + seconds

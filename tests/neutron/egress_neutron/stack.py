@@ -62,7 +62,7 @@ def _make(instance: Instance, template: Path) -> None:
     try:
         _start(instance, first=True)
     finally:
-        process.stop_all(instance.state)
+        process.stop_all(instance.state, keep=True)
     (instance.state / _PORT).write_text(str(instance.port))
     unfinished = template.with_suffix(".new")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -90,10 +90,14 @@ def _start(instance: Instance, first: bool) -> None:
         if first:
             keystone.fill(instance)
         keystone.start(instance)
+        keystone.clouds_yaml(instance)
+    # Beside Keystone: it asks for nothing before its first request.
+    neutron.start(instance)
+    if not instance.release.noauth:
+        keystone.wait(instance)
         if first:
             keystone.seed(instance)
-        keystone.clouds_yaml(instance)
-    neutron.start(instance)
+    neutron.wait(instance)
     if not instance.release.noauth:
         web.Identity(instance).first_query()
 
