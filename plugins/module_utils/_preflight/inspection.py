@@ -170,7 +170,7 @@ def _wait(cluster: Cluster, namespace: str, inspectors: list[_Inspector], second
         for inspector in inspectors:
             inspector.object = pods.get(inspector.pod, inspector.object)
             own = [event for event in events if event["involvedObject"].get("name") == inspector.pod]
-            inspector.no_directory = any(_NO_DIRECTORY in (event.get("message") or "") for event in own)
+            inspector.no_directory |= any(_NO_DIRECTORY in (event.get("message") or "") for event in own)
             waits = inspector.object and not _ended(inspector.object)
             problem = pod_problem(inspector.object, own) if waits else ""
             if not problem or not inspector.problem:
@@ -196,7 +196,8 @@ def _events(cluster: Cluster, namespace: str, pods: Iterable[dict[str, Any]]) ->
 
 
 def _is_stuck(inspector: _Inspector) -> bool:
-    return bool(inspector.problem) and time.monotonic() - inspector.since >= GRACE_SECONDS
+    """Whether there is nothing to wait for: what may pass by itself gets some time, a missing directory does not."""
+    return inspector.no_directory or (bool(inspector.problem) and time.monotonic() - inspector.since >= GRACE_SECONDS)
 
 
 def _ended(pod: dict[str, Any]) -> bool:
@@ -217,8 +218,10 @@ def _result(cluster: Cluster, namespace: str, inspector: _Inspector) -> Inspecti
     if first in images:
         return Inspection(images=images, problem=f"image {first} does not start there")
     if not _ending(containers.get(_name(0)) or {}):
+        if inspector.no_directory:
+            return Inspection(images=images, problem="the directory of the CNI plugins does not exist", no_cni_directory=True)
         problem = inspector.problem or pod_problem(inspector.object) or "its pod did not finish in time"
-        return Inspection(images=images, problem=problem, no_cni_directory=inspector.no_directory)
+        return Inspection(images=images, problem=problem)
     try:
         return Inspection(Answer.from_json(cluster.logs(namespace, inspector.pod, container=_name(0))), images)
     except AnswerError as error:
