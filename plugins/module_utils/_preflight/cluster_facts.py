@@ -208,22 +208,17 @@ def _configs(cluster: Cluster, space: str) -> list[dict[str, Any]]:
 def _deployed(found: router_info.Facts, configs: dict[Any, dict[str, Any]]) -> Deployed:
     spec = (((found.deployment or {}).get("spec") or {}).get("template") or {}).get("spec") or {}
     container: dict[str, Any] = next(iter(spec.get("containers") or ()), {})
-    identity = _identity_of(container)
-    macs = [identity.mac] if identity else []
-    if found.status.mac and found.serving:
-        macs.append(found.status.mac)
     config = configs.get((found.namespace, found.name), {}).get("spec") or {}
     return Deployed(
         namespace=found.namespace,
         name=found.name,
         has_deployment=found.deployment is not None,
-        ips=tuple(address.ip.partition("/")[0] for address in identity.addresses) if identity else (),
-        macs=tuple(dict.fromkeys(macs)),
+        identity=_identity_of(container),
+        live_mac=found.status.mac if found.serving else "",
         image=container.get("image") or "",
         node_selector=spec.get("nodeSelector") or {},
         network_config=config.get("config") or "",
         serving=found.serving,
-        node=found.status.node,
     )
 
 

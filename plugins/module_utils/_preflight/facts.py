@@ -14,8 +14,9 @@ from functools import cached_property
 from typing import Any
 
 from .._contract import names
+from .._contract.identity import Identity
 from .._contract.inspect import Answer
-from .._router.manifests import network_config
+from .._router.manifests import identity, network_config
 from .._router.placement import may_run_on
 from .._router.router import Router
 
@@ -65,23 +66,33 @@ class Pod:
 class Deployed:
     """An egress router of the cluster, on this list or on another one.
 
-    `ips`: the addresses of its Deployment, without prefix length. `macs`: that of its Deployment, and the one it serves with.
+    `identity`: what its Deployment tells the agent; None if that is unknown. `live_mac`: with which it serves; empty if it
+    does not.
     """
 
     namespace: str
     name: str
     has_deployment: bool = False
-    ips: tuple[str, ...] = ()
-    macs: tuple[str, ...] = ()
+    identity: Identity | None = None
+    live_mac: str = ""
     image: str = ""
     node_selector: Mapping[str, str] = field(default_factory=dict)
     network_config: str = ""
     serving: bool = False
-    node: str = ""
 
     @property
     def id(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def ips(self) -> tuple[str, ...]:
+        """Its addresses, without prefix length."""
+        return tuple(address.ip.partition("/")[0] for address in self.identity.addresses) if self.identity else ()
+
+    @property
+    def macs(self) -> tuple[str, ...]:
+        """The MAC addresses with which it may be answering."""
+        return tuple(filter(None, (self.identity.mac if self.identity else "", self.live_mac)))
 
 
 @dataclass(frozen=True)
@@ -219,8 +230,8 @@ class Facts:
         return (
             found is not None
             and found.serving
-            and set(found.ips) == {address.ip for address in router.addresses}
-            and set(found.macs) == {router.mac}
+            and found.identity == identity(router)
+            and found.live_mac == router.mac
             and found.image == router.image
             and dict(found.node_selector) == router.node_selector
             and found.network_config == network_config(router)

@@ -219,7 +219,9 @@ def _result(cluster: Cluster, namespace: str, inspector: _Inspector) -> Inspecti
         return Inspection(images=images, problem=f"image {first} does not start there")
     if not _ending(containers.get(_name(0)) or {}):
         if inspector.no_directory:
-            return Inspection(images=images, problem="the directory of the CNI plugins does not exist", no_cni_directory=True)
+            return Inspection(
+                images=images, problem="the directory of the CNI plugins does not exist", no_cni_directory=True
+            )
         problem = inspector.problem or pod_problem(inspector.object) or "its pod did not finish in time"
         return Inspection(images=images, problem=problem)
     try:

@@ -487,6 +487,13 @@ def test_a_router_that_changes_is_looked_at(
     assert len(created) == 2
 
 
+def test_a_router_that_gets_another_gateway_is_looked_at(cluster: FakeCluster, preflight: Preflight) -> None:
+    created = kubelet(cluster)
+    serve(cluster)
+    preflight(skip_serving=True, routers=[{"name": "db", "addresses": [{**ADDRESS, "gateway": "198.51.100.2"}]}])
+    assert len(created) == 2
+
+
 def test_nodes_that_are_not_ready_get_no_pod(cluster: FakeCluster, preflight: Preflight) -> None:
     created = kubelet(cluster)
     cluster.objects[("nodes", "", "worker-2")]["status"]["conditions"][0]["status"] = "Unknown"

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from ansible_collections.egress.router.plugins.module_utils._contract import names
+from ansible_collections.egress.router.plugins.module_utils._contract.identity import EgressAddress
 from ansible_collections.egress.router.plugins.module_utils._contract.inspect import (
     Answer,
     Cni,
@@ -25,7 +26,7 @@ from ansible_collections.egress.router.plugins.module_utils._preflight.facts imp
     Named,
     Pod,
 )
-from ansible_collections.egress.router.plugins.module_utils._router.manifests import network_config
+from ansible_collections.egress.router.plugins.module_utils._router.manifests import identity, network_config
 from ansible_collections.egress.router.plugins.module_utils._router.router import Router
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
 
@@ -132,14 +133,14 @@ def facts(*routers: Router, on_nodes: Answer | Inspection | None = None, **chang
     )
 
 
-def deployed(of: Router, **changes: Any) -> Deployed:
+def deployed(of: Router, ip: str = "", mac: str = "", **changes: Any) -> Deployed:
+    """A router that serves as described, or was deployed with another address or MAC address."""
+    told = identity(of)
+    told = replace(told, mac=mac or told.mac, addresses=(EgressAddress(f"{ip}/24"),) if ip else told.addresses)
     return replace(
-        Deployed(
-            of.namespace, of.name, True, (IP,), (of.mac,), of.image, of.node_selector, network_config(of), True,
-            "worker-1",
-        ),
+        Deployed(of.namespace, of.name, True, told, told.mac, of.image, of.node_selector, network_config(of), True),
         **changes,
-    )  # fmt: skip
+    )
 
 
 def named(kind: str, name: str, owner: str = "", namespace: str = "payments") -> Named:

@@ -115,7 +115,7 @@ def deployed_one(**changes: Any) -> Facts:
 
 
 def other_router(**changes: Any) -> Facts:
-    other = deployed(router(), namespace="elsewhere", macs=("02:00:00:00:00:09",), **changes)
+    other = deployed(router(), namespace="elsewhere", mac="02:00:00:00:00:09", **changes)
     return facts(deployed={"elsewhere/db": other})
 
 
@@ -173,7 +173,7 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
     "MAC overheard": (segment(mac_seen_at=""), "mac", "error", "sends on the segment"),
     "MAC on the node": (segment(node_has_mac_on="eth1"), "mac", "error", "is that of another interface on eth1"),
     "MAC of another router": (
-        facts(deployed={"elsewhere/db": deployed(router(), namespace="elsewhere", ips=("198.51.100.99",))}),
+        facts(deployed={"elsewhere/db": deployed(router(), namespace="elsewhere", ip="198.51.100.99")}),
         "mac", "error", "is also the MAC address of egress router elsewhere/db"),
     "silent gateway": (segment(gateway_mac=None), "gateway", "error", "the gateway 198.51.100.1 does not answer"),
     "a node's address": (
