@@ -1,7 +1,7 @@
 # The table of contents of everything a developer or CI runs. The work is in tools/, tests/ and benchmarks/.
 # Every target installs what it needs; a second run finds it in ${EGRESS_CACHE:-~/.cache/egress.router}.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format docs sanity sanity-oldest units-oldest importer unit agent-test neutron-test vsphere-test lab lab-down lab-test image molecule bench
+.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest importer unit agent-test neutron-test vsphere-test lab lab-down lab-test image molecule bench
 
 run := tools/run
 # Sanity tests whose answer depends on ansible-core's version. The others look at text alone.
@@ -22,12 +22,21 @@ venv: ## The Python environment and the collection's place in it
 lint: venv ## ruff, mypy, shellcheck, yamllint, ansible-lint (production)
 	$(run) tools/lint
 
+lint-all: venv ## The same, and ansible-lint reads the tests' playbooks too
+	$(run) tools/lint all
+
 format: venv ## Put Python files into shape
 	$(run) ruff check --fix-only .
 	$(run) ruff format .
 
-docs: venv ## antsibull-docs and antsibull-changelog
+docs: venv ## antsibull-docs and antsibull-changelog; no option changes without a fragment
 	$(run) tools/docs
+
+interface: venv ## Take over the options as they are now: at a release, or when fragments tell what changed
+	$(run) python tools/interface.py write
+
+mutants: venv ## Break the code in many ways and see a unit test fail each time
+	$(run) python tools/mutants.py
 
 sanity: venv ## ansible-test sanity
 	$(run) tools/ansible-test sanity
@@ -45,7 +54,7 @@ graph: venv ## Packages, floors and who imports whom
 	$(run) python tools/graph.py
 
 unit: venv ## Unit tests and the rules of the tree
-	$(run) pytest tests/unit
+	$(run) pytest tests/unit -n 2
 
 agent-test: venv ## The router's agent in network namespaces with real nftables
 	$(run) tests/agent/run

@@ -81,7 +81,7 @@ def lanes() -> list[Lane]:
             "computing",
             [
                 Stage("unit", "15 s", counts_tests=True),
-                Stage("lint", "1 min cold, 20 s warm"),
+                Stage("lint-all", "2 min cold, 1 min warm"),
                 Stage("docs", "10 s"),
                 Stage("importer", "10 s"),
                 Stage("sanity", "1 min cold, 30 s warm"),
