@@ -22,10 +22,10 @@ PLUGINS = (
     ("modules", "plugin_utils"),
     ("action", "filter"),
 )
-# Files that lie beside the packages are the room "(top)". Until the agent is split, all of it is one room.
+# Files that lie beside the packages are the room "(top)".
 IMAGE = (
-    ("(top)", "wire"),
-    ("kernel",),
+    ("(top)",),
+    ("kernel", "segment"),
     ("inspect", "proof"),
     ("run",),
     ("__main__",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -29,7 +30,13 @@ def up(_arguments: argparse.Namespace) -> None:
     packages.ensure(packages.COMMON)
     chosen = engine.choose()
     hostnet.prepare()
-    cluster.ensure(chosen, nodeimage.ensure(chosen))
+
+    def router_image() -> None:
+        # build-image tries it again and says what is wrong.
+        with contextlib.suppress(LabError):
+            images.build_router(chosen)
+
+    cluster.ensure(chosen, nodeimage.ensure(chosen, router_image))
     hostnet.ensure(chosen)
     nodes.ensure(chosen)
     _outside(chosen)

@@ -7,6 +7,8 @@ import inspect
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import baseimage, gobuild
@@ -21,8 +23,8 @@ PARTS = (gobuild.KUBERNETES, gobuild.ETCD, gobuild.COREDNS, gobuild.PAUSE, gobui
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
-def ensure(engine: Engine) -> str:
-    """The reference of an image that is in the engine's storage."""
+def ensure(engine: Engine, beside: Callable[[], object]) -> str:
+    """The reference of an image that is in the engine's storage. `beside` is called while Go compiles, if it has to."""
     image = f"{NODE_IMAGE}:{_key()}"
     if engine.exists("image", image):
         return image
@@ -31,8 +33,17 @@ def ensure(engine: Engine) -> str:
     with step(f"asking the registry for {KINDEST}", "seconds, minutes if it has it"):
         if pull(engine, KINDEST):
             return KINDEST
-    baseimage.ensure(engine)
-    programs = {part.name: part.build() for part in PARTS}
+
+    def prepare() -> None:
+        baseimage.ensure(engine)
+        _install_packages(engine)
+        beside()
+
+    # This waits for the network and the disk, minutes in all, while the compiler has the cores.
+    with ThreadPoolExecutor(1) as pool:
+        prepared = pool.submit(prepare)
+        programs = {part.name: part.build() for part in PARTS}
+        prepared.result()
     with tempfile.TemporaryDirectory(dir=LAB_CACHE) as scratch:
         context = Path(scratch)
         with step("building the images that kubeadm asks for", "40 seconds"):
@@ -52,6 +63,17 @@ def _key() -> str:
     # Of this file only what decides about the image: a new image means a new cluster.
     digest.update((inspect.getsource(_cluster_images) + inspect.getsource(_build)).encode())
     return digest.hexdigest()[:16]
+
+
+def _install_packages(engine: Engine) -> None:
+    """Builds the first layers of the node image, which need no program of ours: `_build` finds them in the cache."""
+    first, _copy, _rest = (FOLDER / "Containerfile").read_text().partition("\nCOPY ")
+    with step("installing the node image's packages", "60 seconds"), tempfile.TemporaryDirectory() as empty:
+        arguments = baseimage.build_arguments(engine)
+        for name, value in (("KUBERNETES_VERSION", KUBERNETES_VERSION), ("PAUSE_TAG", PAUSE_TAG)):
+            arguments += ["--build-arg", f"{name}={value}"]
+        (Path(empty) / "Containerfile").write_text(first + "\n")
+        engine.run("build", "-q", *arguments, empty)
 
 
 def _cluster_images(engine: Engine, context: Path, programs: dict[str, Path]) -> None:
