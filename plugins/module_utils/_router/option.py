@@ -42,7 +42,7 @@ _RULE: dict[str, Any] = {
     "name": _TEXT,
 }
 _TOLERATION: dict[str, Any] = {
-    "key": _TEXT,
+    "key": {"type": "str", "no_log": False},
     "operator": _one_of(OPERATORS),
     "value": _TEXT,
     "effect": _one_of(EFFECTS),
