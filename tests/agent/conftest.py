@@ -44,9 +44,11 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for port in OBSERVED:
             command += ["--port", port]
         with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as observer:
-            until(lambda: "event=observing" in log.read_text(), "the observer listens")
-            yield
-            observer.terminate()
+            try:
+                until(lambda: "event=observing" in log.read_text(), "the observer listens", 60)
+                yield
+            finally:
+                observer.terminate()
     finally:
         for name in ("pods", "outside", "node1", "node2"):
             namespaces.remove(name)

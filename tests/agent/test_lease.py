@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One pod serves: taking over, releasing, being fenced, going on without the API server, restarting."""
+"""One pod serves: taking over, releasing, being fenced, going on without the API server."""
 
 from __future__ import annotations
 
@@ -116,7 +116,8 @@ def test_with_one_replica_it_goes_on_without_the_api_server(make_pod, api: FakeA
 @pytest.mark.parametrize("how", ["stop", "freeze"])
 def test_with_two_replicas_it_is_fenced_before_the_lease_runs_out(make_pod, api: FakeApi, how: str) -> None:
     pod = make_pod()
-    pod.replicas = 2
+    # Long enough for a busy machine: between the fence and the end of the lease is a fifth of it.
+    pod.replicas, pod.lease_seconds = 2, 4
     pod.put_rules(RULES)
     pod.serve()
     renewed = pod.lease()["spec"]["renewTime"]
@@ -133,79 +134,3 @@ def test_with_two_replicas_it_is_fenced_before_the_lease_runs_out(make_pod, api:
     until(lambda: pod.addresses_on_net1() == {EGRESS4, EGRESS6}, "it serves again", 8)
     until(lambda: pod.get("/readyz")[0] == 200, "ready", 5)
     assert ask(pod.ip4, 5432)["source_ip"] == EGRESS4
-
-
-def test_a_killed_agent_takes_up_again(make_pod) -> None:
-    """As the kubelet restarts a container: same pod, same namespaces."""
-    pod = make_pod()
-    original = pod.mac()
-    pod.put_rules(RULES)
-    pod.serve()
-    stream = Stream(pod.ip4, 5432)
-    before = pod.rule(5432, "TCP")
-    pod.kill()
-    assert stream.echoes(), "the kernel forwards on while the agent is dead"
-    assert ask(pod.ip4, 5432)["source_ip"] == EGRESS4
-    renewed = pod.lease()["spec"]["renewTime"]
-    pod.start()
-    until(lambda: pod.lease()["spec"]["renewTime"] != renewed, "the lease is renewed again")
-    assert "adopted=True" in pod.log() and pod.log().count("event=address-taken") == 1
-    assert stream.echoes(), "the connection went on over the restart"
-    after = pod.rule(5432, "TCP")
-    assert after["connections"] == before["connections"] + 1 and after["packets"] > before["packets"]
-    assert pod.lease()["spec"]["leaseTransitions"] == 1
-    stream.close()
-    # Its original MAC address is still known.
-    assert pod.terminate() < 1.0
-    assert pod.mac() == original
-
-
-def test_a_killed_agent_adopts_without_the_api_server(make_pod, api: FakeApi) -> None:
-    pod = make_pod()
-    pod.put_rules(RULES)
-    pod.serve()
-    stream = Stream(pod.ip4, 5432)
-    pod.kill()
-    api.stop()
-    pod.start()
-    until(lambda: "adopted=True" in pod.log(), "it adopted")
-    until(lambda: _page(pod) == 200, "ready without the API server", 5)
-    always(stream.echoes, "the connection goes on", 4.0)
-    assert pod.loaded()["rules"][0]["port"] == 5432
-    api.start()
-    pod.wait_serving(8)
-    assert stream.echoes()
-    stream.close()
-
-
-def test_a_killed_agent_of_two_replicas_gives_up_when_it_cannot_renew(make_pod, api: FakeApi) -> None:
-    pod = make_pod()
-    pod.replicas = 2
-    pod.serve()
-    pod.kill()
-    api.stop()
-    pod.start()
-    until(lambda: "adopted=True" in pod.log(), "it adopted")
-    until(lambda: pod.addresses_on_net1() == set() and pod.mac() != MAC, "address and MAC are gone", 3)
-    api.start()
-    pod.wait_serving(8)
-
-
-def test_changed_rules_while_the_agent_was_dead(make_pod) -> None:
-    pod = make_pod()
-    pod.put_rules(RULES + "5433 TCP 203.0.113.10\n")
-    pod.serve()
-    staying, revoked = Stream(pod.ip4, 5432), Stream(pod.ip4, 5433)
-    pod.kill()
-    version = pod.put_rules(RULES)
-    pod.start()
-    until(lambda: pod.status().rules_version == version, "the new rules")
-    assert staying.echoes() and not revoked.echoes()
-    staying.close()
-
-
-def _page(pod: Router) -> int:
-    try:
-        return pod.get("/readyz")[0]
-    except OSError:
-        return 0

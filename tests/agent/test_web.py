@@ -6,8 +6,14 @@
 
 from __future__ import annotations
 
-import pytest
+import ipaddress
+import socket
+from unittest.mock import Mock
 
+import pytest
+from egress_router.run import web
+
+from ansible_collections.egress.router.tests.support import namespaces
 from ansible_collections.egress.router.tests.support.router_pod import AGENT_PORT, EGRESS4, Router, connect
 
 
@@ -42,3 +48,9 @@ def test_only_the_pods_addresses(router: Router) -> None:
     # The egress address is the pod's too, but not the agent's.
     with pytest.raises(OSError):
         connect(router.pod, EGRESS4, AGENT_PORT, 0.5)
+
+
+def test_the_start_does_not_wait_for_a_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The standard library's HTTP server looks up its own name, which takes seconds if the cluster's DNS is down."""
+    monkeypatch.setattr(socket, "getfqdn", lambda *_: pytest.fail("a name was looked up"))
+    namespaces.inside("pods", lambda: web.serve(Mock(), [ipaddress.ip_address("10.244.0.1")], 7997))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.server
 import json
 import socket
+import socketserver
 import threading
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -93,8 +94,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Probes and scrapes are not events."""
 
 
-class _Server(http.server.ThreadingHTTPServer):
+class _Server(socketserver.ThreadingTCPServer):
+    # Not http.server's: that one looks up its own name, and without an answer of the name server it waits for seconds.
     daemon_threads = True
+    allow_reuse_address = True
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that hung up is not an event."""
