@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -298,6 +299,34 @@ def test_a_group_that_is_not_everywhere(vcenter: FakeVcenter, run: Run) -> None:
     assert "does not exist on host esxi-0" in run()["msg"]
     vcenter.change(dv(vcenter), host_ids=("h0", "h1"))
     assert "port group 'dv' does not exist on esxi-2" in warnings(run(nics=DISTRIBUTED))
+
+
+def test_hosts_beside_each_other_but_each_by_one_writer(vcenter: FakeVcenter, run: Run) -> None:
+    hosts = [host.name for host in vcenter.all_hosts]
+    rounds: list[list[str]] = []
+    round_: list[str] = []
+
+    def finish() -> None:
+        rounds.append(sorted(round_))
+        round_.clear()
+
+    together = threading.Barrier(len(hosts), finish, timeout=30)
+
+    def write(policy: SecurityPolicy) -> None:
+        round_.append(policy.esxi_hostname)
+        together.wait()
+
+    vcenter.before_write = write
+    targets = [
+        {"esxi_hostname": host, "switch": "vSwitch1", **portgroup}
+        for host in hosts
+        for portgroup in ({}, {"portgroup": "egress"})
+    ]
+    # Otherwise the port groups would inherit what is written first.
+    for host in hosts:
+        vcenter.change(group(vcenter, host), own=REJECTING)
+    assert run(nics=None, nodes=None, targets=targets)["changed"]
+    assert rounds == [hosts, hosts]
 
 
 def test_overriding_ports(vcenter: FakeVcenter, run: Run) -> None:
