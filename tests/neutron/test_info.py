@@ -9,10 +9,10 @@ from cloud import ADDRESS, Cloud
 MODULE = "openstack_allowed_address_pair_info"
 
 
-def info(cloud: Cloud, port: Any, **options: Any) -> dict[str, Any]:
+def info(on: Cloud, port: Any, **options: Any) -> dict[str, Any]:
     """The module's view of the only port of a server."""
     wanted = {"addresses": [ADDRESS], "nodes": [port.device_id], "writable": True, **options}
-    (found,) = cloud.run(module=MODULE, **wanted)["ports"]
+    (found,) = on.run(module=MODULE, **wanted)["ports"]
     assert found["port_id"] == port.id
     return found
 
@@ -52,4 +52,5 @@ def test_a_port_that_is_invisible(api: Cloud) -> None:
 def test_neutron_cannot_be_reached(api: Cloud) -> None:
     settings = {**api.settings(), "network_endpoint_override": "http://127.0.0.1:1"}
     message = api.fails(module=MODULE, cloud=settings, addresses=[ADDRESS], nodes=[api.server().device_id])
-    assert "cannot reach OpenStack at http://127.0.0.1:1: Connection refused" in message
+    assert "cannot reach OpenStack at http://127.0.0.1:1/" in message
+    assert message.endswith(": Connection refused")
