@@ -33,7 +33,9 @@ POLICIES = "network policies"
 PERMISSIONS = "permissions"
 TRIALS = "trials"
 SERVICE_TRIALS = "trials of Services"
+# The pods on the nodes, and what they answered.
 INSPECTION = "node checks"
+ANSWERS = "answers of nodes"
 OPENSTACK = "OpenStack"
 VSPHERE = "vSphere"
 

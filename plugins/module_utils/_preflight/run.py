@@ -20,7 +20,7 @@ from .._kubernetes.cluster import Cluster
 from .._router import option
 from .._router.router import Router
 from .cluster_facts import read
-from .facts import INSPECTION, NODES, Facts, Settings, name_of, ready
+from .facts import ANSWERS, INSPECTION, NODES, Facts, Settings, name_of, ready
 from .inspection import PodOptions, inspect
 from .questions import questions
 from .report import examine, unknown_ids
@@ -96,11 +96,14 @@ def inspect_nodes(cluster: Cluster, facts: Facts, params: dict[str, Any]) -> Fac
             facts,
             f"{error} (or set preflight_namespace to a namespace that allows Pod Security level privileged)",
         )
-    return replace(facts, inspections=inspections, inspected=tuple(router.id for router in routers))
+    found = replace(facts, inspections=inspections, inspected=tuple(router.id for router in routers))
+    if any(inspection.answer for inspection in inspections.values()):
+        return found
+    return replace(found, unread={**facts.unread, ANSWERS: "no node could be inspected"})
 
 
 def _without(facts: Facts, reason: str) -> Facts:
-    return replace(facts, unread={**facts.unread, INSPECTION: reason})
+    return replace(facts, unread={**facts.unread, INSPECTION: reason, ANSWERS: reason})
 
 
 def _cni_directory(facts: Facts) -> str:

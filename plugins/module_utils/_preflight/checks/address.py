@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ..._contract.inspect import Answer, Occupancy
 from ..._router.addresses import Address
 from ..._router.router import Router
-from ..facts import INSPECTION, ROUTERS, Facts
+from ..facts import ANSWERS, ROUTERS, Facts
 from ..finding import ERROR, WARNING, Check, Finding, Part
 from .master import problem_of
 
@@ -132,8 +132,8 @@ CHECKS = (
     Check(
         "address",
         "no other host answers for an egress address",
-        (Part((INSPECTION,), _free), Part((INSPECTION,), _not_asked)),
+        (Part((ANSWERS,), _free), Part((ANSWERS,), _not_asked)),
     ),
-    Check("mac", "no router's MAC address is in use", (Part((INSPECTION,), _mac), Part((ROUTERS,), _mac_of_others))),
-    Check("gateway", "every gateway answers", (Part((INSPECTION,), _gateway),)),
+    Check("mac", "no router's MAC address is in use", (Part((ANSWERS,), _mac), Part((ROUTERS,), _mac_of_others))),
+    Check("gateway", "every gateway answers", (Part((ANSWERS,), _gateway),)),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..._router.router import Router
-from ..facts import ATTACHMENT_API, INSPECTION, NODES, PODS, Facts, Pod, name_of
+from ..facts import ANSWERS, ATTACHMENT_API, INSPECTION, NODES, PODS, Facts, Pod, name_of
 from ..finding import ERROR, WARNING, Check, Finding, Part
 
 # Those that a router's network configuration names.
@@ -109,8 +109,8 @@ CHECKS = (
         "meta_plugin", "every node has a meta-plugin",
         (
             Part((NODES, PODS, ATTACHMENT_API), _agents),
-            Part((NODES, PODS, ATTACHMENT_API, INSPECTION), _signs),
+            Part((NODES, PODS, ATTACHMENT_API, ANSWERS), _signs),
         ),
     ),
-    Check("cni_plugins", "every node has the CNI plugins macvlan and tuning", (Part((INSPECTION,), _plugins), Part((INSPECTION,), _directory))),
+    Check("cni_plugins", "every node has the CNI plugins macvlan and tuning", (Part((ANSWERS,), _plugins), Part((INSPECTION,), _directory))),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..._contract.inspect import Answer
 from ..._router.router import Router
-from ..facts import INSPECTION, Facts, name_of
+from ..facts import ANSWERS, Facts, name_of
 from ..finding import ERROR, WARNING, Check, Finding, Part
 
 # Counters in the elements of sets and maps came with 5.7. Every distribution that Kubernetes 1.30 supports has them.
@@ -80,8 +80,8 @@ def _families(node: Mapping[str, Any]) -> set[int]:
 
 
 CHECKS = (
-    Check("kernel", "the nodes' kernels are new enough", (Part((INSPECTION,), _version),)),
-    Check("nft", "nftables accepts the router's table", (Part((INSPECTION,), _nft),)),
-    Check("conntrack", "the connection tracking tables have room", (Part((INSPECTION,), _conntrack),)),
-    Check("forwarding", "the nodes forward packets", (Part((INSPECTION,), _forwarding),)),
+    Check("kernel", "the nodes' kernels are new enough", (Part((ANSWERS,), _version),)),
+    Check("nft", "nftables accepts the router's table", (Part((ANSWERS,), _nft),)),
+    Check("conntrack", "the connection tracking tables have room", (Part((ANSWERS,), _conntrack),)),
+    Check("forwarding", "the nodes forward packets", (Part((ANSWERS,), _forwarding),)),
 )

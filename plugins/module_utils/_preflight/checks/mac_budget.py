@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from ..._contract.inspect import Interface
 from ..._router.router import Router
-from ..facts import INSPECTION, Facts
+from ..facts import ANSWERS, Facts
 from ..finding import ERROR, INFO, WARNING, Check, Finding, Part
 from .master import interfaces
 
@@ -85,8 +85,6 @@ def _is_there(facts: Facts, router: Router, node: str) -> bool:
 
 
 CHECKS = (
-    Check(
-        "mac_budget", "no NIC has to receive for more MAC addresses than it filters", (Part((INSPECTION,), _budget),)
-    ),
-    Check("promiscuous", "no NIC is in promiscuous mode", (Part((INSPECTION,), _promiscuous),)),
+    Check("mac_budget", "no NIC has to receive for more MAC addresses than it filters", (Part((ANSWERS,), _budget),)),
+    Check("promiscuous", "no NIC is in promiscuous mode", (Part((ANSWERS,), _promiscuous),)),
 )

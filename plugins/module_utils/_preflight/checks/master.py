@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from ..._contract.inspect import Interface
 from ..._router.router import Router
-from ..facts import INSPECTION, Facts
+from ..facts import ANSWERS, Facts
 from ..finding import ERROR, WARNING, Check, Finding, Part
 
 # Kinds of masters that leave their ports the frames.
@@ -91,7 +91,7 @@ def _subnet(facts: Facts) -> Iterator[Finding]:
 
 
 CHECKS = (
-    Check("master", "the master exists and is up on every node", (Part((INSPECTION,), _usable),)),
-    Check("master_mtu", "the master's MTU is large enough", (Part((INSPECTION,), _mtu),)),
-    Check("master_subnet", "the master is in the subnet of the egress address", (Part((INSPECTION,), _subnet),)),
+    Check("master", "the master exists and is up on every node", (Part((ANSWERS,), _usable),)),
+    Check("master_mtu", "the master's MTU is large enough", (Part((ANSWERS,), _mtu),)),
+    Check("master_subnet", "the master is in the subnet of the egress address", (Part((ANSWERS,), _subnet),)),
 )

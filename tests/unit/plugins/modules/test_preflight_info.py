@@ -267,6 +267,7 @@ def test_a_pod_that_does_not_end(cluster: FakeCluster, preflight: Preflight) -> 
     kubelet(cluster, hangs)
     result = preflight(wait_timeout=1)
     assert "node worker-1: its pod did not finish in time" in reasons(result)
+    assert "address: no node could be inspected" in reasons(result) and "address" not in result["checked"]
     assert left(cluster) == []
 
 
