@@ -144,7 +144,6 @@ def test_licence_header(path: Path) -> None:
     assert "from __future__ import annotations" in lines, f"{relative(path)} lacks the __future__ import"
 
 
-@pytest.mark.xfail(strict=False, reason="to be removed when the clouds' packages share _common/mac.py")
 @pytest.mark.parametrize("graph", [OF_PLUGINS, OF_IMAGE], ids=["plugins", "image"])
 def test_imports_go_down(graph: Any) -> None:
     print(graph.text("the floors"))
@@ -152,7 +151,6 @@ def test_imports_go_down(graph: Any) -> None:
     assert not graph.upward(), "a package imports only from floors below its own: see tools/graph.py"
 
 
-@pytest.mark.xfail(strict=False, reason="to be removed when the agent is split")
 @pytest.mark.parametrize("graph", [OF_PLUGINS, OF_IMAGE], ids=["plugins", "image"])
 def test_no_files_import_each_other(graph: Any) -> None:
     assert not graph.cycles(), "these files import each other, directly or through others"
