@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.extend([str(Path(__file__).parent), str(Path(__file__).parents[1] / "lab")])
+sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("neutron", "lab", "support"))
 
 from ansible.utils.collection_loader import _collection_finder
 from cloud import Cloud, make_networks

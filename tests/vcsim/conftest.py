@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(1, str(Path(__file__).parents[1] / "neutron"))
+sys.path.insert(1, str(Path(__file__).parents[1] / "support"))
 sys.path.insert(2, str(Path(__file__).parents[1] / "lab"))
 
 from ansible.utils.collection_loader import _collection_finder

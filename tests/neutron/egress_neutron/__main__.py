@@ -6,10 +6,10 @@ import argparse
 import sys
 
 from egress_lab.shell import LabError
+from egress_support.lock import exclusive
+from egress_support.process import ServerError
 
 from . import hypervisor, keystone, stack, traffic
-from .lock import exclusive
-from .process import NeutronError
 from .settings import CACHE, INSTANCES
 
 _COMMANDS = "env prints what a shell is to evaluate; (un)plug: the lab's workers get their eth1 from the network egress"
@@ -36,5 +36,5 @@ def main() -> None:
 
 try:
     main()
-except (NeutronError, LabError) as error:
+except (ServerError, LabError) as error:
     sys.exit(f"error: {error}")

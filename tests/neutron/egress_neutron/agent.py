@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import namespace, process
+from egress_support import process
+
+from . import namespace
 from .network import Network
 from .settings import Instance
 

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 from egress_lab import packages
+from egress_support import process
 
-from . import process
 from .settings import Instance
 
 NAMES = ("keystone", "neutron")
@@ -71,7 +71,7 @@ class MariaDb:
         """In the URLs of Keystone's endpoints."""
         statement = f"UPDATE keystone.endpoint SET url = REPLACE(url, '{old}', '{new}')"
         if old != new and not self._answers(statement):
-            raise process.NeutronError(f"MariaDB refuses: {statement}")
+            raise process.ServerError(f"MariaDB refuses: {statement}")
 
     def _answers(self, statement: str) -> bool:
         command = ["mariadb", "--no-defaults", f"--socket={self._socket}", "--user=root", f"--execute={statement}"]

@@ -11,11 +11,12 @@ import uuid
 
 from egress_lab import segment
 from egress_lab.settings import SEGMENT, WORKER_ADDRESSES
+from egress_support import nodes
+from egress_support.process import ServerError, say
 
-from . import agent, namespace, nodes
+from . import agent, namespace
 from .namespace import NAME, PHYSICAL, ip, links
 from .network import Network
-from .process import NeutronError, say
 from .settings import Instance
 from .web import Identity
 
@@ -96,5 +97,5 @@ def _wait_until_active(api: Network, port: str, worker: str, seconds: float = 30
     deadline = time.monotonic() + seconds
     while (status := api.list("ports", id=port)[0]["status"]) != "ACTIVE":
         if time.monotonic() > deadline:
-            raise NeutronError(f"The port {port} of {worker} is {status} after {seconds:.0f} s: see the agent's log.")
+            raise ServerError(f"The port {port} of {worker} is {status} after {seconds:.0f} s: see the agent's log.")
         time.sleep(0.2)

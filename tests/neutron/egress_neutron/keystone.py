@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import process, web
+from egress_support import process
+
+from . import web
 from .settings import PASSWORD, REGION, Instance
 
 # Projects with a user of the same name. Networks belong to "owner"; "tenant" only uses them; "admin" may do all.

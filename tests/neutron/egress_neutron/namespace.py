@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from . import process
+from egress_support import process
 
 NAME = "egress-neutron"
 PHYSICAL = "phys0"
@@ -67,7 +67,7 @@ def ip(*arguments: str) -> str:
     command = ["ip", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise process.NeutronError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+        raise process.ServerError(f"{' '.join(command)} failed: {done.stderr.strip()}")
     return done.stdout
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import process, web
+from egress_support import process
+
+from . import web
 from .settings import PASSWORD, Instance
 
 _SERVE = Path(__file__).with_name("serve.py")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from . import process
+from egress_support import process
 
 # Debian's /usr/sbin/rabbitmq-server changes the user and takes the machine's configuration; this one does not.
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import database, keystone, neutron, process, venv, web
-from .lock import exclusive
+from egress_support import process
+from egress_support.lock import exclusive
+
+from . import database, keystone, neutron, venv, web
 from .settings import CACHE, Instance
 
 # What decides the first content of the databases.

@@ -10,8 +10,9 @@ import sys
 import time
 
 from egress_lab import packages
+from egress_support import process
 
-from . import agent, database, hypervisor, namespace, process, rabbitmq, stack, venv
+from . import agent, database, hypervisor, namespace, rabbitmq, stack, venv
 from .settings import CACHE, Instance
 
 # Not in instance.state, which stack.up makes anew.

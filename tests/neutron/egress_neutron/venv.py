@@ -8,9 +8,9 @@ import sys
 import time
 
 from egress_lab import packages
+from egress_support.lock import exclusive
+from egress_support.process import ServerError, say
 
-from .lock import exclusive
-from .process import NeutronError, say
 from .settings import Release
 
 # netifaces, which Neutron 2024.1 needs, comes as C for this Python.
@@ -34,6 +34,6 @@ def ensure(release: Release) -> None:
         command += ["--constraint", str(release.constraints), *release.packages]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise NeutronError(f"Neutron {release.name} cannot be installed: {done.stderr[-2000:]}")
+            raise ServerError(f"Neutron {release.name} cannot be installed: {done.stderr[-2000:]}")
         ready.touch()
         say(f"neutron: made it in {time.monotonic() - began:.0f} s")

@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from egress_lab.shell import LabError
-from egress_neutron import nodes
-from egress_neutron.process import NeutronError
+from egress_support import nodes
+from egress_support.process import ServerError
 
 from . import server
 from .server import Instance
@@ -44,5 +44,5 @@ def main() -> None:
 
 try:
     main()
-except (NeutronError, LabError) as error:
+except (ServerError, LabError) as error:
     sys.exit(f"error: {error}")

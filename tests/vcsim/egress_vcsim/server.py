@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from egress_lab import gobuild
-from egress_neutron import process
-from egress_neutron.lock import exclusive
+from egress_support import process
+from egress_support.lock import exclusive
 
 HERE = Path(__file__).resolve().parents[1]
 _HOME_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -64,7 +64,7 @@ class Instance:
             ports: dict[str, int] = json.loads((self.state / "server.json").read_text())
         except FileNotFoundError:
             message = f"the vCenter {self.name} is not running; start it with: tests/vcsim/vcsim up {self.name}"
-            raise process.NeutronError(message) from None
+            raise process.ServerError(message) from None
         return ports
 
 

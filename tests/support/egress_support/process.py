@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-class NeutronError(Exception):
+class ServerError(Exception):
     """The servers cannot be had; the text says why."""
 
 
@@ -55,21 +55,21 @@ def alive(state: Path, name: str) -> bool:
 
 
 def run(command: list[str], environment: dict[str, str] | None = None) -> None:
-    """Runs a command to its end; NeutronError with the end of its output if it fails."""
+    """Runs a command to its end; ServerError with the end of its output if it fails."""
     done = subprocess.run(
         command, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise NeutronError(f"{' '.join(command)} failed: {(done.stdout + done.stderr)[-3000:]}")
+        raise ServerError(f"{' '.join(command)} failed: {(done.stdout + done.stderr)[-3000:]}")
 
 
 def wait_for(what: str, state: Path, name: str, condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Waits until `condition` holds; NeutronError with the end of the server's log if it ends or time does."""
+    """Waits until `condition` holds; ServerError with the end of the server's log if it ends or time does."""
     deadline = time.monotonic() + seconds
     while not condition():
         if not alive(state, name) or time.monotonic() > deadline:
             log = (state / f"{name}.log").read_text(errors="replace")[-3000:]
-            raise NeutronError(f"{what} did not begin to answer within {seconds:.0f} s:\n{log}")
+            raise ServerError(f"{what} did not begin to answer within {seconds:.0f} s:\n{log}")
         time.sleep(0.05)
 
 
@@ -87,7 +87,7 @@ def _stop(pid: int, born: str, signals: tuple[signal.Signals, ...], seconds: flo
             time.sleep(0.02)
         else:
             return
-    raise NeutronError(f"process {pid} does not end")
+    raise ServerError(f"process {pid} does not end")
 
 
 def _born(pid: int) -> str:

@@ -1,0 +1,1 @@
+"""What the suites that start servers share. Standard library only."""
