@@ -25,7 +25,7 @@ except ImportError:
     ConfigException = type("Missing", (Exception,), {})  # type: ignore
 
 
-class EgressModule(FailingModule, AnsibleK8SModule):  # type: ignore[misc]  # kubernetes.core has no types
+class EgressModule(FailingModule, AnsibleK8SModule):
     """An Ansible module with the options of kubernetes.core for the connection."""
 
     def __init__(self, argument_spec: dict[str, Any], **kwargs: Any) -> None:
