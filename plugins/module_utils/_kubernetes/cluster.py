@@ -29,7 +29,7 @@ try:
     from urllib3.exceptions import HTTPError, MaxRetryError
 except ImportError:
     # AnsibleK8SModule reports the missing library; until then these are only names in except clauses.
-    ApiException, HTTPError, MaxRetryError = (type(f"Missing{n}", (Exception,), {}) for n in range(3))  # type: ignore
+    ApiException, HTTPError, MaxRetryError = (type(f"Missing{n}", (Exception,), {}) for n in range(3))
 
 # What the collection deals with beside the objects of a router.
 _OTHERS = (

@@ -22,7 +22,7 @@ try:
     from kubernetes.config import ConfigException
 except ImportError:
     # AnsibleK8SModule reports the missing library.
-    ConfigException = type("Missing", (Exception,), {})  # type: ignore
+    ConfigException = type("Missing", (Exception,), {})
 
 
 class EgressModule(FailingModule, AnsibleK8SModule):
