@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""The users' list on the controller: read and checked once in a run, whatever number of roles need it.
+"""The users' list on the controller: read and checked once in a run, however many roles need it.
 
-Every task of Ansible runs in a process of its own, so what was read is kept as a file in the directory that Ansible makes
-for each run and removes at its end. The file's name is the digest of the list: another list is read anew.
+Each task of Ansible runs in its own process, so what was read is kept as a file in the directory that Ansible creates for each
+run and removes at its end. The file's name is the digest of the list: another list is read again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +38,23 @@ def read(data: Any, defaults: Any = None, absent: bool = False) -> tuple[list[Ro
 
 def read_text(data: Any, defaults: Any = None, absent: bool = False) -> tuple[str, list[Problem]]:
     """The same, the routers as `_router.checked` writes them."""
+    started = time.process_time()
     kept = _file(data, defaults, absent)
     if kept is not None and kept.is_file():
-        display.vv(f"egress.router: the list of routers was read before, taken from {kept.name}")
-        return kept.read_text(encoding="utf-8"), []
+        text = kept.read_text(encoding="utf-8")
+        display.vv(f"egress.router: took the routers from {kept.name} in {time.process_time() - started:.2f} s")
+        return text, []
     routers, problems = load(data, defaults, absent)
-    display.vv(f"egress.router: the list of routers is read: {len(routers)} routers, {len(problems)} problems")
-    if problems:
-        return "", problems
-    text = checked.dump(routers)
-    if kept is not None:
+    text = "" if problems else checked.dump(routers)
+    seconds = f"{time.process_time() - started:.2f} s"
+    display.vv(f"egress.router: read {len(routers)} routers in {seconds}, {len(problems)} problems")
+    if text and kept is not None:
         _keep(kept, text)
-    return text, []
+    return text, problems
 
 
 def _file(data: Any, defaults: Any, absent: bool) -> Path | None:
-    """Where these routers are kept; None if the list is not made of what JSON knows, which only its problems will tell."""
+    """Where these routers are kept. None if the list has values that JSON does not know."""
     try:
         text = json.dumps([data, defaults, absent])
     except (TypeError, ValueError):
@@ -62,7 +64,7 @@ def _file(data: Any, defaults: Any, absent: bool) -> Path | None:
 
 
 def _keep(path: Path, text: str) -> None:
-    """Writes the whole file at once: tasks of several hosts may do so at the same time."""
+    """Writes the file as a whole: tasks of several hosts may do so at the same time."""
     handle, name = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
