@@ -47,7 +47,7 @@ def read_text(data: Any, defaults: Any = None, absent: bool = False) -> tuple[st
     routers, problems = load(data, defaults, absent)
     text = "" if problems else checked.dump(routers)
     seconds = f"{time.process_time() - started:.2f} s"
-    display.vv(f"egress.router: read {len(routers)} routers in {seconds}, {len(problems)} problems")
+    display.vv(f"egress.router: read the list in {seconds}: routers: {len(routers)}, problems: {len(problems)}")
     if text and kept is not None:
         _keep(kept, text)
     return text, problems
