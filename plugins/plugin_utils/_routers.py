@@ -39,11 +39,15 @@ def read(data: Any, defaults: Any = None, absent: bool = False) -> tuple[list[Ro
 def read_text(data: Any, defaults: Any = None, absent: bool = False) -> tuple[str, list[Problem]]:
     """The same, the routers as `_router.checked` writes them."""
     started = time.process_time()
-    kept = _file(data, defaults, absent)
+    written = _as_json(data, defaults, absent)
+    kept = _file(written) if written else None
     if kept is not None and kept.is_file():
         text = kept.read_text(encoding="utf-8")
         display.vv(f"egress.router: took the routers from {kept.name} in {time.process_time() - started:.2f} s")
         return text, []
+    if written:
+        # Plain values: those of Ansible are templated each time that they are looked at.
+        data, defaults, absent = json.loads(written)
     routers, problems = load(data, defaults, absent)
     text = "" if problems else checked.dump(routers)
     seconds = f"{time.process_time() - started:.2f} s"
@@ -53,13 +57,17 @@ def read_text(data: Any, defaults: Any = None, absent: bool = False) -> tuple[st
     return text, problems
 
 
-def _file(data: Any, defaults: Any, absent: bool) -> Path | None:
-    """Where these routers are kept. None if the list has values that JSON does not know."""
+def _as_json(data: Any, defaults: Any, absent: bool) -> str:
+    """The list as it was written; empty if it has values that JSON does not know."""
     try:
-        text = json.dumps([data, defaults, absent])
+        return json.dumps([data, defaults, absent])
     except (TypeError, ValueError):
-        return None
-    digest = hashlib.sha256(text.encode()).hexdigest()
+        return ""
+
+
+def _file(written: str) -> Path:
+    """Where the routers of a list are kept."""
+    digest = hashlib.sha256(written.encode()).hexdigest()
     return Path(constants.DEFAULT_LOCAL_TMP) / f"egress_router_{digest[:32]}.json"
 
 
