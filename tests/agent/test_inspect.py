@@ -193,7 +193,8 @@ def test_many_targets_take_little_longer_and_are_no_storm(node: None, segment_ho
     assert [found["holder_mac"] for found in seen] == [None] * 19 + [SQUATTER]
     assert {found["gateway_mac"] for found in seen} == {GATEWAY_MAC}
     record_property("figure", f"inspect, 20 addresses, timeout 0.6 s: {took:.1f} s")
-    assert took < 6
+    # One after the other they would take 0.6 s each, and a process for each.
+    assert took < 12
     stamps = _stamps(capture)
     assert 20 <= len(stamps) <= 45
     for number, stamp in enumerate(stamps):

@@ -13,7 +13,15 @@ import pytest
 
 from ansible_collections.egress.router.tests.support import namespaces
 from ansible_collections.egress.router.tests.support.fake_agent_api import FakeApi
-from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, EGRESS6, MAC, Router, Stream, ask
+from ansible_collections.egress.router.tests.support.router_pod import (
+    EGRESS4,
+    EGRESS6,
+    MAC,
+    TERMINATED,
+    Router,
+    Stream,
+    ask,
+)
 from ansible_collections.egress.router.tests.support.waiting import always, until
 
 RULES = "5432 TCP 203.0.113.10\n"
@@ -47,7 +55,7 @@ def test_sigterm_hands_over(pair: tuple[Router, Router]) -> None:
     first, second = pair
     transitions = first.lease()["spec"]["leaseTransitions"]
     seconds = first.terminate()
-    assert seconds < 1.0
+    assert seconds < TERMINATED
     assert first.addresses_on_net1() == set() and first.mac() != MAC
     second.wait_serving(5)
     assert second.lease()["spec"]["leaseTransitions"] == transitions + 1
@@ -62,7 +70,7 @@ def test_sigterm_leaves_nothing(make_pod) -> None:
     pod.put_rules(RULES)
     original = pod.mac()
     pod.serve()
-    assert pod.terminate() < 1.0
+    assert pod.terminate() < TERMINATED
     assert (pod.addresses_on_net1(), pod.mac()) == (set(), original)
     assert (pod.holder(), pod.status().state, pod.status().addresses) == ("", "stopped", "")
     assert pod.endpoints(4) == [] and pod.endpoints(6) == []
@@ -72,7 +80,7 @@ def test_sigterm_leaves_nothing(make_pod) -> None:
 def test_sigterm_takes_less_than_a_second_without_an_answer(make_pod, api: FakeApi) -> None:
     pod = make_pod().serve()
     api.freeze()
-    assert pod.terminate() < 1.0
+    assert pod.terminate() < TERMINATED
     assert pod.addresses_on_net1() == set()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import EgressAddress
 from ansible_collections.egress.router.tests.support import namespaces
-from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, EGRESS6, MAC, ask
+from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, EGRESS6, MAC, TERMINATED, ask
 from ansible_collections.egress.router.tests.support.waiting import always, until
 
 SQUATTER = "02:42:00:00:00:66"
@@ -90,7 +90,7 @@ def test_no_forwarding(make_pod) -> None:
         pod = make_pod(tuning={**namespaces.TUNING, missing: "0"}).start()
         until(lambda pod=pod: pod.status().pod == pod.pod and pod.status().state == "failed", "the failure is told")
         assert f"{missing} is not 1" in pod.status().error
-        assert pod.terminate() < 1.0
+        assert pod.terminate() < TERMINATED
 
 
 def test_an_address_without_gateway_reaches_its_segment(make_pod, segment_host) -> None:

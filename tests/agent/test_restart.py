@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ansible_collections.egress.router.tests.support.fake_agent_api import FakeApi
-from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, MAC, Router, Stream, ask
+from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, MAC, TERMINATED, Router, Stream, ask
 from ansible_collections.egress.router.tests.support.waiting import always, until
 
 RULES = "5432 TCP 203.0.113.10\n"
@@ -34,7 +34,7 @@ def test_a_killed_agent_takes_up_again(make_pod) -> None:
     assert pod.lease()["spec"]["leaseTransitions"] == 1
     stream.close()
     # Its original MAC address is still known.
-    assert pod.terminate() < 1.0
+    assert pod.terminate() < TERMINATED
     assert pod.mac() == original
 
 

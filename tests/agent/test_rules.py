@@ -115,21 +115,21 @@ def test_a_change_is_live_within_a_second(router: Router, record_property: Calla
 def test_five_thousand_rules(router: Router, record_property: Callable[[str, object], None]) -> None:
     many = "".join(f"{port} TCP 203.0.113.10 5432\n" for port in range(20000, 25000))
     start = time.monotonic()
-    router.set_rules(many, 10)
+    router.set_rules(many, 30)
     load = time.monotonic() - start
     assert ask(router.ip4, 24999)["local_port"] == 5432
 
     start = time.monotonic()
-    router.set_rules(many + "5432 TCP 203.0.113.11\n", 10)
+    router.set_rules(many + "5432 TCP 203.0.113.11\n", 30)
     change = time.monotonic() - start
     assert router.rule(24999, "TCP")["connections"] == 1
 
     start = time.monotonic()
-    router.set_rules(GOOD, 10)
+    router.set_rules(GOOD, 30)
     unload = time.monotonic() - start
     record_property("figure", f"5,000 rules confirmed: load {load:.2f} s, one more {change:.2f} s, away {unload:.2f} s")
     # Generous, for a busy machine; benchmarks/ measures.
-    assert max(load, change, unload) < 5.0
+    assert max(load, change, unload) < 15.0
 
 
 def test_the_nft_table_is_readable(router: Router) -> None:

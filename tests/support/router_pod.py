@@ -35,6 +35,8 @@ EGRESS6 = "2001:db8:51::50"
 GATEWAY4 = "198.51.100.1"
 GATEWAY6 = "2001:db8:51::1"
 AGENT_PORT = 29797
+# SIGTERM promises a second; the rest is for a busy machine.
+TERMINATED = 1.5
 START_AGENT = Path(__file__).with_name("start_agent.py")
 # The pod's security context: root with two capabilities and no way to more.
 CAPABILITIES = "setpriv --bounding-set=-all,+net_admin,+net_raw --no-new-privs"
@@ -131,7 +133,7 @@ class Router:
 
     def get(self, path: str, address: str = "") -> tuple[int, str]:
         """Status and body of a page of the agent's web server, asked from the pod network."""
-        connection = connect("pods", address or self.ip4, AGENT_PORT)
+        connection = connect("pods", address or self.ip4, AGENT_PORT, 10.0)
         with connection:
             connection.sendall(f"GET {path} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
             response = http.client.HTTPResponse(connection)
@@ -160,7 +162,7 @@ class Router:
         """Write the ConfigMap; returns its version."""
         return self.api.put("configmaps", f"{self.name}-rules", {"data": {"rules": text}})
 
-    def set_rules(self, text: str, seconds: float = 5.0) -> RuleSet:
+    def set_rules(self, text: str, seconds: float = 15.0) -> RuleSet:
         """Write the ConfigMap and wait until the kernel has it."""
         version = self.put_rules(text)
         until(lambda: self.status().rules_version == version, f"{self.pod} dealt with the rules", seconds)

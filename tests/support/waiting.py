@@ -22,7 +22,7 @@ def until(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"after {seconds:g} s still not: {what}; last value: {value!r}")
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def always(condition: Callable[[], object], what: str, seconds: float) -> None:
@@ -30,4 +30,4 @@ def always(condition: Callable[[], object], what: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert condition(), what
-        time.sleep(0.02)
+        time.sleep(0.05)
