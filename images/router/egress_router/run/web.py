@@ -75,6 +75,8 @@ class Pages:
 class _Handler(http.server.BaseHTTPRequestHandler):
     pages: Pages
     protocol_version = "HTTP/1.1"
+    # Head and body are two packets, of which the second would wait for an acknowledgement.
+    disable_nagle_algorithm = True
     # Seconds to wait for a client that sends nothing.
     timeout = 10
 
