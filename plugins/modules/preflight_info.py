@@ -199,6 +199,12 @@ report:
       description: The numbers in one sentence.
       type: str
       sample: "1 router, 3 nodes (2 can run one), 43 requests in 4.9 s: 31 checks, 1 error"
+    clouds:
+      description:
+        - The clouds that any node of the cluster is on, V(openstack) or V(vsphere). Both if the nodes could not be listed.
+      type: list
+      elements: str
+      sample: [openstack]
     inspected_nodes:
       description: The nodes that were inspected by pods.
       type: list

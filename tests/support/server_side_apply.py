@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-# A path is made of `f:NAME` and `k:{"KEY":VALUE}`; the tests' lab compares this table with a real API server.
+# A path is made of `f:NAME` and `k:{"KEY":VALUE}`.
 Path = tuple[str, ...]
 
 # Lists whose items have keys, by the names on the way; every other list is owned as a whole.

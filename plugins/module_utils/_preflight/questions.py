@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from .._openstack.plan import on_openstack, plan_addresses
 from .._vsphere.plan import on_vsphere, plan_nics
-from .facts import OPENSTACK, VSPHERE, Facts, name_of
+from .facts import NODES, OPENSTACK, VSPHERE, Facts, name_of
 
 Question: TypeAlias = "dict[str, Any]"
 
@@ -38,6 +38,15 @@ def questions(facts: Facts, params: Mapping[str, Any]) -> tuple[Facts, dict[str,
         else:
             unread[VSPHERE] = "this check is switched off (egress_router_vsphere_port_group_security)"
     return replace(facts, unread={**unread, **facts.unread}), asked
+
+
+def clouds(facts: Facts, params: Mapping[str, Any]) -> list[str]:
+    """The clouds that any node of the cluster is on, or may be on where the nodes could not be listed."""
+    on = {
+        "openstack": on_openstack(facts.nodes, _texts(params["openstack_servers"])),
+        "vsphere": on_vsphere(facts.nodes, _texts(params["vsphere_vms"])),
+    }
+    return [cloud for cloud, here in on.items() if here or NODES in facts.unread]
 
 
 def _openstack(facts: Facts, servers: Mapping[str, str]) -> Question:

@@ -76,7 +76,7 @@ def complete(gathered: Mapping[str, Any], answers: Mapping[str, Mapping[str, Any
     examination = Examination.from_dict(gathered["examination"])
     for cloud, question in gathered["questions"].items():
         examination = examination.with_answer(cloud, _READERS[cloud](question, answers.get(cloud, {})))
-    kept = {key: gathered[key] for key in ("inspected_nodes", "requests", "seconds")}
+    kept = {key: gathered[key] for key in ("clouds", "inspected_nodes", "requests", "seconds")}
     return {**report(examination, gathered["ignore"], gathered["about"]), **kept}
 
 

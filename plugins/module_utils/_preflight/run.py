@@ -22,7 +22,7 @@ from .._router.router import Router
 from .cluster_facts import read
 from .facts import ANSWERS, INSPECTION, NODES, Facts, Settings, name_of, ready
 from .inspection import PodOptions, inspect
-from .questions import questions
+from .questions import clouds, questions
 from .report import examine, unknown_ids
 
 # On OpenShift /opt is read-only, so the CNI plugins are elsewhere.
@@ -66,6 +66,7 @@ def run(connect: Callable[[], Cluster], params: dict[str, Any]) -> dict[str, Any
     return {
         "examination": examine(facts).as_dict(),
         "questions": asked,
+        "clouds": clouds(facts, params),
         "ignore": params["ignore"],
         "about": about,
         "inspected_nodes": sorted(node for node, seen in facts.inspections.items() if seen.answer),

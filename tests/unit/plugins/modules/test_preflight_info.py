@@ -540,6 +540,20 @@ def provide(cluster: FakeCluster, provider_id: str) -> None:
         cluster.objects[("nodes", "", f"worker-{number}")]["spec"]["providerID"] = f"{provider_id}{number}"
 
 
+@pytest.mark.parametrize(("provider_id", "clouds"), [
+    ("", []), (f"openstack:///{SERVER}", ["openstack"]), (VM, ["vsphere"]), (None, ["openstack", "vsphere"]),
+])  # fmt: skip
+def test_on_which_clouds_the_nodes_are(
+    cluster: FakeCluster, preflight: Preflight, provider_id: str | None, clouds: list[str]
+) -> None:
+    """The playbook provision leaves the roles of other clouds out."""
+    kubelet(cluster)
+    provide(cluster, provider_id or "")
+    if provider_id is None:
+        cluster.fault = forbid("/api/v1/nodes")
+    assert preflight()["clouds"] == clouds
+
+
 def test_what_neutron_is_asked(cluster: FakeCluster, run: Run) -> None:
     kubelet(cluster)
     provide(cluster, f"openstack:///{SERVER}")

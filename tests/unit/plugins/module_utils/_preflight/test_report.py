@@ -39,6 +39,7 @@ def report(*findings: dict[str, Any], ignore: list[str] | None = None, answers: 
             "not_checked": [*gaps, {"check": "image", "reason": "node a: gone"}],
         },
         "questions": questions, "ignore": ignore or [], "about": "1 router", "requests": 40, "seconds": 4.5,
+        "clouds": ["openstack"],
         "inspected_nodes": ["b"],
     }  # fmt: skip
     return complete(gathered, answers or {})
