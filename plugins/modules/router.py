@@ -182,9 +182,10 @@ def main() -> None:
             params["create_namespaces"], params["force_conflicts"], params["wait"], params["wait_timeout"]
         )
         outcome = deploy(module.connect(), option.read(params), options)
+        result = outcome.as_dict(module._diff)
         if outcome.error:
-            module.fail(outcome.error, **outcome.as_dict())
-        module.exit_json(**outcome.as_dict())
+            module.fail(outcome.error, **result)
+        module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -64,6 +64,24 @@ class Options:
     wait_seconds: float = 120
 
 
+@dataclass(frozen=True)
+class Change:
+    """The fields of an object that are ours, before and after; None: there is no object."""
+
+    title: str
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to do."""
+        return self.before != self.after
+
+    def plan(self) -> Plan:
+        """For people. Writing YAML takes longer than a request, so it is done only for those who look."""
+        return Plan(self.title, _lines(self.before), _lines(self.after))
+
+
 @dataclass
 class Step:
     """What becomes of one object. `live`: as it is, None if there is none. `manifest`: None if it is removed."""
@@ -72,7 +90,7 @@ class Step:
     id: Id
     live: dict[str, Any] | None
     manifest: Manifest | None
-    plan: Plan
+    change: Change
     # As it is after it was written.
     result: dict[str, Any] | None = None
     done: bool = False
@@ -92,29 +110,29 @@ class Outcome:
 
     routers: list[Router]
     steps: list[Step] = field(default_factory=list)
-    namespaces: list[Plan] = field(default_factory=list)
+    namespaces: list[Change] = field(default_factory=list)
     requests: int = 0
     error: str = ""
 
     @property
-    def plans(self) -> list[Plan]:
-        """Every change."""
-        return [*self.namespaces, *(step.plan for step in self.steps if step.plan.changed)]
+    def changes(self) -> list[Change]:
+        """What changes, in the order in which it is done."""
+        return [*self.namespaces, *(step.change for step in self.steps if step.change.changed)]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self, with_diff: bool) -> dict[str, Any]:
         """The result of the module router."""
         return {
-            "changed": bool(self.plans),
-            "diff": [plan.diff() for plan in self.plans],
+            "changed": bool(self.changes),
+            **({"diff": [change.plan().diff() for change in self.changes]} if with_diff else {}),
             "routers": [self._router(router) for router in self.routers],
             "requests": self.requests,
         }
 
     def _router(self, router: Router) -> dict[str, Any]:
         objects = [
-            {"kind": step.kind, "name": step.id[2], "change": _change(step)}
+            {"kind": step.kind, "name": step.id[2], "change": _verb(step)}
             for step in self.steps
-            if step.router is router and step.plan.changed
+            if step.router is router and step.change.changed
         ]
         return {
             "name": router.name,
@@ -154,12 +172,12 @@ class _Run:
         outcome.steps = steps
         if self.cluster.dry_run:
             for step in later:
-                step.plan = _planned(step, step.manifest)
+                step.change = _planned(step, step.manifest)
             return outcome
         try:
             self._create(missing)
             self._predict(later, [])
-            self._apply([step for step in steps if step.manifest and step.plan.changed])
+            self._apply([step for step in steps if step.manifest and step.change.changed])
             self._remove([step for step in steps if not step.manifest])
             self._wait()
         except EgressError as error:
@@ -229,7 +247,7 @@ class _Run:
     def _plan(self, step: Step) -> None:
         manifest = step.manifest
         if manifest is None:
-            step.plan = _planned(step, None)
+            step.change = _planned(step, None)
             self.cluster.delete(*step.id, dry_run=True)
             return
         if step.live is not None and router_of(step.live) != step.router.key:
@@ -256,7 +274,7 @@ class _Run:
             step.live = self.cluster.get(*step.id)
             if not owned_fields(step.live, MANAGER):
                 raise _foreign(step)
-        step.plan = _planned(step, after)
+        step.change = _planned(step, after)
 
     def _apply_one(self, step: Step, manifest: Manifest, dry_run: bool = False) -> dict[str, Any]:
         return self.cluster.apply(*step.id, manifest, MANAGER, self.options.force_conflicts, dry_run)
@@ -333,7 +351,7 @@ class _Run:
     def _fail(self, error: EgressError) -> None:
         """Tells what was done before the error; what was not done is no change."""
         outcome = self.outcome
-        changes = [step for step in outcome.steps if step.plan.changed]
+        changes = [step for step in outcome.steps if step.change.changed]
         done = [*self.created, *(step.title for step in changes if step.done)]
         open_ = [step.title for step in changes if not step.done]
         lines = [str(error)]
@@ -342,7 +360,7 @@ class _Run:
             lines.append(f"not done: {', '.join(open_)}")
         for step in changes:
             if not step.done:
-                step.plan = Plan(step.plan.title, step.plan.before, step.plan.before)
+                step.change = Change(step.title)
         outcome.error = "\n".join(lines)
 
 
@@ -354,31 +372,32 @@ def _steps(router: Router, live: dict[Id, dict[str, Any]]) -> Iterable[Step]:
         uid = (service or {"metadata": {}})["metadata"].get("uid") or _NO_UID
         wanted = {(m["kind"], router.namespace, m["metadata"]["name"]): m for m in manifests(router, uid)}
     for id_, manifest in wanted.items():
-        yield Step(router, id_, live.get(id_), manifest, Plan(_title(id_), (), ()))
+        yield Step(router, id_, live.get(id_), manifest, Change(_title(id_)))
     for id_, item in live.items():
         if router_of(item) == router.key and id_ not in wanted:
-            yield Step(router, id_, item, None, Plan(_title(id_), (), ()))
+            yield Step(router, id_, item, None, Change(_title(id_)))
 
 
-def _planned(step: Step, after: dict[str, Any] | None) -> Plan:
+def _planned(step: Step, after: dict[str, Any] | None) -> Change:
     """The fields that are ours, before and after. `after`: None removes the object."""
     owned = owned_fields(step.live, MANAGER) if step.live else {}
     if after is None:
-        return Plan(step.title, _lines(step.kind, step.live, owned or _LABELS), ())
+        return Change(step.title, _shown(step, step.live, owned or _LABELS))
     owned = union(owned, owned_fields(after, MANAGER))
-    return Plan(step.title, _lines(step.kind, step.live, owned), _lines(step.kind, after, owned))
+    return Change(step.title, _shown(step, step.live, owned), _shown(step, after, owned))
 
 
-def _lines(kind: str, item: dict[str, Any] | None, owned: Tree) -> tuple[str, ...]:
-    if item is None:
-        return ()
-    shown = extract({**item, "apiVersion": KIND[kind].api_version, "kind": kind}, owned)
-    return tuple(to_yaml(shown).replace(_NO_UID, "uid of the new Service").splitlines())
+def _shown(step: Step, item: dict[str, Any] | None, owned: Tree) -> dict[str, Any] | None:
+    # Items of a list do not say what they are.
+    return item and extract({**item, "apiVersion": KIND[step.kind].api_version, "kind": step.kind}, owned)
 
 
-def _new_namespace(name: str) -> Plan:
-    shown = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    return Plan(f"Namespace {name}", (), tuple(to_yaml(shown).splitlines()))
+def _lines(item: dict[str, Any] | None) -> tuple[str, ...]:
+    return tuple(to_yaml(item).replace(_NO_UID, "uid of the new Service").splitlines()) if item else ()
+
+
+def _new_namespace(name: str) -> Change:
+    return Change(f"Namespace {name}", None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
 
 def _title(id_: Id) -> str:
@@ -390,7 +409,7 @@ def _order(kind: str) -> int:
     return list(KIND).index(kind)
 
 
-def _change(step: Step) -> str:
+def _verb(step: Step) -> str:
     if step.manifest is None:
         return "removed"
     return "modified" if step.live else "created"
