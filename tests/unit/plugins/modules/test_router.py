@@ -15,6 +15,7 @@ import yaml
 from ansible_collections.egress.router.plugins.module_utils._contract import names
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import router_info
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.deploy import Outcome
 from ansible_collections.egress.router.plugins.module_utils._router.manifests import KIND, KINDS
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
 from ansible_collections.egress.router.plugins.modules import router as module
@@ -458,3 +459,8 @@ def test_the_examples_are_routers() -> None:
         routers, defaults = (values.get(str(options.get(key)), options.get(key)) for key in ("routers", "defaults"))
         found, problems = load(routers, defaults, options.get("state") == "absent")
         assert found and not problems, [str(problem) for problem in problems]
+
+
+def test_differences_are_written_only_for_those_who_look() -> None:
+    assert "diff" not in Outcome([]).as_dict(with_diff=False)
+    assert Outcome([]).as_dict(with_diff=True)["diff"] == []
