@@ -25,7 +25,7 @@ attributes:
     description: Use C(group/egress.router.kubernetes) in C(module_defaults) to set the connection once for all modules.
     support: full
     membership:
-      - egress.router.egress
+      - egress.router.kubernetes
 """
 
     ACTION_GROUP_OPENSTACK = r"""
