@@ -159,6 +159,7 @@ class _Run:
         self.options = options
         self.outcome = Outcome(routers)
         self.created: list[str] = []
+        self.removable: set[tuple[str, str]] = set()
 
     def run(self) -> Outcome:
         live = self._read()
@@ -248,7 +249,10 @@ class _Run:
         manifest = step.manifest
         if manifest is None:
             step.change = _planned(step, None)
-            self.cluster.delete(*step.id, dry_run=True)
+            # Whether it may be removed is the same for all of a kind in a namespace.
+            if step.id[:2] not in self.removable:
+                self.removable.add(step.id[:2])
+                self.cluster.delete(*step.id, dry_run=True)
             return
         if step.live is not None and router_of(step.live) != step.router.key:
             raise _foreign(step)

@@ -401,6 +401,16 @@ def test_removal_is_by_label_and_never_by_name(cluster: FakeCluster, deploy: Run
     assert after is None and before["metadata"]["name"] == "db" and "managedFields" not in before["metadata"]
 
 
+def test_whoever_may_not_remove_changes_nothing(cluster: FakeCluster, deploy: Run) -> None:
+    deploy(DB)
+    forbidden = 'User "jane" cannot delete resource "roles" in API group "rbac.authorization.k8s.io"'
+    cluster.fault = lambda method, path: (403, forbidden) if method == "DELETE" and "/roles/" in path else None
+    cluster.writes.clear()
+    result = deploy(WEB, ABSENT)
+    assert result["msg"] == "jane may not delete roles in namespace payments: grant it with a Role and a RoleBinding"
+    assert real_writes(cluster) == []
+
+
 def test_state_absent_removes_all_whatever_their_own_state(cluster: FakeCluster, deploy: Run) -> None:
     deploy(DB, WEB)
     result = deploy(DB, WEB, state="absent")
