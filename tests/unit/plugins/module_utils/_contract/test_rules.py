@@ -102,3 +102,8 @@ def test_merged() -> None:
     assert rules.merged(parse("80 TCP 10.9.9.9\n53 UDP 10.4.5.6")).lines() == [
         "53 UDP 10.4.5.6", "80 TCP 10.9.9.9", "8080 TCP 10.7.8.9 80", "fallback 10.1.2.3",
     ]  # fmt: skip
+
+
+def test_the_hash_tells_target_ports_apart() -> None:
+    text = "5432 TCP 203.0.113.10 {}\n"
+    assert len({parse(text.format(port)).hash() for port in ("", 5433, 5434)}) == 3

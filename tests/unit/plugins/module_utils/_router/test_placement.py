@@ -1,0 +1,22 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the scheduler may place a router's pod."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ansible_collections.egress.router.plugins.module_utils._router.placement import may_run_on
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [({"zone": "a", "disk": "ssd"}, True), ({"zone": "b"}, False), ({}, False), (None, False)],
+)
+def test_labels_match_by_name_and_value(labels: dict[str, str] | None, expected: bool) -> None:
+    router: Any = SimpleNamespace(node_selector={"zone": "a"}, tolerations=[])
+    assert may_run_on(router, {"metadata": {"labels": labels}, "spec": {}}) is expected
