@@ -1,7 +1,7 @@
 # The table of contents of everything a developer or CI runs. The work is in tools/, tests/ and benchmarks/.
 # Every target installs what it needs; a second run finds it in ${EGRESS_CACHE:-~/.cache/egress.router}.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest importer unit agent-test neutron-test vsphere-test lab lab-down lab-test image molecule bench
+.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit agent-test neutron-test vsphere-test lab lab-down lab-test image molecule bench
 
 run := tools/run
 # Sanity tests whose answer depends on ansible-core's version. The others look at text alone.
@@ -44,8 +44,11 @@ sanity: venv ## ansible-test sanity
 sanity-oldest: venv ## What of it depends on ansible-core, with the oldest that is supported
 	$(run) tools/oldest tools/ansible-test sanity $(addprefix --test ,$(of_core))
 
-units-oldest: venv ## The unit tests as the community's CI runs them, with the oldest ansible-core
-	$(run) tools/oldest tools/ansible-test units --num-workers 2
+units-oldest: venv ## The unit tests with the oldest ansible-core that is supported
+	$(run) tools/oldest pytest tests/unit -n 2
+
+units-ansible-test: venv ## The unit tests within ansible-test
+	$(run) tools/ansible-test units
 
 importer: venv ## galaxy-importer on the built collection
 	$(run) tools/importer
