@@ -15,53 +15,21 @@ from typing import Any
 
 from ansible_collections.kubernetes.core.plugins.action.k8s_info import ActionModule
 
-from ._routers import read, read_text
-
-
-class ListError(ValueError):
-    """The list of routers cannot be used. The message has every problem, one a line."""
-
-
-def routers_arguments(args: dict[str, Any]) -> dict[str, Any]:
-    """What a module with the options of the fragment _routers gets for the arguments of its task."""
-    if "checked" in args:
-        raise ListError("checked: is set by the collection itself: remove it")
-    if "routers" not in args:
-        return args  # The module says that it is required.
-    text, problems = read_text(args["routers"], args.get("defaults"), absent=args.get("state") == "absent")
-    _refuse(problems)
-    return {**args, "routers": [], "defaults": {}, "checked": text}
-
-
-def rules_arguments(args: dict[str, Any]) -> dict[str, Any]:
-    """What the module redirect_rules gets: with `defaults` the list is that of all the other modules."""
-    if "defaults" not in args or "routers" not in args:
-        return args
-    routers, problems = read(args["routers"], args["defaults"])
-    _refuse(problems)
-    rules = [
-        {"name": router.name, "namespace": router.namespace, "text": router.rules.text()}
-        for router in routers
-        if router.present
-    ]
-    return {**args, "routers": rules, "defaults": {}}
-
-
-def _refuse(problems: list[Any]) -> None:
-    if problems:
-        raise ListError("\n".join(str(problem) for problem in problems))
+from ..module_utils._common.errors import InputError
+from ..module_utils._router import option
+from ._routers import read_text
 
 
 class RoutersAction(ActionModule):
     """Reads the list, then does what the modules of kubernetes.core have done (kubeconfigs of the play, vault)."""
 
-    module_arguments = staticmethod(routers_arguments)
+    module_arguments = staticmethod(option.routers_arguments)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         given = self._task.args
         try:
-            passed = self.module_arguments(given)
-        except ListError as error:
+            passed = self.module_arguments(given, read_text)
+        except InputError as error:
             return {"failed": True, "msg": str(error)}
         self._task.args = passed
         try:
@@ -81,4 +49,4 @@ class RoutersAction(ActionModule):
 class RulesAction(RoutersAction):
     """The same for redirect_rules."""
 
-    module_arguments = staticmethod(rules_arguments)
+    module_arguments = staticmethod(option.rules_arguments)

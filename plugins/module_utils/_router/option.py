@@ -11,13 +11,17 @@ The collection's action plugins read the list (plugin_utils/_action.py), because
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from .._common.errors import InputError
 from .._contract.rules import PROTOCOLS
 from . import checked
+from .problems import Problem
 from .router import DEFAULT_RESOURCES, EFFECTS, MACVLAN_MODES, OPERATORS, STATES, Router
+
+# Reads a list and its defaults, with `absent` all routers as absent ones: the text of _router.checked, and every problem.
+ReadText: TypeAlias = "Callable[[Any, Any, bool], tuple[str, list[Problem]]]"
 
 
 def _list_of(options: dict[str, Any]) -> dict[str, Any]:
@@ -86,3 +90,33 @@ def read(params: Mapping[str, Any]) -> list[Router]:
     if params["checked"] is None:
         raise InputError("the list of routers was not read: the module's action plugin has to run before it")
     return checked.load(params["checked"])
+
+
+def routers_arguments(args: dict[str, Any], read_text: ReadText) -> dict[str, Any]:
+    """What a module with these options gets for the arguments of its task. InputError with all problems of the list."""
+    if "checked" in args:
+        raise InputError("checked: is set by the collection itself: remove it")
+    if "routers" not in args:
+        return args  # The module says that it is required.
+    text = _text(read_text(args["routers"], args.get("defaults"), args.get("state") == "absent"))
+    return {**args, "routers": [], "defaults": {}, "checked": text}
+
+
+def rules_arguments(args: dict[str, Any], read_text: ReadText) -> dict[str, Any]:
+    """What the module redirect_rules gets: with `defaults` the list is that of all the other modules."""
+    if "defaults" not in args or "routers" not in args:
+        return args
+    routers = checked.load(_text(read_text(args["routers"], args["defaults"], False)))
+    rules = [
+        {"name": router.name, "namespace": router.namespace, "text": router.rules.text()}
+        for router in routers
+        if router.present
+    ]
+    return {**args, "routers": rules, "defaults": {}}
+
+
+def _text(found: tuple[str, list[Problem]]) -> str:
+    text, problems = found
+    if problems:
+        raise InputError("\n".join(str(problem) for problem in problems))
+    return text

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from ansible_collections.egress.router.plugins.module_utils._router import checked
 from ansible_collections.egress.router.plugins.plugin_utils import _action, _routers
+from ansible_collections.egress.router.tests.unit.plugins.modules.conftest import ARGUMENTS
 
 ROUTERS = [{"name": "db", "addresses": [{"ip": "198.51.100.50/24"}], "replicas": "2"}]
 DEFAULTS = {"namespace": "payments", "image": "x:1"}
@@ -94,3 +96,13 @@ def test_rules_without_defaults_are_the_modules_own(run: Any) -> None:
     given = {"routers": [{"name": "db", "namespace": "payments", "redirect_rules": []}]}
     _result, seen = run(given, _action.RulesAction)
     assert seen == [given]
+
+
+def test_the_tests_of_modules_do_what_the_action_plugins_do() -> None:
+    plugins = {path.stem for path in (Path(__file__).parents[4] / "plugins/action").glob("*.py")}
+    actions = {
+        name: importlib.import_module(f"ansible_collections.egress.router.plugins.action.{name}").ActionModule
+        for name in plugins
+    }
+    readers = {name: action for name, action in actions.items() if issubclass(action, _action.RoutersAction)}
+    assert {name: action.module_arguments for name, action in readers.items()} == ARGUMENTS
