@@ -311,10 +311,9 @@ def test_cutting_a_worker_off_the_segment(outside: int) -> None:
     )
 
 
-def test_a_second_up_is_a_matter_of_seconds(lab: engine.Engine) -> None:
-    begin = time.monotonic()
+def test_a_second_up_makes_nothing(lab: engine.Engine) -> None:
     done = subprocess.run([str(HERE / "lab"), "up"], check=True, capture_output=True, text=True)
-    assert time.monotonic() - begin < 5, done.stderr
+    # Every step that makes something has a line.
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
