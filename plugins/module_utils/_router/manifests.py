@@ -117,7 +117,7 @@ def whole_manifests(router: Router) -> list[Manifest]:
     """The objects of a present router with its rules, for people who apply them with a tool of their own."""
     found = manifests(router)
     for manifest in found:
-        if manifest["kind"] == "ConfigMap" and router.rules != type(router.rules)():
+        if manifest["kind"] == "ConfigMap" and router.rules.lines():
             manifest["data"] = {names.RULES_KEY: router.rules.text()}
         if manifest["kind"] == "Service" and not router.service.headless:
             wanted = sorted({(rule.port, rule.protocol) for rule in router.rules.rules})

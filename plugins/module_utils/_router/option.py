@@ -21,7 +21,7 @@ from .problems import Problem
 from .router import DEFAULT_RESOURCES, EFFECTS, MACVLAN_MODES, OPERATORS, STATES, Router
 
 # Reads a list and its defaults, with `absent` all routers as absent ones: the text of _router.checked, and every problem.
-ReadText: TypeAlias = "Callable[[Any, Any, bool], tuple[str, list[Problem]]]"
+ReadText: TypeAlias = Callable[[Any, Any, bool], "tuple[str, list[Problem]]"]
 
 
 def _list_of(options: dict[str, Any]) -> dict[str, Any]:

@@ -354,7 +354,7 @@ def _connect_error(error: Exception, where: str) -> EgressError:
             "system or name its file in SSL_CERT_FILE; validate_certs: false disables the check"
         )
     # What SmartConnect raises if a server answers but offers no version of the API.
-    if type(error) is Exception:
+    if error.__class__ is Exception:
         return EgressError(f"the server at {where} is not a vCenter or ESXi host: check hostname and port")
     said = reason(error) or one_line(getattr(error, "msg", None) or error)
     return Unreachable(

@@ -38,7 +38,7 @@ def test_the_type_of_an_error_counts(status: int, kind: str, raised: type[Egress
     body = json.dumps({"NeutronError": {"type": kind, "message": "in Neutron's words.", "detail": ""}})
     error = SimpleNamespace(status_code=status, response=SimpleNamespace(text=body), details="", message="")
     found = _http_error(error, "change it", str)
-    assert type(found) is raised
+    assert found.__class__ is raised
     assert said in str(found)
 
 

@@ -80,7 +80,7 @@ def made(**keys: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_golden_manifests(case: str) -> None:
-    path = FILES / f"{case}.yaml"
+    path = FILES / f"{case}.yaml.golden"
     text = "".join(f"---\n{to_yaml(manifest)}" for manifest in whole_manifests(router(**CASES[case])))
     if os.environ.get("EGRESS_WRITE_MANIFESTS"):
         path.write_text(text)
@@ -88,7 +88,7 @@ def test_golden_manifests(case: str) -> None:
 
 
 def test_every_golden_file_has_its_case() -> None:
-    assert sorted(path.stem for path in FILES.iterdir()) == sorted(CASES)
+    assert sorted(path.name.partition(".")[0] for path in FILES.iterdir()) == sorted(CASES)
 
 
 def test_the_file_is_what_is_applied_but_for_rules_and_their_ports() -> None:
