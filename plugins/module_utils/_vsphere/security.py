@@ -49,7 +49,7 @@ SPEC: dict[str, Any] = {
     },
 }
 
-Connect = Callable[[], AbstractContextManager[Vcenter]]
+Connect = Callable[[], AbstractContextManager["Vcenter"]]
 
 
 @dataclass
