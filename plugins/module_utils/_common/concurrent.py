@@ -21,12 +21,12 @@ Result = TypeVar("Result")
 WORKERS = 32
 
 
-def each(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """The results of `function` for each item, in their order. What the function raises is raised here."""
+def each(function: Callable[[Item], Result], items: Iterable[Item], workers: int = 0) -> list[Result]:
+    """The results of `function` for each item, in their order, `workers` at once (0: WORKERS). What it raises is raised here."""
     found = list(items)
     if len(found) < 2:
         return [function(item) for item in found]
-    with ThreadPoolExecutor(min(WORKERS, len(found))) as pool:
+    with ThreadPoolExecutor(min(workers or WORKERS, len(found))) as pool:
         return list(pool.map(function, found))
 
 

@@ -48,6 +48,10 @@ Result = TypeVar("Result")
 # Kind, namespace and name.
 Id: TypeAlias = "tuple[str, str, str]"
 
+# Requests at once. The Kubernetes client keeps that many connections open on a machine with two cores, any other is made for
+# one request, and its TLS handshake costs more than the request.
+CONNECTIONS = 10
+
 # Stands for the uid of a Service that does not exist yet, in dry runs and differences.
 _NO_UID = "00000000-0000-0000-0000-000000000000"
 # Of an object that was not created by server-side apply.
@@ -463,7 +467,7 @@ def _all(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Resu
         except EgressError as error:
             return error
 
-    found = each(one, items)
+    found = each(one, items, CONNECTIONS)
     errors = [result for result in found if isinstance(result, EgressError)]
     if errors:
         away = [error for error in errors if isinstance(error, Unreachable)]
