@@ -88,7 +88,7 @@ def lanes() -> list[Lane]:
                 Stage("sanity-oldest", "1 min cold, 30 s warm"),
                 Stage("units-oldest", "30 s", counts_tests=True),
             ],
-            nice=5,
+            nice=10,
         ),
     ]
 
