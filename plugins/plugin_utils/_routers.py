@@ -60,7 +60,8 @@ def read_text(data: Any, defaults: Any = None, absent: bool = False) -> tuple[st
 def _as_json(data: Any, defaults: Any, absent: bool) -> str:
     """The list as it was written; empty if it has values that JSON does not know."""
     try:
-        return json.dumps([data, defaults, absent])
+        # No defaults and empty ones are the same.
+        return json.dumps([data, {} if defaults is None else defaults, absent])
     except (TypeError, ValueError):
         return ""
 

@@ -42,6 +42,11 @@ def test_the_same_list_is_read_once(reads: list[Any]) -> None:
     assert len(reads) == 1
 
 
+def test_no_defaults_and_empty_ones_are_the_same(reads: list[Any]) -> None:
+    assert _routers.read([ROUTER]) == _routers.read([ROUTER], {})
+    assert len(reads) == 1
+
+
 def test_another_list_other_defaults_or_another_state_are_read_anew(reads: list[Any]) -> None:
     _routers.read([ROUTER])
     assert _routers.read([{**ROUTER, "name": "other"}])[0][0].name == "other"
