@@ -125,7 +125,7 @@ def test_with_one_replica_it_goes_on_without_the_api_server(make_pod, api: FakeA
 def test_with_two_replicas_it_is_fenced_before_the_lease_runs_out(make_pod, api: FakeApi, how: str) -> None:
     pod = make_pod()
     # Long enough for a busy machine: between the fence and the end of the lease is a fifth of it.
-    pod.replicas, pod.lease_seconds = 2, 4
+    pod.replicas, pod.lease_seconds = 2, 10
     pod.put_rules(RULES)
     pod.serve()
     renewed = pod.lease()["spec"]["renewTime"]
