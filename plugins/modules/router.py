@@ -153,6 +153,16 @@ routers:
           description: V(created), V(modified) or V(removed).
           type: str
           sample: modified
+    rules_live:
+      description:
+        - Whether the router serves with the rules of the list, and its Service has their ports. Then there is nothing to do for
+          the module M(egress.router.redirect_rules).
+        - V(false) for an absent router, without O(wait), in check mode, and after a change of its ConfigMap or Service.
+      type: bool
+rules_live:
+  description: Whether RV(routers[].rules_live) is V(true) for all present routers.
+  returned: when the list is valid and the API server accepts all objects
+  type: bool
 requests:
   description: Number of requests to the API server.
   returned: when the list is valid and the API server accepts all objects

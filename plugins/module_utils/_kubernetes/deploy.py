@@ -6,15 +6,16 @@
 """Creates, changes and removes the objects of many routers at once.
 
 What is there is read by label, in as many requests as there are kinds and namespaces. An object whose fields are in force
-already takes no further request; the API server says by a dry run what becomes of each other one. Only when all dry runs
-have passed, something is written. Fields of others are left alone, by server-side apply.
+already takes no further request; the API server says by a dry run what becomes of each other one. New objects that differ in
+names and addresses alone share one. Only when all dry runs have passed, something is written. Fields of others are left
+alone, by server-side apply.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -34,12 +35,14 @@ from .._common.errors import (
 from .._common.plan import Plan
 from .._common.yaml_text import to_yaml
 from .._contract import names
+from .._contract.rules import RuleSet
 from .._router.manifests import KIND, KINDS, Manifest, manifests, owned_by
 from .._router.router import Router
 from .cluster import Cluster
 from .managed_fields import Tree, extract, in_force, owned_fields, union
-from .router_info import wait_for_serving
+from .router_info import Facts, wait_for_serving
 from .selection import router_of
+from .service_ports import Ports
 
 MANAGER = names.FIELD_MANAGER_DEPLOY
 
@@ -115,6 +118,8 @@ class Outcome:
     routers: list[Router]
     steps: list[Step] = field(default_factory=list)
     namespaces: list[Change] = field(default_factory=list)
+    # As the routers reported at the end, if they were waited for.
+    facts: list[Facts] = field(default_factory=list)
     requests: int = 0
     error: str = ""
 
@@ -129,6 +134,7 @@ class Outcome:
             "changed": bool(self.changes),
             **({"diff": [change.plan().diff() for change in self.changes]} if with_diff else {}),
             "routers": [self._router(router) for router in self.routers],
+            "rules_live": all(self._rules_live(router) for router in self.routers if router.present),
             "requests": self.requests,
         }
 
@@ -144,7 +150,22 @@ class Outcome:
             "state": router.state,
             "changed": bool(objects),
             "objects": objects,
+            "rules_live": self._rules_live(router),
         }
+
+    def _rules_live(self, router: Router) -> bool:
+        """Whether the agent has loaded the rules of the ConfigMap as it is, they are the router's, and so are the Service's ports."""
+        objects = {
+            step.kind: step.live or {} for step in self.steps if step.router is router and not step.change.changed
+        }
+        facts = next((facts for facts in self.facts if (facts.namespace, facts.name) == router.key), None)
+        if facts is None or not {"ConfigMap", "Service"} <= set(objects):
+            return False
+        status = facts.status
+        loaded = status.rules_hash == router.rules.hash() and not status.rules_error
+        current = status.rules_version == objects["ConfigMap"]["metadata"]["resourceVersion"]
+        ports = Ports(objects["Service"])
+        return loaded and current and ports.present == ports.wanted(router.rules)
 
 
 def deploy(cluster: Cluster, routers: list[Router], options: Options) -> Outcome:
@@ -245,9 +266,29 @@ class _Run:
                 )
             self.cluster.create("Namespace", None, {"metadata": {"name": name}}, dry_run=True)
 
+        alike = {step.id: step for step in self._alike(steps)}
         calls: list[Callable[[], None]] = [partial(namespace, name) for name in missing]
-        calls += [partial(one, step) for step in steps]
-        _all(lambda call: call(), calls)
+        calls += [partial(one, step) for step in steps if step.id not in alike]
+        others: list[Callable[[], None]] = [partial(one, step) for step in alike.values()]
+        try:
+            _all(lambda call: call(), calls)
+        except EgressError:
+            # What one is refused for, others are too, and each is told.
+            _all(lambda call: call(), calls + others)
+            raise
+        for step in alike.values():
+            step.change = _new(step)
+
+    def _alike(self, steps: list[Step]) -> list[Step]:
+        """New objects of which the dry run of another one says whether they can be."""
+        first: dict[tuple[str, ...], Step] = {}
+        new = [step for step in steps if step.manifest and not step.live]
+        others = [step for step in new if first.setdefault(_shape(step), step) is not step]
+        # Names alone, of objects without our labels too.
+        calls = list(dict.fromkeys(step.id[:2] for step in others))
+        found = _all(lambda call: self.cluster.find(*call, metadata_only=True), calls)
+        taken = {(*call, item["metadata"]["name"]) for call, items in zip(calls, found, strict=True) for item in items}
+        return [step for step in others if step.id not in taken]
 
     def _plan(self, step: Step) -> None:
         manifest = step.manifest
@@ -282,7 +323,7 @@ class _Run:
             step.live = self.cluster.get(*step.id)
             if not owned_fields(step.live, MANAGER):
                 raise _foreign(step)
-        step.change = _planned(step, after)
+        step.change = _planned(step, after) if step.live else _new(step)
 
     def _apply_one(self, step: Step, manifest: Manifest, dry_run: bool = False) -> dict[str, Any]:
         return self.cluster.apply(*step.id, manifest, MANAGER, self.options.force_conflicts, dry_run)
@@ -303,7 +344,10 @@ class _Run:
             if step.kind == "EndpointSlice":
                 service = services[step.router.id]
                 manifest = owned_by(manifest, (service.result or service.live or {})["metadata"]["uid"])
-            step.result = self._apply_one(step, manifest)
+            try:
+                step.result = self._apply_one(step, manifest)
+            except ApiError as error:
+                raise _advised(error, step) from error
             step.done = True
             if step.kind == "ConfigMap" and step.live is None:
                 self._load_rules(step)
@@ -354,7 +398,7 @@ class _Run:
         present = [router.key for router in self.routers if router.present]
         if self.options.wait and present:
             spaces = list(dict.fromkeys(namespace for namespace, _name in present))
-            wait_for_serving(self.cluster, present, spaces, self.options.wait_seconds)
+            self.outcome.facts = wait_for_serving(self.cluster, present, spaces, self.options.wait_seconds)
 
     def _fail(self, error: EgressError) -> None:
         """Tells what was done before the error; what was not done is no change."""
@@ -395,9 +439,25 @@ def _planned(step: Step, after: dict[str, Any] | None) -> Change:
     return Change(step.title, _shown(step, step.live, owned), _shown(step, after, owned))
 
 
-def _shown(step: Step, item: dict[str, Any] | None, owned: Tree) -> dict[str, Any] | None:
+def _new(step: Step) -> Change:
+    return Change(step.title, None, _whole(step, step.manifest or {}))
+
+
+def _shape(step: Step) -> tuple[str, ...]:
+    """The same for objects of which the API server takes all or none: their routers differ in names, addresses and rules alone."""
+    router = step.router
+    rest = replace(router, name="", mac="", addresses=(), rules=RuleSet(), service=replace(router.service, name=""))
+    return (*step.id[:2], (step.manifest or {}).get("addressType", ""), repr((router.families, rest)))
+
+
+def _whole(step: Step, item: dict[str, Any]) -> dict[str, Any]:
     # Items of a list do not say what they are.
-    return item and extract({**item, "apiVersion": KIND[step.kind].api_version, "kind": step.kind}, owned)
+    metadata = {"namespace": step.id[1], **item["metadata"]}
+    return {**item, "apiVersion": KIND[step.kind].api_version, "kind": step.kind, "metadata": metadata}
+
+
+def _shown(step: Step, item: dict[str, Any] | None, owned: Tree) -> dict[str, Any] | None:
+    return item and extract(_whole(step, item), owned)
 
 
 def _lines(item: dict[str, Any] | None) -> tuple[str, ...]:

@@ -27,9 +27,9 @@ from .._router.fields import Fields
 from .._router.problems import Problems
 from .._router.redirects import PortKey, check_size, read_port_keys, read_rule_set, refuse_agent_port
 from .cluster import Cluster
-from .managed_fields import owned_keys
 from .router_info import lease_is_over
 from .selection import Key, find_all, router_of
+from .service_ports import Ports
 
 # How often merged and deleted start over when somebody else has written in between.
 ATTEMPTS = 5
@@ -142,7 +142,7 @@ def change(cluster: Cluster, requests: list[Request], wait_seconds: float | None
 
     def one(request: Request) -> Outcome:
         found = texts.get((request.namespace, names.rules_config_map(request.name)))
-        return _Change(cluster, request, _Ports(cluster, services.get(request.key)), wait_seconds).run(found)
+        return _Change(cluster, request, Ports(services.get(request.key)), wait_seconds).run(found)
 
     return each(one, requests)
 
@@ -160,41 +160,10 @@ def summary(outcomes: list[Outcome]) -> str:
     return "\n".join(lines)
 
 
-class _Ports:
-    """The ports of the router's Service that follow its rules: those whose fields this module manages."""
-
-    def __init__(self, cluster: Cluster, service: dict[str, Any] | None) -> None:
-        self._cluster = cluster
-        self._service = service
-        # Headless Services have no ports for rules: clients get the pod's address itself.
-        self.managed = service is not None and service["spec"].get("clusterIP") != "None"
-        owned = owned_keys(service, names.FIELD_MANAGER_RULES, ("spec", "ports")) if service else []
-        self.present = frozenset((key["port"], key["protocol"]) for key in owned)
-
-    def wanted(self, rules: RuleSet) -> frozenset[PortKey]:
-        """The ports that `rules` need."""
-        return frozenset((rule.port, rule.protocol) for rule in rules.rules) if self.managed else self.present
-
-    def set(self, ports: frozenset[PortKey]) -> bool:
-        """Makes these the ports, and leaves the Service's other ports alone. Returns whether anything was written."""
-        if ports == self.present or self._service is None:
-            return False
-        metadata = self._service["metadata"]
-        items = [
-            {"name": names.port_name(protocol, port), "port": port, "protocol": protocol, "targetPort": port}
-            for port, protocol in sorted(ports)
-        ]
-        self._cluster.apply(
-            "Service", metadata["namespace"], metadata["name"], {"spec": {"ports": items}}, names.FIELD_MANAGER_RULES
-        )
-        self.present = ports
-        return True
-
-
 class _Change:
     """One router's change."""
 
-    def __init__(self, cluster: Cluster, request: Request, ports: _Ports, wait_seconds: float | None) -> None:
+    def __init__(self, cluster: Cluster, request: Request, ports: Ports, wait_seconds: float | None) -> None:
         self.cluster = cluster
         self.request = request
         self.ports = ports
@@ -223,13 +192,13 @@ class _Change:
                 self._confirm(config_map, after, outcome)
                 self._follow(after, config_map)
                 return
-            self.ports.set(ports_before & self.ports.wanted(after))
+            self.ports.set(self.cluster, ports_before & self.ports.wanted(after))
             try:
                 previous, written = config_map, self._write(config_map, after.text())
                 self.written = True
                 break
             except Conflict as error:
-                self.ports.set(ports_before)
+                self.ports.set(self.cluster, ports_before)
                 config_map = self._after_conflict(after, attempt, error)
         if self.wait_seconds is not None and not self.cluster.dry_run:
             reason = self._wait(after, written["metadata"]["resourceVersion"], self.wait_seconds)
@@ -245,7 +214,7 @@ class _Change:
         rules are set until nobody has written in between.
         """
         try:
-            while self.ports.set(self.ports.wanted(rules)) and not self.cluster.dry_run:
+            while self.ports.set(self.cluster, self.ports.wanted(rules)) and not self.cluster.dry_run:
                 newest = self._read() or config_map
                 if newest["metadata"]["resourceVersion"] == config_map["metadata"]["resourceVersion"]:
                     return
@@ -360,7 +329,7 @@ class _Change:
         """Restores the previous rules and says what the state is now."""
         try:
             now = self._write({**before, **_version(written)}, (before.get("data") or {}).get(names.RULES_KEY))
-            self.ports.set(ports)
+            self.ports.set(self.cluster, ports)
         except Conflict:
             return f"The previous rules were not restored: somebody else has changed ConfigMap {self._name} since"
         except EgressError as error:

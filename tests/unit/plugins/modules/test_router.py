@@ -16,10 +16,11 @@ from ansible_collections.egress.router.plugins.module_utils._contract import nam
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import router_info
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.deploy import Outcome
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.managed_fields import extract, owned_fields
 from ansible_collections.egress.router.plugins.module_utils._router.manifests import KIND, KINDS
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
 from ansible_collections.egress.router.plugins.modules import router as module
-from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster
+from ansible_collections.egress.router.tests.support.fake_api_server import FakeAgent, FakeCluster
 
 from .conftest import Run
 
@@ -336,11 +337,61 @@ def test_missing_permissions_are_told_at_once(cluster: FakeCluster, deploy: Run)
     assert real_writes(cluster) == []
 
 
+DENIED = 'admission webhook "policy" denied the request: no host networks'
+
+
 def test_a_refusal_of_the_api_server_is_told_of_its_router(cluster: FakeCluster, deploy: Run) -> None:
-    denied = 'admission webhook "policy" denied the request: no host networks'
-    cluster.fault = lambda method, path: (403, denied) if path.endswith("deployments/web") else None
+    cluster.fault = lambda method, path: (403, DENIED) if path.endswith("deployments/web") else None
+    result = deploy(DB, {**WEB, "replicas": 2})
+    assert result["msg"] == f"router payments/web: cannot patch Deployment payments/web: {DENIED}"
+    assert real_writes(cluster) == []
+
+
+def test_new_routers_that_differ_in_name_and_address_alone_share_their_dry_runs(
+    cluster: FakeCluster, deploy: Run
+) -> None:
+    def address(number: int) -> dict[str, str]:
+        return {"ip": f"198.51.100.{number}/24", "gateway": "198.51.100.1"}
+
+    other = {**DB, "name": "mail", "addresses": [address(52)], "replicas": 2}
+    dual = {**DB, "name": "dual", "addresses": [address(53), {"ip": "2001:db8:51::53/64"}]}
+    result = deploy(DB, WEB, other, dual)
+    assert not result.get("failed"), result["msg"]
+    dry = [write.split()[-1] for write in cluster.writes if write.startswith("dry run")]
+    assert len(dry) == 3 * OBJECTS + 1, dry
+    assert not [write for write in dry if "web" in write]
+    # What is shown is what is written.
+    assert len(result["diff"]) == 4 * OBJECTS + 1
+    written = {**item(cluster, "Deployment", "web"), "kind": "Deployment"}
+    written = extract(written, owned_fields(written, names.FIELD_MANAGER_DEPLOY))
+    before, shown = differences(result)["Deployment payments/web"]
+    for one in (written, shown):
+        one["spec"]["template"]["spec"]["containers"][0]["env"].sort(key=lambda variable: variable["name"])
+    assert (before, shown) == (None, written)
+
+
+def test_what_one_of_them_is_refused_for_is_told_of_each(cluster: FakeCluster, deploy: Run) -> None:
+    cluster.fault = lambda method, path: (403, DENIED) if "/deployments/" in path else None
     result = deploy(DB, WEB)
-    assert result["msg"] == f"router payments/web: cannot patch Deployment payments/web: {denied}"
+    assert result["msg"].splitlines() == [
+        f"router payments/{name}: cannot patch Deployment payments/{name}: {DENIED}" for name in ("db", "web")
+    ]
+    assert real_writes(cluster) == []
+
+
+def test_a_refusal_by_name_comes_halfway_and_says_what_was_done(cluster: FakeCluster, deploy: Run) -> None:
+    cluster.fault = lambda method, path: (403, DENIED) if path.endswith("deployments/web") else None
+    error, done, left = deploy(DB, WEB)["msg"].splitlines()
+    assert error == f"router payments/web: cannot patch Deployment payments/web: {DENIED}"
+    assert "Deployment payments/db" in done and left == "not done: Deployment payments/web"
+    cluster.fault = lambda method, path: None
+    assert [router["changed"] for router in deploy(DB, WEB)["routers"]] == [False, True]
+
+
+def test_an_object_of_somebody_else_is_not_taken_by_one_of_many(cluster: FakeCluster, deploy: Run) -> None:
+    cluster.add("serviceaccounts", "payments", "web")
+    result = deploy(DB, WEB)
+    assert result["failed"] and "ServiceAccount payments/web exists already" in result["msg"]
     assert real_writes(cluster) == []
 
 
@@ -372,9 +423,9 @@ def test_a_failure_halfway_says_what_was_done(cluster: FakeCluster, deploy: Run)
         return None
 
     cluster.fault = fault
-    result = deploy(DB, WEB)
+    result = deploy(DB, {**WEB, "replicas": 2})
     error, done, left = result["msg"].splitlines()
-    assert error == "cannot patch Service payments/web: etcd is full"
+    assert error == "router payments/web: cannot patch Service payments/web: etcd is full"
     assert "Service payments/db" in done and "Service payments/web" not in done
     assert left == (
         "not done: Service payments/web, RoleBinding payments/db, RoleBinding payments/web, EndpointSlice payments/db-ipv4, "
@@ -383,7 +434,7 @@ def test_a_failure_halfway_says_what_was_done(cluster: FakeCluster, deploy: Run)
     assert result["changed"] and len(result["diff"]) == 11
     assert "deployments" not in kinds_of(cluster)
     cluster.fault = lambda method, path: None
-    assert deploy(DB, WEB)["changed"]
+    assert deploy(DB, {**WEB, "replicas": 2})["changed"]
 
 
 def test_removal_is_by_label_and_never_by_name(cluster: FakeCluster, deploy: Run) -> None:
@@ -450,6 +501,53 @@ def test_waits_until_the_routers_serve(cluster: FakeCluster, deploy: Run) -> Non
     assert result["failed"] and result["changed"]
     assert result["msg"].startswith("router payments/db does not serve: ")
     assert not deploy(DB, wait=True, check=True).get("failed"), "nothing is waited for in check mode"
+
+
+@pytest.fixture
+def served(cluster: FakeCluster, deploy: Run, run: Run) -> FakeAgent:
+    """The router db as it is after the playbook provision; the agent that serves it."""
+    deploy(DB)
+    item(cluster, "Deployment")["status"] = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1}
+    labels = {"labels": item(cluster, "Deployment")["metadata"]["labels"]}
+    cluster.add("pods", "payments", "db-abc", metadata=labels, spec={}, status={"phase": "Running"})
+    agent = FakeAgent(cluster, "payments", "db")
+    agent.take(item(cluster, "ConfigMap", "db-rules"))
+    given = {"name": "db", "namespace": "payments", "redirect_rules": DB["redirect_rules"]}
+    assert not run("redirect_rules", routers=[given], wait_timeout=1).get("failed")
+    return agent
+
+
+def test_rules_that_are_live_need_no_other_module(served: FakeAgent, deploy: Run) -> None:
+    result = deploy(DB, {**ABSENT, "name": "old"}, wait=True)
+    assert not result["changed"] and result["rules_live"]
+    assert [router["rules_live"] for router in result["routers"]] == [True, False], "an absent router has none"
+    assert not deploy(DB)["rules_live"], "it was not waited for"
+    assert not deploy(DB, wait=True, check=True)["rules_live"]
+
+
+@pytest.mark.parametrize("what", ["other rules", "edited", "refused", "no port", "a port more", "no labels"])
+def test_rules_that_are_not_live(served: FakeAgent, cluster: FakeCluster, deploy: Run, what: str) -> None:
+    wanted = DB
+    config_map, ports = item(cluster, "ConfigMap", "db-rules"), names.FIELD_MANAGER_RULES
+    if what == "other rules":
+        wanted = {**DB, "redirect_rules": [{"port": 5432, "destination_ip": "203.0.113.99"}]}
+    elif what == "edited":
+        # The agent has not seen it yet.
+        served.mood = "silent"
+        cluster.add("configmaps", "payments", "db-rules", metadata=config_map["metadata"], data={"rules": ""})
+    elif what == "refused":
+        served.report(rules_version=config_map["metadata"]["resourceVersion"], rules_error="too many rules")
+    elif what == "no port":
+        entries = item(cluster, "Service")["metadata"]["managedFields"]
+        entries[:] = [entry for entry in entries if entry["manager"] != ports]
+    elif what == "a port more":
+        wanted = {**DB, "redirect_rules": [*DB["redirect_rules"], {"port": 80, "destination_ip": "203.0.113.10"}]}
+        served.live = parse("5432 TCP 203.0.113.10\n80 TCP 203.0.113.10\n")
+        served.report(rules_version=config_map["metadata"]["resourceVersion"])
+    else:
+        del config_map["metadata"]["labels"]["app.kubernetes.io/version"]
+    result = deploy(wanted, wait=True)
+    assert not result.get("failed") and not result["rules_live"]
 
 
 def test_problems_of_the_list_are_told_before_anything_is_asked(cluster: FakeCluster, deploy: Run) -> None:
