@@ -74,7 +74,7 @@ lab: ## A kind cluster with an egress segment and an outside server
 lab-down: ## Remove the lab; its caches stay
 	tests/lab/lab down
 
-lab-test: venv lab ## The lab's own promises, and the tests of its Multus stand-in
+lab-test: venv image ## The lab's own promises, and the tests of its Multus stand-in
 	$(run) pytest tests/lab
 	cd tests/lab/go/netattach && go test ./...
 

@@ -100,12 +100,14 @@ def log_of(stage: Stage) -> Path:
 class Running:
     """A stage's process, in a group of its own."""
 
-    def __init__(self, stage: Stage, nice: int = 0) -> None:
+    def __init__(self, stage: Stage, nice: int = 0, made: str = "") -> None:
         self.stage = stage
+        # Seconds each time, to find that nothing is to be done.
+        done = ["--old-file", made] if made else []
         self.began = time.monotonic()
         with log_of(stage).open("wb") as log:
             self.process = subprocess.Popen(
-                ["nice", "-n", str(nice), "make", "--no-print-directory", stage.target],
+                ["nice", "-n", str(nice), "make", "--no-print-directory", *done, stage.target],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -150,14 +152,16 @@ class Run:
                 self.say(f"{stage.target}: counts as failed without {outcomes[0].stage.target}")
                 outcomes.append(Outcome(stage, self.now(), 0, 0, 0, 1))
             else:
-                outcomes.append(self.stage(stage, lane.nice))
+                made = outcomes[0].stage.target if lane.all_need_the_first and outcomes else ""
+                outcomes.append(self.stage(stage, lane.nice, made))
         return outcomes
 
-    def stage(self, stage: Stage, nice: int = 0) -> Outcome:
+    def stage(self, stage: Stage, nice: int = 0, made: str = "") -> Outcome:
+        """Runs a stage. `made`: a target that was made before, on which it depends."""
         with self.lock:
             if self.stopped:
                 return Outcome(stage, self.now(), 0, 0, 0, 1)
-            running = Running(stage, nice)
+            running = Running(stage, nice, made)
             self.running.add(running)
         self.say(f"{stage.target} ({stage.expected}) ...")
         try:
