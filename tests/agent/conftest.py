@@ -115,6 +115,8 @@ class _pods:
 def segment_host(network: None) -> Iterator[Callable[..., None]]:
     """Adds a host to the egress segment for one test: segment_host(MAC, ADDRESS/PREFIX, ...)."""
     names: list[str] = []
+    # The observer may still have a connection of an earlier test, and would send to a MAC address that the host now has.
+    namespaces.ip("-n @outside neigh flush all")
 
     def add(mac: str, *addresses: str) -> None:
         names.append(f"host{len(names)}")
