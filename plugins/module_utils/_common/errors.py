@@ -50,5 +50,9 @@ class Unreachable(EgressError):
     """No answer from the API server."""
 
 
+class ServerError(ApiError, Unreachable):
+    """The API server failed: it neither did what was asked nor refused it, and may do it when it is asked again."""
+
+
 class NotReady(EgressError):
     """What was waited for did not come about; the message has the reason."""

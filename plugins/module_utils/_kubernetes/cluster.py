@@ -14,13 +14,24 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Generator, Iterable
+import time
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
-from .._common.errors import ApiError, Conflict, Denied, EgressError, Forbidden, Immutable, NotFound, Unreachable
+from .._common.errors import (
+    ApiError,
+    Conflict,
+    Denied,
+    EgressError,
+    Forbidden,
+    Immutable,
+    NotFound,
+    ServerError,
+    Unreachable,
+)
 from .._router.manifests import KINDS, Kind
 
 try:
@@ -49,6 +60,10 @@ _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
 # (connect, read), in seconds. A tuple: some versions of the client ignore a single number.
 _TIMEOUT = (5, 30)
+# What may be done twice. Whoever replaces an object (PUT) has to look first whether it was done.
+_REPEATABLE = ("GET", "PATCH", "DELETE")
+# Seconds before the API server is asked again that has failed.
+PAUSES = (0.2, 0.5, 1.0)
 # How API servers say it: of fields in general, and of a Service's addresses.
 _IMMUTABLE = re.compile("field is immutable|may not change once set|cannot change roleRef")
 _FORBIDDEN = re.compile(r'User "(?P<user>[^"]+)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]+)"')
@@ -216,10 +231,11 @@ class Cluster:
         accept: str = "",
     ) -> str:
         """`verb`, `what` and `namespace` are for messages."""
-        with self._counting:
-            self.requests += 1
-        with translated(verb, what, namespace, self._client.configuration.host):
-            response = self._client.request(
+
+        def ask() -> Any:
+            with self._counting:
+                self.requests += 1
+            return self._client.request(
                 method,
                 path,
                 body=body,
@@ -229,8 +245,22 @@ class Cluster:
                 content_type=content_type,
                 _request_timeout=_TIMEOUT,
             )
-            data: bytes = response.data
+
+        with translated(verb, what, namespace, self._client.configuration.host):
+            data: bytes = (_persistently(ask) if method in _REPEATABLE else ask()).data
             return data.decode()
+
+
+def _persistently(ask: Callable[[], Any]) -> Any:
+    """The answer of a server that fails (5xx) now and then."""
+    for pause in PAUSES:
+        try:
+            return ask()
+        except ApiException as error:
+            if (error.status or 0) < 500:
+                raise
+        time.sleep(pause)
+    return ask()
 
 
 def quantity(text: Any) -> Decimal:
@@ -300,7 +330,9 @@ def _api_error(error: Any, status: dict[str, Any], verb: str, what: str, namespa
         return Immutable(f"cannot {verb} {what}: {said}")
     if error.status == 409:
         return Conflict(f"cannot {verb} {what}: {said}")
-    if error.status in (429, 503, 504):
+    if error.status == 500:
+        return ServerError(f"cannot {verb} {what}: {said}")
+    if error.status == 429 or error.status > 500:
         # Busy, starting or behind a proxy that cannot reach it: whoever waits asks again.
         return Unreachable(f"cannot {verb} {what}: {said}")
     return ApiError(f"cannot {verb} {what}: {said}")

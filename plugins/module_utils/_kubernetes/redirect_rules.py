@@ -7,18 +7,20 @@
 
 For each router: ports that are no longer needed are removed from the Service, the ConfigMap is replaced if nobody else has
 written it since it was read (compare-and-swap by resourceVersion), the agent's report is awaited, new ports are added.
-So a port is open only while its rule is live. Rules that are refused or not confirmed are taken back in the same way.
+So a port is open only while its rule is live. Whatever ends a run after it has written takes its rules back in the same way,
+and however a run ends, the Service has the ports of the rules that are in the ConfigMap.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 from .._common.concurrent import each, wait_until
-from .._common.errors import Conflict, EgressError, InputError, NotFound, NotReady
+from .._common.errors import Conflict, EgressError, InputError, NotFound, NotReady, Unreachable
 from .._common.plan import Plan
 from .._contract import names
 from .._contract.rules import RulesError, RuleSet, parse
@@ -33,6 +35,8 @@ from .service_ports import Ports
 
 # How often merged and deleted start over when somebody else has written in between.
 ATTEMPTS = 5
+# Seconds before a write is tried again that the API server neither did nor refused.
+PAUSES = (0.3, 1.0, 2.0)
 # How long the agent has to confirm the previous rules after they were restored.
 ROLLBACK_SECONDS = 5.0
 
@@ -167,64 +171,103 @@ class _Change:
         self.cluster = cluster
         self.request = request
         self.ports = ports
+        self.ports_before = ports.present
         self.wait_seconds = wait_seconds
         self.started = time.monotonic()
-        self.written = False
+        # What this run has written, or tried to.
+        self.written: str | None = None
+        # The ConfigMap that the plan is of, and as it is now; None: there is none, or nobody knows.
+        self.previous: dict[str, Any] | None = None
+        self.standing: dict[str, Any] | None = None
 
     def run(self, config_map: dict[str, Any] | None) -> Outcome:
         outcome = Outcome(self.request, Plan(self.request.id, (), ()))
+        errors = []
         try:
             self._run(config_map, outcome)
         except EgressError as error:
-            outcome.error = str(error)
-            if not self.written:
-                outcome.plan = Plan(outcome.plan.title, outcome.plan.before, outcome.plan.before)
+            errors.append(str(error))
+        finally:
+            # However it ended.
+            try:
+                self._follow()
+            except EgressError as error:
+                errors += [str(error)] if str(error) not in "".join(errors) else []
+        if errors:
+            outcome.error = ". ".join(errors)
+            self._tell_what_changed(outcome)
         return outcome
 
     def _run(self, config_map: dict[str, Any] | None, outcome: Outcome) -> None:
-        ports_before = self.ports.present
         for attempt in count(1):
             config_map = config_map or self._read()
+            self.previous = self.standing = config_map
             before, after = self._plan(config_map, outcome)
             if config_map is None:
                 return
             if before == after:
                 self._confirm(config_map, after, outcome)
-                self._follow(after, config_map)
+                self._follow()
                 return
-            self.ports.set(self.cluster, ports_before & self.ports.wanted(after))
+            self.ports.set(self.cluster, self.ports_before & self.ports.wanted(after))
+            self.written = after.text()
             try:
-                previous, written = config_map, self._write(config_map, after.text())
-                self.written = True
+                self.standing = self._write_surely(config_map, self.written)
                 break
             except Conflict as error:
-                self.ports.set(self.cluster, ports_before)
                 config_map = self._after_conflict(after, attempt, error)
-        if self.wait_seconds is not None and not self.cluster.dry_run:
-            reason = self._wait(after, written["metadata"]["resourceVersion"], self.wait_seconds)
-            if reason:
-                raise NotReady(f"{reason}. {self._roll_back(previous, written, ports_before, outcome)}")
-            outcome.seconds = round(time.monotonic() - self.started, 3)
-        self._follow(after, written)
+        try:
+            self._finish(after, outcome)
+        except BaseException as error:
+            # Whatever it is: rules that are not confirmed, or whose ports are missing, do not stay.
+            done = "" if self.cluster.dry_run else self._roll_back()
+            if isinstance(error, Exception) and done:
+                raise NotReady(f"{error}. {done}") from error
+            raise
 
-    def _follow(self, rules: RuleSet, config_map: dict[str, Any]) -> None:
-        """Gives the Service the ports of `rules`, which are live.
+    def _finish(self, after: RuleSet, outcome: Outcome) -> None:
+        """What comes after the write."""
+        if self.wait_seconds is not None and not self.cluster.dry_run:
+            reason = self._wait(after, _resource_version(self.standing), self.wait_seconds)
+            if reason:
+                raise NotReady(reason)
+            outcome.seconds = round(time.monotonic() - self.started, 3)
+        self._follow()
+
+    def _follow(self) -> None:
+        """Gives the Service the ports of the rules that are in the ConfigMap.
 
         Another run may have written rules and ports in between, and this has removed its ports: so the ports of the newest
         rules are set until nobody has written in between.
         """
         try:
-            while self.ports.set(self.cluster, self.ports.wanted(rules)) and not self.cluster.dry_run:
-                newest = self._read() or config_map
-                if newest["metadata"]["resourceVersion"] == config_map["metadata"]["resourceVersion"]:
+            while self.standing and self.ports.set(self.cluster, self._ports_of(self.standing)):
+                if self.cluster.dry_run:
                     return
-                rules, config_map = parse(_text(newest)), newest
-        except RulesError:
-            return  # Edited by hand in the meantime: the agent keeps what it has.
+                version, self.standing = _resource_version(self.standing), self._read() or self.standing
+                if _resource_version(self.standing) == version:
+                    return
         except EgressError as error:
-            raise EgressError(
-                f"its rules are live, but the ports of its Service could not be changed: {error}"
-            ) from error
+            raise EgressError(f"the ports of its Service could not be changed: {error}") from error
+
+    def _ports_of(self, config_map: dict[str, Any]) -> frozenset[PortKey]:
+        try:
+            return self.ports.wanted(parse(_text(config_map)))
+        except RulesError:
+            # The agent keeps what it has, and so does the Service.
+            return self.ports_before if config_map is self.previous else self.ports.present
+
+    def _tell_what_changed(self, outcome: Outcome) -> None:
+        """Makes the plan of a run that failed what was done."""
+        plan = outcome.plan
+        after = plan.after
+        if self.written is None or (self.standing is not None and _text(self.standing) != self.written):
+            after = plan.before
+            outcome.hash = _hash(self.previous)
+        lost, new = self.ports_before - self.ports.present, self.ports.present - self.ports_before
+        if after == plan.before:
+            plan = Plan(plan.title, plan.before + _port_lines(lost), plan.before + _port_lines(new))
+        outcome.plan = plan
 
     def _plan(self, config_map: dict[str, Any] | None, outcome: Outcome) -> tuple[RuleSet | None, RuleSet]:
         """The rules before (None: they cannot be read) and after. Both are noted in `outcome`."""
@@ -276,9 +319,33 @@ class _Change:
             data[names.RULES_KEY] = text
         return self.cluster.replace("ConfigMap", {**config_map, "data": data}, names.FIELD_MANAGER_RULES)
 
+    def _write_surely(self, config_map: dict[str, Any], text: str | None) -> dict[str, Any]:
+        """Writes again after an answer that says neither yes nor no, if the ConfigMap says no."""
+        pauses = iter(PAUSES)
+        while True:
+            try:
+                return self._write(config_map, text)
+            except Unreachable as error:
+                now = self._look_again(error)
+                if _resource_version(now) != _resource_version(config_map):
+                    if _text(now) == (text or ""):
+                        return now
+                    raise Conflict(str(error)) from error
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                time.sleep(pause)
+
+    def _look_again(self, error: Unreachable) -> dict[str, Any]:
+        try:
+            return self._read() or {}
+        except EgressError:
+            self.standing = None
+            raise Unreachable(f"{error}. Whether ConfigMap {self._name} was changed is not known: run again") from error
+
     def _after_conflict(self, after: RuleSet, attempt: int, error: Conflict) -> dict[str, Any] | None:
         """The ConfigMap as it is now, to start over with; raises where starting over would hide the conflict."""
-        now = self._read()
+        now = self.standing = self._read()
         try:
             # Another run wrote the same rules, or our own write was repeated because its answer was lost.
             same = parse(_text(now)) == after
@@ -287,7 +354,7 @@ class _Change:
         if attempt < ATTEMPTS and (same or self.request.state != "replaced"):
             return now
         raise Conflict(
-            f"its rules were changed by somebody else between read and write. Nothing was written: run again ({error})"
+            f"its rules were changed by somebody else between read and write. These were not written: run again ({error})"
         ) from error
 
     def _confirm(self, config_map: dict[str, Any], rules: RuleSet, outcome: Outcome) -> None:
@@ -323,34 +390,44 @@ class _Change:
         except NotFound:
             return {}
 
-    def _roll_back(
-        self, before: dict[str, Any], written: dict[str, Any], ports: frozenset[PortKey], outcome: Outcome
-    ) -> str:
+    def _roll_back(self) -> str:
         """Restores the previous rules and says what the state is now."""
+        previous = self.previous or {}
         try:
-            now = self._write({**before, **_version(written)}, (before.get("data") or {}).get(names.RULES_KEY))
-            self.ports.set(self.cluster, ports)
+            text = (previous.get("data") or {}).get(names.RULES_KEY)
+            version = {"metadata": (self.standing or {})["metadata"]}
+            self.standing = self._write_surely({**previous, **version}, text)
         except Conflict:
+            with suppress(EgressError):
+                self.standing = self._read()
             return f"The previous rules were not restored: somebody else has changed ConfigMap {self._name} since"
         except EgressError as error:
             return f"The previous rules could not be restored: {error}"
-        outcome.plan = Plan(outcome.plan.title, outcome.plan.before, outcome.plan.before)
+        with suppress(EgressError):  # At the end it is tried again, and told.
+            self._follow()
         try:
-            rules = parse(_text(before))
+            rules = parse(_text(previous))
         except RulesError:
             return f"The previous text is restored in ConfigMap {self._name}, it cannot be read either"
-        outcome.hash = rules.hash()
-        if self._wait(rules, now["metadata"]["resourceVersion"], ROLLBACK_SECONDS):
-            return f"The previous rules are restored in ConfigMap {self._name}, the agent has not confirmed them"
-        return f"The previous rules are restored in ConfigMap {self._name} and live"
+        with suppress(Exception):  # It may be what has ended the run.
+            if not self._wait(rules, _resource_version(self.standing), ROLLBACK_SECONDS):
+                return f"The previous rules are restored in ConfigMap {self._name} and live"
+        return f"The previous rules are restored in ConfigMap {self._name}, the agent has not confirmed them"
 
 
 def _text(config_map: dict[str, Any] | None) -> str:
     return str(((config_map or {}).get("data") or {}).get(names.RULES_KEY, ""))
 
 
-def _version(written: dict[str, Any]) -> dict[str, Any]:
-    return {"metadata": written["metadata"]}
+def _resource_version(config_map: dict[str, Any] | None) -> str:
+    return str(((config_map or {}).get("metadata") or {}).get("resourceVersion", ""))
+
+
+def _hash(config_map: dict[str, Any] | None) -> str:
+    try:
+        return parse(_text(config_map)).hash()
+    except RulesError:
+        return ""
 
 
 def _port_lines(ports: frozenset[PortKey]) -> tuple[str, ...]:

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ansible_collections.egress.router.plugins.module_utils._contract import names
 from ansible_collections.egress.router.plugins.module_utils._contract.status import CONFLICT
+from ansible_collections.egress.router.plugins.module_utils._kubernetes import cluster as _cluster
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import redirect_rules as _redirect_rules
+from ansible_collections.egress.router.tests.support import fake_api_server
 from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster, add_router
 
 from .conftest import Run
@@ -159,8 +162,9 @@ def test_a_service_port_of_somebody_else_is_not_taken(cluster: FakeCluster, run:
     service["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:ports"]['k:{"port":5432,"protocol":"TCP"}'] = owned
     result = run("redirect_rules", routers=[router(DB)])
     assert result["failed"]
-    assert "its rules are live, but the ports of its Service could not be changed" in result["msg"]
-    assert lines(cluster) == [DB_LINE]
+    assert "the ports of its Service could not be changed" in result["msg"]
+    assert result["msg"].endswith("The previous rules are restored in ConfigMap payments/billing-db-rules and live")
+    assert result["changed"] is False and lines(cluster) == []
 
 
 def test_check_mode_predicts_for_a_router_that_is_not_deployed_yet(cluster: FakeCluster, run: Run) -> None:
@@ -316,10 +320,12 @@ def test_replaced_is_told_of_the_conflict(cluster: FakeCluster, run: Run) -> Non
     add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
     _edited_once(cluster, f"{DNS_LINE}\n")
     result = run("redirect_rules", routers=[router(WEB)])
-    assert "changed by somebody else between read and write. Nothing was written: run again" in result["msg"]
-    assert result["changed"] is False
+    assert "changed by somebody else between read and write. These were not written: run again" in result["msg"]
+    assert result["changed"] is True, "the ports, and nothing else"
+    assert result["routers"][0]["before"] == [DB_LINE, "service port 5432/TCP"]
+    assert result["routers"][0]["after"] == [DB_LINE, "service port 53/UDP"]
     assert lines(cluster) == [DNS_LINE]
-    assert ports(cluster) == {"metrics", "tcp-5432"}
+    assert ports(cluster) == {"metrics", "udp-53"}, "those of the rules that are there"
 
 
 def test_replaced_by_two_runs_with_the_same_rules_is_no_conflict(cluster: FakeCluster, run: Run) -> None:
@@ -386,6 +392,102 @@ def test_a_partial_failure_says_how_far_the_others_came(cluster: FakeCluster, ru
         "unchanged: payments/b",
     ]
     assert result["changed"] is True
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_cluster, "PAUSES", (0.0,))
+    monkeypatch.setattr(_redirect_rules, "PAUSES", (0.0,))
+
+
+def failing(method: str, plural: str, times: int, status: int = 500) -> Callable[[str, str], tuple[int, str] | None]:
+    """Fails some times, then does what is asked."""
+    left = [times]
+
+    def fault(asked: str, path: str) -> tuple[int, str] | None:
+        if asked == method and plural in path and "?" not in path and left[0] > 0:
+            left[0] -= 1
+            return status, "etcd is busy"
+        return None
+
+    return fault
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize(("method", "plural"), [("PUT", "configmaps"), ("GET", "leases"), ("PATCH", "services")])
+@pytest.mark.usefixtures("no_pauses")
+def test_a_server_that_fails_once_is_asked_again(
+    cluster: FakeCluster, run: Run, method: str, plural: str, status: int
+) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
+    cluster.fault = failing(method, plural, 1, status)
+    result = run("redirect_rules", routers=[router(WEB)])
+    assert not result.get("failed") and result["changed"], result
+    assert lines(cluster) == [WEB_LINE] and ports(cluster) == {"metrics", "tcp-8080"}
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_write_that_fails_leaves_rules_and_ports(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
+    cluster.fault = failing("PUT", "configmaps", 99)
+    result = run("redirect_rules", routers=[router(WEB)])
+    assert result["failed"] and "etcd is busy" in result["msg"] and result["changed"] is False
+    assert lines(cluster) == [DB_LINE] and ports(cluster) == {"metrics", "tcp-5432"}
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_write_that_was_done_although_the_server_failed_is_a_change(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
+    real, lost = cluster._handle, []
+
+    def handle(method: str, *rest: Any) -> Any:
+        answer = real(method, *rest)
+        if method == "PUT" and not lost:
+            lost.append(answer)
+            raise fake_api_server.ApiError(500, "the answer is lost")
+        return answer
+
+    cluster._handle = handle  # type: ignore[method-assign]
+    result = run("redirect_rules", routers=[router(WEB)])
+    assert lost and not result.get("failed") and result["changed"], result
+    assert lines(cluster) == [WEB_LINE] and ports(cluster) == {"metrics", "tcp-8080"}
+
+
+@pytest.mark.parametrize(("plural", "fault"), [
+    ("leases", (403, "no")), ("leases", (400, "no")), ("leases", (500, "no")), ("services", (403, "no")),
+])  # fmt: skip
+@pytest.mark.usefixtures("no_pauses")
+def test_whatever_ends_a_run_after_the_write_brings_the_previous_rules_back(
+    cluster: FakeCluster, run: Run, plural: str, fault: tuple[int, str]
+) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
+    written: list[bool] = []
+    cluster.watchers.append(lambda kind, item: written.append(True) if kind == "configmaps" else None)
+    cluster.fault = lambda method, path: fault if written and f"/{plural}/" in path and len(written) < 2 else None
+    result = run("redirect_rules", routers=[router(DB, WEB)], wait_timeout=0)
+    assert result["failed"] and result["changed"] is False
+    assert result["msg"].endswith("The previous rules are restored in ConfigMap payments/billing-db-rules and live")
+    assert lines(cluster) == [DB_LINE] and ports(cluster) == {"metrics", "tcp-5432"}
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_an_odd_answer_after_the_write_brings_the_previous_rules_back(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n", mood="silent")
+    cluster.objects[("leases", "payments", "billing-db")]["spec"]["renewTime"] = "yesterday"
+    result = run("redirect_rules", routers=[router(WEB)], wait_timeout=0)
+    assert result["failed"] and result["changed"] is False
+    assert lines(cluster) == [DB_LINE] and ports(cluster) == {"metrics", "tcp-5432"}
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_server_that_fails_from_the_write_on(cluster: FakeCluster, run: Run) -> None:
+    add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
+    gone: list[bool] = []
+    cluster.watchers.append(lambda kind, item: gone.append(True) if kind == "configmaps" else None)
+    cluster.fault = lambda method, path: (503, "etcd is gone") if gone else None
+    result = run("redirect_rules", routers=[router(WEB)], wait_timeout=0)
+    assert result["failed"] and result["changed"] is True
+    assert "The previous rules could not be restored" in result["msg"] and "is not known: run again" in result["msg"]
 
 
 def test_missing_rights(cluster: FakeCluster, run: Run) -> None:
