@@ -55,6 +55,22 @@ def test_a_config_map_that_has_another_key_is_refused(router: Router) -> None:
     assert router.status().rules_hash == wanted.hash()
 
 
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("rules", "key rules is in binaryData: save it as UTF-8 text"),
+        ("rules.txt", "has no key 'rules' but rules.txt"),
+    ],
+)
+def test_a_file_that_is_no_text_leaves_the_rules(router: Router, key: str, reason: str) -> None:
+    wanted = router.set_rules(GOOD)
+    # kubectl stores a file in UTF-16 like this.
+    version = router.api.put("configmaps", "billing-db-rules", {"binaryData": {key: "//44ADAAIABUAEMAUAA="}})
+    until(lambda: router.status().rules_version == version, "the agent dealt with the ConfigMap")
+    assert reason in router.status().rules_error
+    assert router.status().rules_hash == wanted.hash() and router.status().serving
+
+
 def test_a_config_map_without_data_means_no_rules(router: Router) -> None:
     router.set_rules(GOOD)
     router.api.put("configmaps", "billing-db-rules", {})

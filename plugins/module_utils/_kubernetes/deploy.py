@@ -40,6 +40,7 @@ from .._router.manifests import KIND, KINDS, Manifest, manifests, owned_by
 from .._router.router import Router
 from .cluster import Cluster
 from .managed_fields import Tree, extract, in_force, owned_fields, union
+from .redirect_rules import make_config_map
 from .router_info import Facts, wait_for_serving
 from .selection import router_of
 from .service_ports import Ports
@@ -345,22 +346,16 @@ class _Run:
                 service = services[step.router.id]
                 manifest = owned_by(manifest, (service.result or service.live or {})["metadata"]["uid"])
             try:
+                if step.kind == "ConfigMap" and step.live is None and step.router.rules.lines():
+                    # As redirect_rules writes them: they never belong to this module's manager.
+                    make_config_map(self.cluster, *step.router.key, step.router.rules.text())
                 step.result = self._apply_one(step, manifest)
             except ApiError as error:
                 raise _advised(error, step) from error
             step.done = True
-            if step.kind == "ConfigMap" and step.live is None:
-                self._load_rules(step)
 
         for wave in sorted({kind.wave for kind in KINDS}):
             _all(one, [step for step in steps if KIND[step.kind].wave == wave])
-
-    def _load_rules(self, step: Step) -> None:
-        """The rules into a new ConfigMap, as redirect_rules writes them: they never belong to this module's manager."""
-        rules = step.router.rules
-        if step.result is not None and rules.lines() and not step.result.get("data"):
-            written = {**step.result, "data": {names.RULES_KEY: rules.text()}}
-            self.cluster.replace("ConfigMap", written, names.FIELD_MANAGER_RULES)
 
     def _remove(self, steps: list[Step]) -> None:
         """First the pods, while their agents may still give the address back, then what they need."""

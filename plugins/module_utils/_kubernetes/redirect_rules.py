@@ -23,9 +23,11 @@ from .._common.concurrent import each, wait_until
 from .._common.errors import Conflict, EgressError, InputError, NotFound, NotReady, Unreachable
 from .._common.plan import Plan
 from .._contract import names
+from .._contract.config_map import rules_text
 from .._contract.rules import RulesError, RuleSet, parse
 from .._contract.status import CONFLICT, FAILED, Status
 from .._router.fields import Fields
+from .._router.manifests import selector
 from .._router.problems import Problems
 from .._router.redirects import PortKey, check_size, read_port_keys, read_rule_set, refuse_agent_port
 from .cluster import Cluster
@@ -203,9 +205,9 @@ class _Change:
             config_map = config_map or self._read()
             self.previous = self.standing = config_map
             before, after = self._plan(config_map, outcome)
-            if config_map is None:
+            if config_map is None and not self._lost:
                 return
-            if before == after:
+            if config_map is not None and before == after:
                 self._confirm(config_map, after, outcome)
                 self._follow()
                 return
@@ -252,7 +254,7 @@ class _Change:
 
     def _ports_of(self, config_map: dict[str, Any]) -> frozenset[PortKey]:
         try:
-            return self.ports.wanted(parse(_text(config_map)))
+            return self.ports.wanted(parse(rules_text(config_map)))
         except RulesError:
             # The agent keeps what it has, and so does the Service.
             return self.ports_before if config_map is self.previous else self.ports.present
@@ -271,10 +273,10 @@ class _Change:
 
     def _plan(self, config_map: dict[str, Any] | None, outcome: Outcome) -> tuple[RuleSet | None, RuleSet]:
         """The rules before (None: they cannot be read) and after. Both are noted in `outcome`."""
-        text = _text(config_map)
         try:
-            found = parse(text)
-            before: RuleSet | None = found
+            found = parse(rules_text(config_map or {}))
+            # Where the ConfigMap is lost, the agent goes on with what it has.
+            before: RuleSet | None = found if config_map else None
             lines = found.lines()
         except RulesError as error:
             if self.request.state != "replaced" and not self.request.all:
@@ -282,7 +284,7 @@ class _Change:
                     f"its current rules cannot be read, so nothing can be {self.request.state}: {error}. "
                     f"Correct ConfigMap {self._name} or use state replaced"
                 ) from error
-            before, lines = None, text.splitlines()
+            before, lines = None, _text(config_map).splitlines()
         after = self.request.after(before or RuleSet())
         problems = Problems(self.request.id)
         check_size(after, problems)
@@ -302,25 +304,35 @@ class _Change:
         return f"{self.request.namespace}/{names.rules_config_map(self.request.name)}"
 
     def _read(self) -> dict[str, Any] | None:
-        """The ConfigMap; None if there is none and that means the same as an empty one."""
+        """The ConfigMap; None if there is none and that is no error."""
         try:
             return self.cluster.get("ConfigMap", self.request.namespace, names.rules_config_map(self.request.name))
         except NotFound as error:
             # In a dry run the role deploy would have created it. Without it there is nothing to delete either.
-            if self.cluster.dry_run or self.request.state == "deleted":
+            if self.cluster.dry_run or self.request.state == "deleted" or self._lost:
                 return None
             raise NotFound(f"{error}: deploy the router first") from error
+
+    @property
+    def _lost(self) -> bool:
+        """Whether a ConfigMap that is not there is made anew: the router is there, and its rules are known."""
+        return self.ports.known and self.request.state == "replaced"
 
     def _write(self, config_map: dict[str, Any], text: str | None) -> dict[str, Any]:
         """Compare-and-swap: Conflict if the ConfigMap has changed since this version."""
         data = dict(config_map.get("data") or {})
+        binary = dict(config_map.get("binaryData") or {})
         data.pop(names.RULES_KEY, None)
         if text is not None:
             data[names.RULES_KEY] = text
-        return self.cluster.replace("ConfigMap", {**config_map, "data": data}, names.FIELD_MANAGER_RULES)
+            binary.pop(names.RULES_KEY, None)
+        body = {**config_map, "data": data, **({"binaryData": binary} if "binaryData" in config_map else {})}
+        return self.cluster.replace("ConfigMap", body, names.FIELD_MANAGER_RULES)
 
-    def _write_surely(self, config_map: dict[str, Any], text: str | None) -> dict[str, Any]:
+    def _write_surely(self, config_map: dict[str, Any] | None, text: str | None) -> dict[str, Any]:
         """Writes again after an answer that says neither yes nor no, if the ConfigMap says no."""
+        if config_map is None:
+            return make_config_map(self.cluster, self.request.namespace, self.request.name, text or "")
         pauses = iter(PAUSES)
         while True:
             try:
@@ -348,7 +360,7 @@ class _Change:
         now = self.standing = self._read()
         try:
             # Another run wrote the same rules, or our own write was repeated because its answer was lost.
-            same = parse(_text(now)) == after
+            same = parse(rules_text(now or {})) == after
         except RulesError:
             same = False
         if attempt < ATTEMPTS and (same or self.request.state != "replaced"):
@@ -394,6 +406,12 @@ class _Change:
         """Restores the previous rules and says what the state is now."""
         previous = self.previous or {}
         try:
+            if not previous:
+                metadata = (self.standing or {})["metadata"]
+                self.cluster.delete("ConfigMap", metadata["namespace"], metadata["name"], uid=metadata["uid"])
+                self.standing = self.written = None
+                self.ports.set(self.cluster, self.ports_before)
+                return f"ConfigMap {self._name}, which was not there before, is removed again"
             text = (previous.get("data") or {}).get(names.RULES_KEY)
             version = {"metadata": (self.standing or {})["metadata"]}
             self.standing = self._write_surely({**previous, **version}, text)
@@ -406,13 +424,23 @@ class _Change:
         with suppress(EgressError):  # At the end it is tried again, and told.
             self._follow()
         try:
-            rules = parse(_text(previous))
+            rules = parse(rules_text(previous))
         except RulesError:
             return f"The previous text is restored in ConfigMap {self._name}, it cannot be read either"
         with suppress(Exception):  # It may be what has ended the run.
             if not self._wait(rules, _resource_version(self.standing), ROLLBACK_SECONDS):
                 return f"The previous rules are restored in ConfigMap {self._name} and live"
         return f"The previous rules are restored in ConfigMap {self._name}, the agent has not confirmed them"
+
+
+def make_config_map(cluster: Cluster, namespace: str, router: str, text: str) -> dict[str, Any]:
+    """A ConfigMap that has its rules from the beginning: of an empty one the agent would take that there are none.
+
+    The labels are those that never change: of others the module router would not be the only owner.
+    """
+    name = names.rules_config_map(router)
+    body = {"metadata": {"name": name, "labels": selector(router)}, "data": {names.RULES_KEY: text}}
+    return cluster.apply("ConfigMap", namespace, name, body, names.FIELD_MANAGER_RULES)
 
 
 def _text(config_map: dict[str, Any] | None) -> str:
@@ -425,7 +453,7 @@ def _resource_version(config_map: dict[str, Any] | None) -> str:
 
 def _hash(config_map: dict[str, Any] | None) -> str:
     try:
-        return parse(_text(config_map)).hash()
+        return parse(rules_text(config_map or {})).hash()
     except RulesError:
         return ""
 

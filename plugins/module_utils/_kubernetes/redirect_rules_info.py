@@ -12,6 +12,7 @@ from typing import Any
 from .._common.concurrent import each
 from .._common.errors import EgressError
 from .._contract import names
+from .._contract.config_map import rules_text
 from .._contract.rules import RulesError, RuleSet, make_rule, parse
 from .._contract.status import Status
 from .cluster import Cluster
@@ -34,7 +35,7 @@ def _one(cluster: Cluster, key: Key, config_map: dict[str, Any] | None, lease: d
         errors.append(f"ConfigMap {namespace}/{names.rules_config_map(name)} does not exist")
     else:
         try:
-            desired = parse((config_map.get("data") or {}).get(names.RULES_KEY, ""))
+            desired = parse(rules_text(config_map))
         except RulesError as error:
             errors.append(f"the rules in ConfigMap {namespace}/{names.rules_config_map(name)} cannot be read: {error}")
     live: list[dict[str, Any]] = []

@@ -22,6 +22,7 @@ class Ports:
 
     def __init__(self, service: dict[str, Any] | None) -> None:
         self._service = service
+        self.known = service is not None
         # Headless Services have no ports for rules: clients get the pod's address itself.
         self.managed = service is not None and service["spec"].get("clusterIP") != "None"
         owned = owned_keys(service, names.FIELD_MANAGER_RULES, ("spec", "ports")) if service else []

@@ -15,6 +15,7 @@ from typing import Any
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ansible_collections.egress.router.plugins.module_utils._contract import names
+from ansible_collections.egress.router.plugins.module_utils._contract.config_map import rules_text
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import RulesError, RuleSet, parse
 
 from ..config import Config
@@ -110,7 +111,7 @@ class Rules:
         started = time.monotonic()
         before = self.loaded
         try:
-            rules = self._parse(name, config_map.get("data") or {})
+            rules = self._parse(name, config_map)
             cut = self._firewall.apply(rules)
             conntrack.cut(cut)
         except RulesError as error:
@@ -130,11 +131,13 @@ class Rules:
             event("rules-applied", version=version, rules=len(rules.rules), cut=len(cut), seconds=f"{seconds:.3f}")
         return True
 
-    def _parse(self, name: str, data: dict[str, str]) -> RuleSet:
+    def _parse(self, name: str, config_map: dict[str, Any]) -> RuleSet:
+        text = rules_text(config_map)
+        data = {**(config_map.get("data") or {}), **(config_map.get("binaryData") or {})}
         if data and names.RULES_KEY not in data:
             found = ", ".join(sorted(data))
             raise RulesError([f"ConfigMap {name} has no key '{names.RULES_KEY}' but {found}: rename it"])
-        rules = parse(data.get(names.RULES_KEY) or "")
+        rules = parse(text)
         problems = refusals(self._config, rules)
         if problems:
             raise RulesError(problems)

@@ -294,6 +294,43 @@ def test_unchanged_rules_that_the_agent_refused(cluster: FakeCluster, run: Run) 
     assert cluster.writes == []
 
 
+BINARY = {names.RULES_KEY: "//5kAGIA"}
+
+
+def test_rules_that_are_no_text_are_replaced(cluster: FakeCluster, run: Run) -> None:
+    agent = add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
+    item = cluster.objects[("configmaps", "payments", "billing-db-rules")]
+    item.pop("data")
+    item["binaryData"] = {**BINARY, "other": "//5k"}
+    said = "key rules is in binaryData: save it as UTF-8 text"
+    result = run("redirect_rules", state="merged", routers=[router(WEB)])
+    assert result["failed"] and said in result["msg"]
+    agent.mood = "the map is full"
+    assert run("redirect_rules", routers=[router(WEB)])["failed"]
+    assert cluster.objects[("configmaps", "payments", "billing-db-rules")]["binaryData"] == {**BINARY, "other": "//5k"}
+    agent.mood = "obey"
+    assert run("redirect_rules", routers=[router(WEB)])["changed"]
+    assert lines(cluster) == [WEB_LINE]
+    assert cluster.objects[("configmaps", "payments", "billing-db-rules")]["binaryData"] == {"other": "//5k"}
+
+
+def test_a_lost_config_map_is_made_with_the_rules_at_once(cluster: FakeCluster, run: Run) -> None:
+    agent = add_router(cluster, "payments", "billing-db", f"{DB_LINE}\n")
+    del cluster.objects[("configmaps", "payments", "billing-db-rules")]
+    assert "deploy the router first" in run("redirect_rules", state="merged", routers=[router(WEB)])["msg"]
+    seen: list[list[str]] = []
+    cluster.watchers.append(lambda plural, item: seen.append(lines(cluster)) if plural == "configmaps" else None)
+    agent.mood = "the map is full"
+    result = run("redirect_rules", routers=[router(WEB)])
+    assert result["msg"].endswith("billing-db-rules, which was not there before, is removed again")
+    assert result["changed"] is False and ports(cluster) == {"metrics", "tcp-5432"}
+    agent.mood = "obey"
+    assert run("redirect_rules", check=True, routers=[router(WEB)])["changed"]
+    assert run("redirect_rules", routers=[router(WEB)])["changed"]
+    assert seen == [[WEB_LINE], [WEB_LINE]] and ports(cluster) == {"metrics", "tcp-8080"}
+    assert not run("redirect_rules", routers=[router(WEB)])["changed"]
+
+
 def test_without_waiting_nobody_is_asked(cluster: FakeCluster, run: Run) -> None:
     add_router(cluster, "payments", "billing-db", mood="silent")
     result = run("redirect_rules", wait=False, routers=[router(DB)])

@@ -137,13 +137,43 @@ def test_a_new_config_map_has_the_rules_and_they_are_not_this_modules(cluster: F
     assert [rule.port for rule in parse(found["data"]["rules"]).rules] == [5432]
     owners = {entry["manager"]: entry["fieldsV1"] for entry in found["metadata"]["managedFields"]}
     assert set(owners[names.FIELD_MANAGER_DEPLOY]) == {"f:metadata"}
-    assert set(owners[names.FIELD_MANAGER_RULES]) == {"f:data"}
+    assert set(owners[names.FIELD_MANAGER_RULES]) == {"f:data", "f:metadata"}
+    assert "f:app.kubernetes.io/version" not in str(owners[names.FIELD_MANAGER_RULES]), "it changes with each release"
     # Those of a ConfigMap that exists are left alone, whatever the list says and whatever else changes.
     found["data"]["rules"] = "by hand"
     found["metadata"]["labels"].pop("app.kubernetes.io/version")
     result = deploy({**DB, "redirect_rules": []})
     assert [one["kind"] for one in result["routers"][0]["objects"]] == ["ConfigMap"]
     assert item(cluster, "ConfigMap", "db-rules")["data"] == {"rules": "by hand"}
+
+
+def test_a_lost_config_map_is_made_with_the_rules_at_once(cluster: FakeCluster, deploy: Run) -> None:
+    deploy(DB)
+    del cluster.objects[("configmaps", "payments", "db-rules")]
+    seen: list[Any] = []
+    cluster.watchers.append(lambda plural, one: seen.append(one.get("data")) if plural == "configmaps" else None)
+    assert deploy(DB)["changed"]
+    assert len(seen) == 2 and all(parse(data["rules"]).lines() == ["5432 TCP 203.0.113.10"] for data in seen)
+    assert item(cluster, "ConfigMap", "db-rules")["metadata"]["labels"]["app.kubernetes.io/version"]
+    assert not deploy(DB)["changed"]
+
+
+def test_a_config_map_that_was_only_begun_is_finished(cluster: FakeCluster, deploy: Run) -> None:
+    deploy(DB)
+    del cluster.objects[("configmaps", "payments", "db-rules")]
+    writes: list[str] = []
+
+    def fault(method: str, path: str) -> tuple[int, str] | None:
+        if method == "PATCH" and path.endswith("/db-rules"):
+            writes.append(path)
+            return (403, "no") if len(writes) == 3 else None  # A dry run, the rules, and then the rest.
+        return None
+
+    cluster.fault = fault
+    assert deploy(DB)["failed"]
+    cluster.fault = lambda method, path: None
+    assert deploy(DB)["changed"] and not deploy(DB)["changed"]
+    assert parse(item(cluster, "ConfigMap", "db-rules")["data"]["rules"]).rules
 
 
 def test_rules_that_were_applied_in_the_name_of_this_module_stay(cluster: FakeCluster, deploy: Run) -> None:
