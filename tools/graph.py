@@ -20,7 +20,7 @@ PLUGINS = (
     ("_kubernetes", "_openstack", "_vsphere"),
     ("_verify", "_preflight"),
     ("modules", "plugin_utils"),
-    ("action", "filter"),
+    ("action", "filter", "lookup"),
 )
 # Files that lie beside the packages are the room "(top)".
 IMAGE = (
@@ -45,6 +45,7 @@ SEAMS = {
 CONTROLLER = {
     "action": ("ansible", "ansible_collections.kubernetes.core.plugins.action"),
     "filter": ("ansible",),
+    "lookup": ("ansible",),
     "plugin_utils": ("ansible", "ansible_collections.kubernetes.core.plugins.action"),
 }
 

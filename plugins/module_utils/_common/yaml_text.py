@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Objects as YAML for people: in their own order, texts of several lines as such."""
+"""YAML as people read it, in their own order, texts of several lines as such; and as they write it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ try:
 except ImportError:
     # Ansible and the Kubernetes client need it as well, and are asked for first.
     pass
+
+
+def from_yaml(text: str) -> Any:
+    """The value of a document; ValueError if the text is none."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
 
 
 def to_yaml(value: Any) -> str:

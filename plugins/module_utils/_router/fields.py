@@ -63,7 +63,7 @@ class Fields:
         value = self.raw(key)
         if value is None:
             return default
-        if isinstance(value, (Mapping, bool)) or _is_list(value):
+        if isinstance(value, (Mapping, bool)) or is_list(value):
             self.problem(key, expected("a string", value))
             return default
         return str(value)
@@ -102,7 +102,7 @@ class Fields:
         value = self.raw(key)
         if value is None:
             return []
-        if _is_list(value):
+        if is_list(value):
             return [(place, item) for place, item in enumerate(value) if not is_omitted(item)]
         self.problem(key, f"{expected('a list', value)}: start each item on a line of its own with '- '")
         return []
@@ -190,7 +190,7 @@ def described(value: object) -> str:
         return f"the boolean {str(value).lower()}"
     if isinstance(value, Mapping):
         return "a dictionary"
-    if _is_list(value):
+    if is_list(value):
         return "a list"
     return f"the number {value}" if isinstance(value, (int, float)) else f"the string '{value}'"
 
@@ -199,7 +199,7 @@ def plain(value: Any) -> Any:
     """A copy in Python's own types, fit for JSON and YAML; Ansible's values are subclasses that carry tags."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items() if not is_omitted(item)}
-    if _is_list(value):
+    if is_list(value):
         return [plain(item) for item in value if not is_omitted(item)]
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
@@ -207,5 +207,6 @@ def plain(value: Any) -> Any:
     return value if value is None else str(value)
 
 
-def _is_list(value: object) -> bool:
+def is_list(value: object) -> bool:
+    """Whether a value is a list to people."""
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))

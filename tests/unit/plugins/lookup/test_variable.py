@@ -1,0 +1,123 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every public variable of every role: typed, as a text, as JSON, as a lone value, blank, and as nonsense."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleError
+
+from ansible_collections.egress.router.plugins.lookup.variable import LookupModule
+from ansible_collections.egress.router.plugins.module_utils._router.routers import load
+from ansible_collections.egress.router.plugins.module_utils._router.variables import OF_PLAYBOOKS
+
+ROOT = Path(__file__).resolve().parents[4]
+# They are read by routers.load, whoever needs them.
+LIST = ("egress_routers", "egress_router_defaults")
+OPTIONS: dict[str, dict[str, Any]] = {
+    name: option
+    for path in sorted(ROOT.glob("roles/*/meta/argument_specs.yml"))
+    for name, option in yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"].items()
+    if name not in LIST
+} | OF_PLAYBOOKS
+# By type, or type and elements: values, each with other ways to write it.
+FORMS: dict[str, list[tuple[Any, list[Any]]]] = {
+    "bool": [(True, ["true", "yes", "1", 1, " True "]), (False, ["false", "no", "off", "0", 0])],
+    "int": [(0, ["0"]), (9999, ["9999", " 9999 "])],
+    "str": [("text", [" text "]), ("1200", [1200])],
+    "path": [("/a b", ["/a b "])],
+    "dict": [({}, ["{}"]), ({"a": "1", "b": "true"}, ['{"a": 1, "b": true}', "a: 1\nb: true", {"a": 1, "b": True}])],
+    "list of str": [([], ["[]"]), (["a"], ["a", '["a"]', "- a"]), (["a", "b"], ["a,b", "a, b", '["a", "b"]', "- a\n- b"])],
+    "list of int": [([], ["[]"]), ([80], ["80", 80, "[80]", ["80"], "- 80"]), ([80, 443], ["80,443", "[80, 443]", ["80", 443]])],
+    "list of dict": [([], ["[]"]), ([{"a": 1}], ['[{"a": 1}]', "- a: 1", '{"a": 1}', {"a": 1}, [{"a": 1}]])],
+}  # fmt: skip
+NONSENSE: dict[str, list[Any]] = {
+    "bool": ["maybe", 2, [], {"a": 1}],
+    "int": ["many", "1.5", "-1", True, [1], {"a": 1}, "10 s"],
+    "str": [["a"], {"a": 1}, True],
+    "path": [["a"], {"a": 1}, False],
+    "dict": ["text", 5, ["a"], "[1]", "{", "a: b: c", {"a": [1]}, {"a": None}, '{"a": {"b": 1}}'],
+    "list of str": [[["a"]], [{"a": 1}], "[a", [True], "[[1]]"],
+    "list of int": ["http", ["http"], "80,http", "[80", [[80]], True, {"a": 1}, "{}"],
+    "list of dict": ["text", 5, [5], "[5]", "[", ["a"]],
+}
+
+
+def kind(option: dict[str, Any]) -> str:
+    return f"list of {option.get('elements', 'str')}" if option["type"] == "list" else option["type"]
+
+
+def look_up(name: str, *value: Any) -> Any:
+    """As a role does."""
+    lookup = LookupModule.__new__(LookupModule)
+    lookup._templar = SimpleNamespace(template=lambda given: given)
+    (found,) = lookup.run([name], dict.fromkeys([name][: len(value)], *value))
+    return found
+
+
+def same(found: Any, wanted: Any) -> bool:
+    return json.dumps(found) == json.dumps(wanted)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_each_form_of_a_value_is_the_typed_one(name: str) -> None:
+    option = OPTIONS[name]
+    forms = [(choice, [f" {choice} "]) for choice in option["choices"]] if "choices" in option else FORMS[kind(option)]
+    for typed, others in forms:
+        for value in (typed, *others, *([] if isinstance(typed, str) else [json.dumps(typed)])):
+            assert same(look_up(name, value), typed), f"{value!r} should be {typed!r}"
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_blank_value_is_the_default(name: str) -> None:
+    option = OPTIONS[name]
+    default = option.get("default", "" if option["type"] in ("str", "path") else None)
+    for value in ([""], [" "], [None], []):
+        assert same(look_up(name, *value), default)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_nonsense_is_one_sentence_that_names_the_variable(name: str) -> None:
+    option = OPTIONS[name]
+    for value in ["#", *NONSENSE["str"]] if "choices" in option else NONSENSE[kind(option)]:
+        with pytest.raises(AnsibleError) as told:
+            look_up(name, value)
+        said = str(told.value)
+        assert name in said and "\n" not in said and "Traceback" not in said, said
+
+
+def test_a_name_that_is_none() -> None:
+    with pytest.raises(AnsibleError, match="verify_http_port is not a variable of the collection's roles"):
+        look_up("verify_http_port", "80")
+    with pytest.raises(AnsibleError, match="is not a variable"):
+        look_up("http_ports", "80")
+
+
+@pytest.mark.parametrize(
+    "value", ["text", "[]", "{}", "- name: db", 5, True, {"name": "db"}, [5], ["db"], [["db"]], "", {}]
+)
+def test_the_list_and_its_defaults_are_read_or_refused(value: Any) -> None:
+    for arguments in ((value,), ([], value)):
+        for problem in load(*arguments)[1]:
+            assert "\n" not in str(problem)
+
+
+@pytest.mark.parametrize("path", sorted([*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/vars/*.yml"),
+                                         *ROOT.glob("playbooks/*.yml")]), ids=lambda path: str(path.relative_to(ROOT)))  # fmt: skip
+def test_roles_and_playbooks_read_variables_by_the_lookup(path: Path) -> None:
+    read = re.compile(r"lookup\('egress\.router\.variable', '(\w+)'\)")
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if re.match(r"\s*(#|- name:)", line):
+            continue
+        assert set(read.findall(line)) <= set(OPTIONS)
+        rest = re.sub(r"\{'\w+'|^\s*\w+:", "", read.sub("", line))
+        used = [name for name in OPTIONS if re.search(rf"\b{name}\b", rest)]
+        assert not used, f"line {number}: read {used[0]} with the lookup egress.router.variable"
