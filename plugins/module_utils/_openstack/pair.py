@@ -46,6 +46,8 @@ def read_pair(ip_address: str | None, mac_address: str | None) -> Pair:
         raise InputError(f"ip_address '{ip}' is not an IP address: use the form 198.51.100.50") from None
     if "/" in address:
         raise InputError(f"ip_address '{ip}' is a network: specify the egress address without a prefix length")
+    if not is_host(address):
+        raise InputError(f"ip_address '{ip}' is not the address of a host: specify the egress address of the router")
     if not mac:
         raise InputError(
             f"mac_address of {address} is missing: specify the router's own MAC address, because Neutron would use that of the "
@@ -59,6 +61,12 @@ def read_pair(ip_address: str | None, mac_address: str | None) -> Pair:
             f"mac_address '{mac}' of {address} is a multicast address: specify the router's own MAC address"
         )
     return Pair(address, normalised)
+
+
+def is_host(ip: str) -> bool:
+    """Whether one host can have the address. A pair with 0.0.0.0 would open the port for more than the router."""
+    address = ipaddress.ip_address(ip)
+    return not (address.is_unspecified or address.is_multicast or address.is_loopback or ip == "255.255.255.255")
 
 
 def normal_ip(text: str) -> str:

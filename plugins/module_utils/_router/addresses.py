@@ -125,6 +125,12 @@ def _read_address(fields: Fields) -> Address | None:
             "ip", f"'{written}' is not an IP address with a prefix length: write it as {_corrected(written)}"
         )
         return None
+    if interface.network.prefixlen == 0:
+        fields.problem(
+            "ip",
+            f"'{written}' has the prefix length of every address: set that of the segment, such as {_corrected(str(interface.ip))}",
+        )
+        return None
     reason = _not_a_host(interface.ip, interface.network)
     if reason:
         fields.problem("ip", f"'{written}' {reason}: choose the address of a host")

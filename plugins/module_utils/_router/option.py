@@ -17,8 +17,9 @@ from typing import Any, TypeAlias
 from .._common.errors import InputError
 from .._contract.rules import PROTOCOLS
 from . import checked
+from .passed_on import EFFECTS, OPERATORS
 from .problems import Problem
-from .router import DEFAULT_RESOURCES, EFFECTS, MACVLAN_MODES, OPERATORS, STATES, Router
+from .router import DEFAULT_RESOURCES, MACVLAN_MODES, STATES, Router
 
 # Reads a list and its defaults, with `absent` all routers as absent ones: the text of _router.checked, and every problem.
 ReadText: TypeAlias = Callable[[Any, Any, bool], "tuple[str, list[Problem]]"]

@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from .._contract.names import AGENT_PORT, CONFIG_MAP_LIMIT
@@ -19,12 +20,22 @@ from .problems import Problems
 PortKey: TypeAlias = "tuple[int, str]"
 
 _AGENT_PORT_TAKEN = f"{AGENT_PORT}/TCP is the router's own port for probes and metrics: choose another port"
+_LEGACY = re.compile(
+    r"(?:[0-9]{1,5}\s+(?:tcp|udp|sctp)\s+)?[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:\s+[0-9]{1,5})?\s*(?:#.*)?\Z", re.IGNORECASE
+)
+_MIGRATION = (
+    "these are lines of EGRESS_DESTINATION, as OpenShift's redirect image took them: write each as a dictionary, such as "
+    "{port: 80, protocol: TCP, destination_ip: 203.0.113.11}, and an address alone as fallback_ip"
+)
 _KEYS = frozenset(("port", "protocol", "destination_ip", "target_port", "name"))
 
 
 def read_rule_set(fields: Fields) -> RuleSet:
     """The rules and the fallback of one router."""
     rules = []
+    if _is_egress_destination(fields.raw("redirect_rules")):
+        fields.problem("redirect_rules", _MIGRATION)
+        return RuleSet()
     for place, item in fields.items("redirect_rules"):
         rule = _faultless(item) or _read_rule(fields.item("redirect_rules", place, item))
         if rule is not None:
@@ -62,12 +73,24 @@ def read_port(fields: Fields) -> PortKey | None:
     if protocol not in PROTOCOLS:
         fields.problem("protocol", not_one_of(protocol, PROTOCOLS))
     if value is not None and (port is None or not 1 <= port <= 65535):
-        fields.problem("port", f"{shown(value)} is not a whole number from 1 to 65535")
+        fields.problem("port", f"{shown(value)} is not a whole number from 1 to 65535{_meant(value)}")
         port = None
     if port == AGENT_PORT and protocol == "TCP":
         fields.problem("port", _AGENT_PORT_TAKEN)
         return None
     return (port, protocol) if port is not None and protocol in PROTOCOLS else None
+
+
+def _meant(value: object) -> str:
+    """What somebody may have meant who wrote a pair of ports."""
+    pair = re.fullmatch(r"([0-9]{1,5}):([0-9]{1,5})", str(value))
+    if pair:
+        return f": write port: {pair[1]} and target_port: {pair[2]}"
+    number = whole_number(value)
+    if isinstance(value, int) and number is not None and number > 65535:
+        first, last = divmod(number, 60)
+        return f" (of an unquoted pair such as {first}:{last:02}, YAML makes this number: write port and target_port)"
+    return ""
 
 
 def refuse_agent_port(rules: RuleSet, problems: Problems) -> None:
@@ -85,6 +108,14 @@ def check_size(rules: RuleSet, problems: Problems) -> None:
             f"{len(rules.rules)} rules need {size} bytes and a ConfigMap holds {CONFIG_MAP_LIMIT}: "
             "spread them over several routers",
         )
+
+
+def _is_egress_destination(value: object) -> bool:
+    """Whether these are the lines that OpenShift's redirect image took."""
+    lines = value.splitlines() if isinstance(value, str) else value
+    return isinstance(lines, Sequence) and any(
+        isinstance(line, str) and _LEGACY.match(line.strip()) is not None for line in lines
+    )
 
 
 def _faultless(item: object) -> Rule | None:

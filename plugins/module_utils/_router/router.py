@@ -15,22 +15,20 @@ from typing import Any
 from .._contract.rules import DNS_LABEL, RuleSet
 from .addresses import Address, read_addresses, read_mac
 from .fields import Fields, expected, is_omitted
+from .passed_on import read_annotations, read_labels, read_resources, read_toleration
 from .problems import Problems
 from .redirects import PortKey, read_port, read_rule_set
 
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru")
 STATES = ("present", "absent")
-# Of tolerations, https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
-OPERATORS = ("Exists", "Equal")
-EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 DEFAULT_RESOURCES: dict[str, Any] = {
     "requests": {"cpu": "100m", "memory": "96Mi"},
     "limits": {"memory": "256Mi"},
 }
 # Service names are DNS-1035 labels, other objects' names DNS-1123.
 _SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?\Z")
-# IFNAMSIZ of Linux, less the closing zero.
-_INTERFACE = re.compile(r"[^/\s:]{1,15}\Z")
+# ALTIFNAMSIZ of Linux, less the closing zero: it may be an alternative name. Others have 15 characters at most.
+_INTERFACE = re.compile(r"[^/\s:]{1,127}\Z")
 
 
 @dataclass(frozen=True)
@@ -124,9 +122,9 @@ def read_router(
         rules=rules,
         replicas=fields.number("replicas", 1, 100, 1) or 1,
         image=_read_image(fields, required=state == "present"),
-        node_selector=fields.texts("node_selector"),
-        tolerations=[_read_toleration(section) for section in fields.sections("tolerations")],
-        resources=fields.mapping("resources") or DEFAULT_RESOURCES,
+        node_selector=read_labels(fields, "node_selector"),
+        tolerations=[read_toleration(section) for section in fields.sections("tolerations")],
+        resources=read_resources(fields, "resources") or DEFAULT_RESOURCES,
     )
     fields.finish()
     _check_destinations(router, fields)
@@ -171,7 +169,11 @@ def _read_service(fields: Fields, router_name: str, rules: RuleSet) -> Service:
             ports.append(port)
             _check_extra_port(item, port, ports, rules)
     service = Service(
-        given or router_name, headless, tuple(sorted(set(ports))), section.texts("annotations"), section.texts("labels")
+        given or router_name,
+        headless,
+        tuple(sorted(set(ports))),
+        read_annotations(section, "annotations"),
+        read_labels(section, "labels"),
     )
     section.finish()
     if given and not _SERVICE_NAME.match(given):
@@ -200,7 +202,7 @@ def _read_master(fields: Fields) -> str:
     if master and not _INTERFACE.match(master):
         fields.problem(
             "master",
-            f"'{master}' is not the name of a network interface: 1 to 15 characters without whitespace, / and :",
+            f"'{master}' is not the name of a network interface: 1 to 127 characters without whitespace, / and :",
         )
     return master
 
@@ -220,21 +222,6 @@ def _read_image(fields: Fields, required: bool) -> str:
     elif re.search(r"\s", image):
         fields.problem("image", f"'{image}' contains whitespace: write it as REGISTRY/NAME:TAG")
     return image
-
-
-def _read_toleration(fields: Fields) -> dict[str, Any]:
-    """As the Kubernetes API takes it, with the keys that are given."""
-    toleration: dict[str, Any] = {
-        "key": fields.text("key"),
-        "operator": fields.choice("operator", OPERATORS, ""),
-        "value": fields.text("value"),
-        "effect": fields.choice("effect", EFFECTS, ""),
-        "tolerationSeconds": fields.number("tolerationSeconds", 0, 999_999_999, None),
-    }
-    fields.finish()
-    if not toleration["key"] and toleration["operator"] != "Exists":
-        fields.problem("key", "is required unless operator is Exists")
-    return {key: value for key, value in toleration.items() if value not in ("", None)}
 
 
 def _check_destinations(router: Router, fields: Fields) -> None:

@@ -42,8 +42,7 @@ def load(data: object, defaults: object = None, absent: bool = False) -> tuple[l
     if data is None:
         return [], found
     if not isinstance(data, (list, tuple)):
-        hint = ': use "{{ VARIABLE | from_yaml }}" to read YAML or JSON' if isinstance(data, str) else ""
-        found.append(Problem("", "egress_routers", expected("a list of routers", data) + hint))
+        found.append(Problem("", "egress_routers", expected("a list of routers", data) + _of_text(data)))
         return [], found
     routers = []
     for number, item in enumerate(data):
@@ -82,11 +81,15 @@ def _shared(routers: list[Router], field: str, values: Callable[[Router], list[s
     return found
 
 
+def _of_text(value: object) -> str:
+    return ': use "{{ VARIABLE | from_yaml }}" to read YAML or JSON' if isinstance(value, str) else ""
+
+
 def _read_defaults(defaults: object, found: list[Problem]) -> dict[str, Any]:
     if defaults is None:
         return {}
     if not isinstance(defaults, Mapping):
-        found.append(Problem("", "egress_router_defaults", expected("a dictionary", defaults)))
+        found.append(Problem("", "egress_router_defaults", expected("a dictionary", defaults) + _of_text(defaults)))
         return {}
     for key in defaults:
         if key not in DEFAULT_KEYS:

@@ -22,11 +22,15 @@ CLOUDS = {
     "alicloud": "Alibaba Cloud",
     "aws": "AWS",
     "azure": "Azure",
+    "baiducloud": "Baidu AI Cloud",
+    "bcc": "Baidu AI Cloud",
+    "cce": "Baidu AI Cloud",
     "civo": "Civo",
     "digitalocean": "DigitalOcean",
     "exoscale": "Exoscale",
     "gce": "Google Cloud",
     "hcloud": "Hetzner Cloud",
+    "huaweicloud": "Huawei Cloud",
     "ibm": "IBM Cloud",
     "ibmpowervs": "IBM Power Virtual Server",
     "ibmvpc": "IBM Cloud VPC",
@@ -34,7 +38,11 @@ CLOUDS = {
     "oci": "Oracle Cloud",
     "qcloud": "Tencent Cloud",
     "scaleway": "Scaleway",
+    "tencentcloud": "Tencent Cloud",
+    "upcloud": "UpCloud",
+    "volcengine": "Volcano Engine",
     "vultr": "Vultr",
+    "yandex": "Yandex Cloud",
 }
 # Forms without a scheme: Oracle's ids, and Alibaba's REGION.INSTANCE.
 _BARE = (

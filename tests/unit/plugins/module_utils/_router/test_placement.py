@@ -20,3 +20,9 @@ from ansible_collections.egress.router.plugins.module_utils._router.placement im
 def test_labels_match_by_name_and_value(labels: dict[str, str] | None, expected: bool) -> None:
     router: Any = SimpleNamespace(node_selector={"zone": "a"}, tolerations=[])
     assert may_run_on(router, {"metadata": {"labels": labels}, "spec": {}}) is expected
+
+
+@pytest.mark.parametrize(("system", "expected"), [("linux", True), ("windows", False)])
+def test_only_linux_runs_a_router(system: str, expected: bool) -> None:
+    router: Any = SimpleNamespace(node_selector={}, tolerations=[])
+    assert may_run_on(router, {"metadata": {"labels": {"kubernetes.io/os": system}}, "spec": {}}) is expected

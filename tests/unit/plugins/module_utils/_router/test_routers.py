@@ -46,6 +46,10 @@ IPV6 = {"ip": "2001:db8::50/64", "gateway": "2001:db8::1"}
 V4 = {"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}
 
 # What is wrong -> what is said after "router payments/billing-db, ".
+OF_REDIRECT_IMAGE = (
+    "redirect_rules: these are lines of EGRESS_DESTINATION, as OpenShift's redirect image took them: write each as a dictionary, "
+    "such as {port: 80, protocol: TCP, destination_ip: 203.0.113.11}, and an address alone as fallback_ip"
+)
 WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("no addresses", {"addresses": None, "redirect_rules": None},
      ["addresses: is required: for example [{ip: 198.51.100.50/24, gateway: 198.51.100.1}]"]),
@@ -104,8 +108,52 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
      ["redirect_rules[0].destination_ip: is required"]),
     ("port 0", {"redirect_rules": rule(port=0)},
      ["redirect_rules[0].port: '0' is not a whole number from 1 to 65535"]),
-    ("port too high", {"redirect_rules": rule(port=65536)},
+    ("port too high", {"redirect_rules": rule(port="65536")},
      ["redirect_rules[0].port: '65536' is not a whole number from 1 to 65535"]),
+    ("pair of ports that YAML took for a number", {"redirect_rules": rule(port=8443 * 60 + 22)},
+     ["redirect_rules[0].port: '506602' is not a whole number from 1 to 65535 (of an unquoted pair such as 8443:22, YAML "
+      "makes this number: write port and target_port)"]),
+    ("pair of ports", {"redirect_rules": rule(port="22:2222")},
+     ["redirect_rules[0].port: '22:2222' is not a whole number from 1 to 65535: write port: 22 and target_port: 2222"]),
+    ("every address", {"addresses": [{"ip": "198.51.100.50/0"}], "redirect_rules": None},
+     ["addresses[0].ip: '198.51.100.50/0' has the prefix length of every address: set that of the segment, such as "
+      "198.51.100.50/24"]),
+    ("every IPv6 address", {"addresses": [{"ip": "2001:db8::50/0"}], "redirect_rules": None},
+     ["addresses[0].ip: '2001:db8::50/0' has the prefix length of every address: set that of the segment, such as "
+      "2001:db8::50/64"]),
+    ("typed toleration", {"tolerations": [{"key": "a", "value": True, "effect": "NoExecute", "tolerationSeconds": "x"}]},
+     ["tolerations[0].value: expected a string, got the boolean true: quote it",
+      "tolerations[0].tolerationSeconds: 'x' is not a whole number from 0 to 999999999"]),
+    ("toleration with a misspelled key and operator", {"tolerations": [{"key": "a", "efect": "x", "operator": "Exist"}]},
+     ["tolerations[0].operator: 'Exist' is not one of Exists, Equal: did you mean Exists?",
+      "tolerations[0].efect: is not a valid key: did you mean effect?"]),
+    ("toleration that contradicts itself",
+     {"tolerations": [{"key": "a b", "operator": "Exists", "value": "x", "tolerationSeconds": 30}]},
+     ["tolerations[0].key: 'a b' is not the key of a taint: use [PREFIX/]NAME, such as example.com/dedicated",
+      "tolerations[0].value: cannot be combined with operator Exists, which is every value: remove one of the two",
+      "tolerations[0].tolerationSeconds: is for effect NoExecute only: set that effect, or remove it"]),
+    ("toleration of a value that no taint has", {"tolerations": [{"key": "a", "value": "x y"}]},
+     ["tolerations[0].value: 'x y' is not the value of a taint: use up to 63 letters, digits, '-', '_' and '.'"]),
+    ("resources", {"resources": {"request": {"cpu": 1}}}, ["resources.request: is not a valid key: did you mean requests?"]),
+    ("resources are no dictionary", {"resources": {"limits": ["cpu"]}},
+     ["resources.limits: expected a dictionary, got a list"]),
+    ("quantities", {"resources": {"requests": {"cpu": "100 m", "memory": "much", "mem": 1}, "limits": {"cpu": True}}},
+     ["resources.requests.cpu: '100 m' is not a quantity: write it as 100m",
+      "resources.requests.memory: 'much' is not a quantity: write it as 100m, 2 or 96Mi",
+      "resources.requests.mem: is not a resource: use cpu, memory, ephemeral-storage, or a name with a domain",
+      "resources.limits.cpu: expected a quantity such as 100m or 96Mi, got the boolean true"]),
+    ("request over the limit", {"resources": {"requests": {"memory": "1Gi", "cpu": "1e3m"}, "limits": {"memory": "1000M"}}},
+     ["resources.requests.cpu: '1e3m' is not a quantity: write it as 100m, 2 or 96Mi",
+      "resources.requests.memory: '1Gi' is more than its limit '1000M': raise the limit"]),
+    ("labels that are none", {"node_selector": {"a b": "c", "zone": "a b"}, "service": {"labels": {"-a": "b", "tier": "x" * 64}}},
+     ["service.labels: '-a' is not a valid key: use [PREFIX/]NAME, such as disktype or example.com/disktype",
+      f"service.labels.tier: '{'x' * 64}' is not a label's value: use up to 63 letters, digits, '-', '_' and '.', with a letter "
+      "or digit at both ends",
+      "node_selector: 'a b' is not a valid key: use [PREFIX/]NAME, such as disktype or example.com/disktype",
+      "node_selector.zone: 'a b' is not a label's value: use up to 63 letters, digits, '-', '_' and '.', with a letter or "
+      "digit at both ends"]),
+    ("annotations that are none", {"service": {"annotations": {"Example.com/a": "any text"}}},
+     ["service.annotations: 'Example.com/a' is not a valid key: use [PREFIX/]NAME, such as disktype or example.com/disktype"]),
     ("port is a YAML yes", {"redirect_rules": rule(port=True)},
      ["redirect_rules[0].port: the boolean true is not a whole number from 1 to 65535"]),
     ("port is a range", {"redirect_rules": rule(port="80-90")},
@@ -157,11 +205,12 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
      ["redirect_rules: port 5432/TCP is redirected twice, to 203.0.113.10 and to 203.0.113.11: "
       "keep one of the two rules"]),
     ("rules are a text", {"redirect_rules": "5432 TCP 203.0.113.10"},
-     ["redirect_rules: expected a list, got the string '5432 TCP 203.0.113.10': "
-      "start each item on a line of its own with '- '"]),
-    ("a rule is a text", {"redirect_rules": ["5432 TCP 203.0.113.10"]},
-     ["redirect_rules[0]: expected a dictionary, got the string '5432 TCP 203.0.113.10'",
-      "redirect_rules[0].port: is required", "redirect_rules[0].destination_ip: is required"]),
+     [OF_REDIRECT_IMAGE]),
+    ("rules are some text", {"redirect_rules": "none"},
+     ["redirect_rules: expected a list, got the string 'none': start each item on a line of its own with '- '"]),
+    ("rules are a block", {"redirect_rules": "80 tcp 203.0.113.11\n8080 TCP 203.0.113.12 80 # web\n203.0.113.13\n"},
+     [OF_REDIRECT_IMAGE]),
+    ("a rule is a text", {"redirect_rules": ["5432 TCP 203.0.113.10"]}, [OF_REDIRECT_IMAGE]),
     ("addresses are a dictionary", {"addresses": {"ip": "198.51.100.50/24"}},
      ["addresses: expected a list, got a dictionary: start each item on a line of its own with '- '"]),
     ("mac", {"mac": "02:e6:c6"}, ["mac: '02:e6:c6' is not a MAC address: write it as 02:e6:c6:33:64:32"]),
@@ -172,8 +221,8 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
      ["mac: '01:00:5e:00:00:01' is a multicast address: choose one whose first byte is even, such as 02"]),
     ("zero mac", {"mac": "00:00:00:00:00:00"},
      ["mac: '00:00:00:00:00:00' is not usable: choose another one, or leave mac out to have it derived"]),
-    ("master", {"master": "an-interface-name"},
-     ["master: 'an-interface-name' is not the name of a network interface: 1 to 15 characters without whitespace, / and :"]),
+    ("master", {"master": "i" * 128},
+     [f"master: '{'i' * 128}' is not the name of a network interface: 1 to 127 characters without whitespace, / and :"]),
     ("macvlan mode", {"macvlan_mode": "brigde"},
      ["macvlan_mode: 'brigde' is not one of bridge, private, vepa, passthru: did you mean bridge?"]),
     ("mtu", {"mtu": 100}, ["mtu: '100' is not a whole number from 576 to 9216"]),
@@ -224,6 +273,31 @@ def test_what_is_wrong_is_said(changes: dict[str, Any], said: list[str]) -> None
     assert sentences([spec(**changes)]) == [f"router payments/billing-db, {sentence}" for sentence in said]
 
 
+def test_an_absent_router_is_checked_like_a_present_one() -> None:
+    """What is not read is not removed either: its address pair would stay open."""
+    for changes, said in [case[1:] for case in WRONG if "state" not in case[1]]:
+        found = set(sentences([{**spec(**changes), "state": "absent"}]))
+        assert {f"router payments/billing-db, {one}" for one in said if "is required" not in one} <= found
+
+
+def test_what_the_api_takes_is_passed_on() -> None:
+    given = spec(
+        master="enp0s31f6-with-an-alternative-name",
+        node_selector={"example.com/disk": True, "empty": ""},
+        tolerations=[{"key": "a", "effect": "NoExecute", "tolerationSeconds": "30"}, {"operator": "Exists"}],
+        resources={"requests": {"cpu": 1, "memory": "96Mi"}, "limits": {"memory": "1e9", "example.com/gpu": "2"}},
+    )
+    (router,), problems = load([given], DEFAULTS)
+    assert not problems
+    assert router.node_selector == {"example.com/disk": "true", "empty": ""}
+    assert router.tolerations == [
+        {"key": "a", "effect": "NoExecute", "tolerationSeconds": 30}, {"operator": "Exists"}
+    ]  # fmt: skip
+    assert router.resources == {
+        "requests": {"cpu": "1", "memory": "96Mi"}, "limits": {"memory": "1e9", "example.com/gpu": "2"}
+    }  # fmt: skip
+
+
 def test_names() -> None:
     assert sentences([spec(name=None)]) == ["router number 1, name: is required"]
     assert sentences([spec(namespace=None)]) == ["router billing-db, namespace: is required"]
@@ -243,6 +317,10 @@ def test_what_is_no_list_and_no_router() -> None:
     # As a survey of AWX gives it.
     assert sentences("[]") == [
         """egress_routers: expected a list of routers, got the string '[]': use "{{ VARIABLE | from_yaml }}" """
+        "to read YAML or JSON"
+    ]
+    assert sentences([], "image: x") == [
+        """egress_router_defaults: expected a dictionary, got the string 'image: x': use "{{ VARIABLE | from_yaml }}" """
         "to read YAML or JSON"
     ]
     assert sentences({"name": "a"}) == ["egress_routers: expected a list of routers, got a dictionary"]

@@ -1,0 +1,127 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to egress.router: may change in any release.
+
+"""What is passed on to the Kubernetes API as it is: labels, annotations, tolerations and resources.
+
+The API server refuses a wrong one only with the object that it is in, when others have been written already.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+from .fields import Fields, expected, shown
+
+# Of tolerations, https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
+OPERATORS = ("Exists", "Equal")
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/
+_LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
+_PREFIX = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
+# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+_QUANTITY = re.compile(
+    r"(?P<number>[0-9]+(\.[0-9]*)?|\.[0-9]+)((?P<suffix>[KMGTPE]i|[numkMGTPE])|[eE](?P<exponent>[+-]?[0-9]{1,2}))?\Z"
+)
+_POWERS = dict(zip("numkMGTPE", (-9, -6, -3, 3, 6, 9, 12, 15, 18), strict=True))
+_RESOURCES = ("cpu", "memory", "ephemeral-storage")
+
+
+def read_labels(fields: Fields, key: str) -> dict[str, str]:
+    """The labels of an object, or those of nodes that are selected."""
+    found = read_annotations(fields, key)
+    for name, value in found.items():
+        if value and not _LABEL.match(value):
+            fields.problem(
+                f"{key}.{name}",
+                f"'{value}' is not a label's value: use up to 63 letters, digits, '-', '_' and '.', with a letter or digit at both "
+                "ends",
+            )
+    return found
+
+
+def read_annotations(fields: Fields, key: str) -> dict[str, str]:
+    """Annotations have the keys of labels, and any text."""
+    found = fields.texts(key)
+    for name in found:
+        if not _is_key(name):
+            fields.problem(
+                key, f"'{name}' is not a valid key: use [PREFIX/]NAME, such as disktype or example.com/disktype"
+            )
+    return found
+
+
+def read_toleration(fields: Fields) -> dict[str, Any]:
+    """As the Kubernetes API takes it, with the keys that are given."""
+    toleration: dict[str, Any] = {
+        "key": fields.text("key"),
+        "operator": fields.choice("operator", OPERATORS, ""),
+        "value": fields.text("value"),
+        "effect": fields.choice("effect", EFFECTS, ""),
+        "tolerationSeconds": fields.number("tolerationSeconds", 0, 999_999_999, None),
+    }
+    fields.finish()
+    key, value, exists = toleration["key"], toleration["value"], toleration["operator"] == "Exists"
+    if not key and not exists:
+        fields.problem("key", "is required unless operator is Exists")
+    if key and not _is_key(key):
+        fields.problem("key", f"'{key}' is not the key of a taint: use [PREFIX/]NAME, such as example.com/dedicated")
+    if value and exists:
+        fields.problem("value", "cannot be combined with operator Exists, which is every value: remove one of the two")
+    elif value and not _LABEL.match(value):
+        fields.problem(
+            "value", f"'{value}' is not the value of a taint: use up to 63 letters, digits, '-', '_' and '.'"
+        )
+    if toleration["tolerationSeconds"] is not None and toleration["effect"] != "NoExecute":
+        fields.problem("tolerationSeconds", "is for effect NoExecute only: set that effect, or remove it")
+    return {key: value for key, value in toleration.items() if value not in ("", None)}
+
+
+def read_resources(fields: Fields, key: str) -> dict[str, Any] | None:
+    """The container's `requests` and `limits`; None if there are none."""
+    if fields.mapping(key) is None:
+        return None
+    section = fields.section(key)
+    found = {name: _read_amounts(section, name) for name in ("requests", "limits") if section.mapping(name) is not None}
+    section.finish()
+    limits = found.get("limits", {})
+    for name, text in found.get("requests", {}).items():
+        if name in limits and _amount(text) > _amount(limits[name]):
+            section.problem(f"requests.{name}", f"'{text}' is more than its limit '{limits[name]}': raise the limit")
+    return found
+
+
+def _read_amounts(fields: Fields, key: str) -> dict[str, str]:
+    found = {}
+    for name, value in (fields.mapping(key) or {}).items():
+        where = f"{key}.{name}"
+        if name not in _RESOURCES and not name.startswith("hugepages-") and not ("/" in name and _is_key(name)):
+            fields.problem(where, f"is not a resource: use {', '.join(_RESOURCES)}, or a name with a domain")
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            fields.problem(where, expected("a quantity such as 100m or 96Mi", value))
+        elif not _QUANTITY.match(str(value)):
+            bare = re.sub(r"\s", "", str(value))
+            meant = bare if _QUANTITY.match(bare) else "100m, 2 or 96Mi"
+            fields.problem(where, f"{shown(value)} is not a quantity: write it as {meant}")
+        else:
+            found[name] = str(value)
+    return found
+
+
+def _amount(text: str) -> Decimal:
+    """The number that a quantity stands for."""
+    match = _QUANTITY.match(text)
+    if match is None:
+        raise ValueError(text)
+    number, suffix = Decimal(match["number"]), match["suffix"] or ""
+    if suffix.endswith("i"):
+        return number * Decimal(1024) ** ("KMGTPE".index(suffix[0]) + 1)
+    return number.scaleb(_POWERS[suffix] if suffix else int(match["exponent"] or 0))
+
+
+def _is_key(text: str) -> bool:
+    prefix, separator, name = text.rpartition("/")
+    return _LABEL.match(name) is not None and (not separator or _PREFIX.match(prefix) is not None)
