@@ -95,7 +95,10 @@ options:
             choices: [TCP, UDP, SCTP]
             default: TCP
           destination_ip:
-            description: IP address of the server. Host names and networks are not supported.
+            description:
+              - IP address of the server. Host names and networks are not supported.
+              - Nor are addresses that belong to no single remote server, such as loopback, link-local, multicast and reserved
+                ones, IPv4 addresses in IPv6 form, and the segment's own and broadcast address.
             type: str
             required: true
           target_port:

@@ -15,7 +15,7 @@ from egress_router.config import Address, Config
 from egress_router.kernel import table
 from egress_router.kernel.firewall import Firewall, FirewallError
 
-from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import Rule, RuleSet, parse
 from ansible_collections.egress.router.tests.support import namespaces
 
 T = TypeVar("T")
@@ -143,5 +143,43 @@ def test_no_reference_table_is_left(inside: Inside) -> None:
     def body() -> None:
         Firewall(CONFIG).adopt()
         assert nft("nft list tables").split() == ["table", "inet", "egress_router"]
+
+    inside(body)
+
+
+def test_addresses_are_compared_and_not_their_spelling(inside: Inside) -> None:
+    """nft prints ::1.2.3.4 and newer Pythons ::ffff:1.2.3.4, whatever was written."""
+
+    def body() -> None:
+        firewall = Firewall(CONFIG)
+        firewall.adopt()
+        for address in ("::102:304", "::ffff:102:304"):
+            rules = RuleSet((Rule(80, "TCP", 6, str(ipaddress.ip_address(address)), 80),))
+            firewall.apply(rules)
+            assert firewall.rules == rules
+
+    inside(body)
+
+
+def test_rules_that_cannot_be_read_back_are_not_left_in_the_kernel(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def body() -> None:
+        firewall = Firewall(CONFIG)
+        firewall.adopt()
+        firewall.apply(RULES)
+        other = parse("5432 TCP 203.0.113.10\n9999 TCP 203.0.113.66\n")
+        parsed = table.parse
+
+        def forgetful(listed: object) -> table.Listing:
+            found = parsed(listed)  # type: ignore[arg-type]
+            return table.Listing(found.skeleton) if any(key == (6, 9999) for _map, key in found.contents) else found
+
+        monkeypatch.setattr(table, "parse", forgetful)
+        with pytest.raises(FirewallError, match="are not the same"):
+            firewall.apply(other)
+        monkeypatch.undo()
+        assert firewall.rules == RULES and firewall.repair() is False
+        assert "9999" not in nft("nft list ruleset")
 
     inside(body)

@@ -23,8 +23,12 @@ GOOD = "5432 TCP 203.0.113.10\n"
         ("5432 TCP 203.0.113.10\nnonsense\n", "line 3 'nonsense'"),
         ("5432 TCP 203.0.113.10\n5432 TCP 203.0.113.11\n", "port 5432/TCP is redirected twice"),
         ("29797 TCP 203.0.113.10\n", "rule 29797/TCP of router billing-db: the agent itself uses this port"),
-        (f"80 TCP {EGRESS4}\n", f"{EGRESS4} is the router's own egress address"),
-        (f"fallback {EGRESS4}\n", f"fallback of router billing-db: {EGRESS4} is the router's own egress address"),
+        (f"80 TCP {EGRESS4}\n", f"'{EGRESS4}' is the router itself"),
+        (f"fallback {EGRESS4}\n", f"fallback of router billing-db: destination '{EGRESS4}' is the router itself"),
+        ("80 TCP ::ffff:203.0.113.11\n", "'::ffff:203.0.113.11' is not the address of a remote server"),
+        ("80 TCP ::1.2.3.4\n", "'::1.2.3.4' is not the address of a remote server"),
+        ("80 TCP 198.51.100.255\n", "is the broadcast address of the router's own segment"),
+        ("80 TCP 2001:db8:51::\n", "is the address of the router's own segment"),
     ],
 )
 def test_rules_are_refused_as_a_whole(router: Router, text: str, reason: str) -> None:
@@ -40,6 +44,13 @@ def test_rules_are_refused_as_a_whole(router: Router, text: str, reason: str) ->
     assert router.metric("egress_router_rules_refused") == 1
     router.set_rules(GOOD)
     assert router.metric("egress_router_rules_refused") == 0
+
+
+def test_the_pods_own_address_is_no_server(router: Router) -> None:
+    version = router.put_rules(f"80 TCP {router.ip4}\n")
+    until(lambda: router.status().rules_version == version, "the agent dealt with the wrong rules")
+    assert f"'{router.ip4}' is the router's own pod" in router.status().rules_error
+    router.set_rules(GOOD)
 
 
 def test_the_agents_port_over_udp_is_free(router: Router) -> None:

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 import pytest
-from egress_router import config
+from egress_router import config, log
 from egress_router.kernel import table
 from egress_router.kernel.marks import BASE, MASK, fallback_mark, rule_mark
 from egress_router.run.kube import ApiError
@@ -290,3 +290,11 @@ def test_frames() -> None:
 @pytest.mark.parametrize("frame", [b"", b"\0" * 14, b"\xff" * 20, b"\0" * 12 + b"\x08\x06" + b"\0" * 10])
 def test_short_frames_claim_nothing(frame: bytes) -> None:
     assert list(frames.claims(frame)) == []
+
+
+def test_a_problem_is_logged_when_it_begins_changes_and_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    problem = log.Problem("repair-failed")
+    for error in ("", "a", "a", "a", "b", "", "", "a"):
+        problem.note(error)
+    lines = [line.split("event=")[1] for line in capsys.readouterr().out.splitlines()]
+    assert lines == [f"repair-failed {what}" for what in ("error=a", "error=b", "over=True", "error=a")]

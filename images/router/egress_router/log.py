@@ -28,3 +28,18 @@ def event(name: str, **fields: object) -> None:
     # One write a line, so that lines of two threads do not mix.
     sys.stdout.write(" ".join(words) + "\n")
     sys.stdout.flush()
+
+
+class Problem:
+    """Logs event `name` when a problem begins or changes, and once without an error when it is over: not at each attempt."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._last: dict[str, object] = {}
+
+    def note(self, error: str = "", **fields: object) -> None:
+        """What is wrong now; empty if nothing is."""
+        now = {**fields, "error": error} if error else {}
+        if now != self._last:
+            self._last = now
+            event(self._name, **(now or {"over": True}))

@@ -33,6 +33,19 @@ PROTOCOLS = ("TCP", "UDP", "SCTP")
 # RFC 1123 label, as for names of Kubernetes objects.
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 
+# What no router can redirect to, and why.
+_NO_SERVERS = [
+    ([ipaddress.ip_network(text) for text in networks.split()], reason)
+    for networks, reason in (
+        ("127.0.0.0/8 ::1/128", "it is a loopback address"),
+        ("0.0.0.0/8 240.0.0.0/4 ::/128", "it is in a reserved range"),
+        ("224.0.0.0/4 ff00::/8", "it is a multicast address"),
+        ("169.254.0.0/16 fe80::/10", "it is link-local"),
+        # Mapped and compatible addresses (RFC 4291, 2.5.5) are never on the wire.
+        ("::ffff:0:0/96 ::/96", "it is an IPv4 address in IPv6 form; write the IPv4 address"),
+    )
+]
+
 _HEADER = "# PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME], or: fallback DESTINATION_IP\n"
 
 
@@ -229,15 +242,40 @@ def _destination(value: object, field: str, problems: list[tuple[str, str]]) -> 
         return 0, ""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def _server(text: str) -> tuple[int, str]:
     """Family and canonical spelling of a server's address; ValueError says why it is none."""
     address = _ip_address(text)
     if address is None:
         raise ValueError(f"is not an IP address{_hint(text)}")
-    if address.is_unspecified or address.is_multicast or address.is_loopback or str(address) == "255.255.255.255":
-        raise ValueError("is not the address of a remote server")
+    for networks, reason in _NO_SERVERS:
+        if any(address in network for network in networks):
+            raise ValueError(f"is not the address of a remote server: {reason}")
+    if "%" in text:
+        raise ValueError(f"has a zone id, which means something on one host only: write it as {text.partition('%')[0]}")
     return address.version, str(address)
+
+
+@lru_cache(maxsize=8192)
+def not_remote(destination_ip: str, address: str, gateway: str) -> str:
+    """Why a router with `address` (with prefix length) and `gateway` (empty: none) has no way to a server; empty if it has.
+
+    Of the same family. The continuation of "destination '...' ".
+    """
+    destination, own = ipaddress.ip_address(destination_ip), ipaddress.ip_interface(address)
+    network = own.network
+    if destination == own.ip:
+        return "is the router itself: set the address of the server"
+    if destination not in network:
+        return "" if gateway else f"is outside {network} and {address} has no gateway: add a gateway"
+    # RFC 3021 and RFC 6164: point-to-point links have neither.
+    if network.max_prefixlen - network.prefixlen < 2:
+        return ""
+    if destination == network.network_address:
+        return f"is the address of the router's own segment {network}: set the address of the server"
+    if destination.version == 4 and destination == network.broadcast_address:
+        return f"is the broadcast address of the router's own segment {network}: set the address of the server"
+    return ""
 
 
 def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -42,10 +42,6 @@ class Address:
         """The segment's network."""
         return ipaddress.ip_interface(self.cidr).network
 
-    def on_link(self, destination: str) -> bool:
-        """Whether `destination` can be reached without a gateway."""
-        return ipaddress.ip_address(destination) in self.network
-
 
 def read_addresses(fields: Fields, required: bool = True) -> tuple[Address, ...]:
     """The `addresses` of a router, at most one of each family. `required`: at least one."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._contract.rules import DNS_LABEL, RuleSet
+from .._contract.rules import DNS_LABEL, RuleSet, not_remote
 from .addresses import Address, read_addresses, read_mac
 from .fields import Fields, expected, is_omitted
 from .passed_on import read_annotations, read_labels, read_resources, read_toleration
@@ -243,10 +243,5 @@ def _unreachable(router: Router, destination: str, family: int) -> str:
     address = router.address(family)
     if address is None:
         return f"destination '{destination}' is IPv{family} and the router has no IPv{family} address: add one to addresses"
-    if address.ip == destination:
-        return f"destination '{destination}' is the router itself: set the address of the server"
-    if not address.gateway and not address.on_link(destination):
-        return (
-            f"destination '{destination}' is outside {address.network} and {address.cidr} has no gateway: add a gateway"
-        )
-    return ""
+    reason = not_remote(destination, address.cidr, address.gateway)
+    return f"destination '{destination}' {reason}" if reason else ""

@@ -44,7 +44,8 @@ class Firewall:
         with self._lock:
             listing = self._listing()
             if listing is None or listing.skeleton != self._skeleton:
-                self._rebuild(RuleSet())
+                self._load(None, RuleSet(), set())
+                self._read_back(RuleSet())
                 return False
             self._wanted = listing.rules()
             self._set_rules(self._wanted)
@@ -53,18 +54,24 @@ class Firewall:
             return True
 
     def apply(self, rules: RuleSet) -> set[int]:
-        """Make `rules` the kernel's in one transaction and read them back; returns the marks of connections to cut."""
+        """Make `rules` the kernel's in one transaction and read them back; returns the marks of connections to cut.
+
+        If what is read back differs, the rules before are loaded again. Raises FirewallError.
+        """
         with self._lock:
-            renew = table.revoked(self._wanted, rules)
+            before = self._wanted
+            renew = table.revoked(before, rules)
             # The last listing is still valid if nobody changed anything since; listing is the slow part.
             listing = self._last if self._current_generation() == self._generation else self._listing()
-            if listing is None or listing.skeleton != self._skeleton:
-                self._rebuild(rules)
-            else:
-                commands = table.delta(listing.contents, table.contents(rules), renew)
-                if commands:
-                    self._run(commands)
+            self._load(listing, rules, renew)
+            try:
                 self._read_back(rules)
+            except FirewallError:
+                # As a whole: what the kernel has now is not known.
+                self._wanted = before
+                self._load(None, before, set())
+                self._read_back(before)
+                raise
             return renew
 
     def repair(self) -> bool:
@@ -74,16 +81,11 @@ class Firewall:
             if generation == self._generation:
                 return False
             listing = self._listing()
-            if listing is None or listing.skeleton != self._skeleton:
-                self._rebuild(self._wanted)
-                return True
-            commands = table.delta(listing.contents, table.contents(self._wanted), set())
-            if not commands:
+            if not self._load(listing, self._wanted, set()):
                 # A change to another table, or one that was undone.
                 self._generation = generation
-                self._last = listing
+                self._last = listing or Listing()
                 return False
-            self._run(commands)
             self._read_back(self._wanted)
             return True
 
@@ -92,9 +94,15 @@ class Firewall:
         with self._lock:
             return self._listing() or Listing()
 
-    def _rebuild(self, rules: RuleSet) -> None:
-        self._run(table.rebuild(self._config, rules))
-        self._read_back(rules)
+    def _load(self, listing: Listing | None, rules: RuleSet, renew: set[int]) -> bool:
+        """Turn the table, which is as in `listing`, into that of `rules`; returns whether anything differed."""
+        if listing is None or listing.skeleton != self._skeleton:
+            commands = table.rebuild(self._config, rules)
+        else:
+            commands = table.delta(listing.contents, table.contents(rules), renew)
+        if commands:
+            self._run(commands)
+        return bool(commands)
 
     def _reference(self) -> list[Json]:
         """What nft lists of an unchanged table: created under another name, dormant (no hook runs), and removed again."""
@@ -114,8 +122,8 @@ class Firewall:
         if self.rules != wanted or listing.skeleton != self._skeleton:
             self._generation = -1
             raise FirewallError(
-                f"{len(wanted.rules)} rules were loaded and {len(self.rules.rules)} read back: "
-                "another process changes the table; it is loaded again"
+                f"{len(wanted.rules)} rules were loaded, and those that were read back are not the same: "
+                "another process may be changing the table"
             )
 
     def _set_rules(self, rules: RuleSet) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ansible_collections.egress.router.plugins.module_utils._contract.names import (
@@ -299,10 +300,23 @@ def _read_element(found: Listing, kind: str, name: str, listed: Any) -> None:
     key, value = listed if kind == "map" else (listed, None)
     details: Json = key["elem"] if isinstance(key, dict) and "elem" in key else {"val": key}
     element: ElementKey = (name, _value(details["val"]))
-    found.contents[element] = (_value(value), details.get("comment", ""))
+    found.contents[element] = (_content(value), details.get("comment", ""))
     counter = details.get("counter")
     if counter:
         found.counts[element] = (counter["packets"], counter["bytes"])
+
+
+def _content(value: Any) -> Any:
+    """A destination in the spelling of rules: nft has its own for some addresses."""
+    plain = _value(value)
+    if isinstance(plain, str):
+        return _canonical(plain)
+    return (_canonical(plain[0]), *plain[1:]) if isinstance(plain, tuple) else plain
+
+
+@lru_cache(maxsize=8192)
+def _canonical(address: str) -> str:
+    return str(ipaddress.ip_address(address))
 
 
 def _value(value: Any) -> Any:

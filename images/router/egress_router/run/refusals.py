@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 
 from ansible_collections.egress.router.plugins.module_utils._contract.names import AGENT_PORT
-from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet, not_remote
 
 from ..config import Config
 
@@ -32,11 +32,14 @@ def _destination(config: Config, where: str, destination: str) -> list[str]:
     kind = f"IPv{ip.version}"
     address = config.address(ip.version)
     if address is None:
-        return [f"{where}: {destination} is an {kind} address, and the router has no {kind} egress address; add one"]
+        return [
+            f"{where}: destination '{destination}' is {kind} and the router has no {kind} address: add one to addresses"
+        ]
     if config.pod_ip(ip.version) is None:
         return [
-            f"{where}: {destination} is an {kind} address, and the pod has no {kind} address for clients to connect to"
+            f"{where}: destination '{destination}' is {kind} and the pod has no {kind} address for clients to connect to"
         ]
-    if ip == address.ip:
-        return [f"{where}: {destination} is the router's own egress address; use the address of the remote server"]
-    return []
+    if ip in config.pod_ips:
+        return [f"{where}: destination '{destination}' is the router's own pod: set the address of the server"]
+    reason = not_remote(destination, str(address.interface), str(address.gateway or ""))
+    return [f"{where}: destination '{destination}' {reason}"] if reason else []

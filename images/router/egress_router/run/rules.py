@@ -21,7 +21,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.rules impo
 from ..config import Config
 from ..kernel import conntrack
 from ..kernel.firewall import Firewall, FirewallError
-from ..log import event, now
+from ..log import Problem, event, now
 from .kube import ApiError, Kube
 from .refusals import refusals
 
@@ -42,6 +42,8 @@ class Rules:
         self._firewall = firewall
         self._pending: deque[dict[str, Any] | None] = deque()
         self._handled = ""
+        self._refusal = Problem("rules-refused")
+        self._repair_problem = Problem("repair-failed")
         self.version = ""
         self.error = ""
         self.applied_at = ""
@@ -102,7 +104,9 @@ class Rules:
                 self.repairs += 1
                 event("repaired", kind="rules")
         except FirewallError as error:
-            event("repair-failed", error=error)
+            self._repair_problem.note(str(error))
+        else:
+            self._repair_problem.note()
 
     def _load(self, config_map: dict[str, Any]) -> bool:
         """Whether the rules were accepted."""
@@ -125,6 +129,7 @@ class Rules:
         seconds = time.monotonic() - started
         self._handled = self.version = version
         self.error = ""
+        self._refusal.note()
         if before != self.loaded or not self.applied_at:
             self.applied_at = now()
             self.on_applied(seconds)
@@ -144,6 +149,6 @@ class Rules:
         return rules
 
     def _refuse(self, version: str, error: str) -> None:
-        event("rules-refused", version=version, error=error)
+        self._refusal.note(error, version=version)
         self.version = version
         self.error = error if len(error) <= ERROR_LIMIT else error[:ERROR_LIMIT] + " ... (more in the pod's log)"

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import (
     RulesError,
     make_rule,
+    not_remote,
     parse,
     rule_set,
 )
@@ -59,6 +60,59 @@ def test_fallback() -> None:
         parse("fallback 10.1.2.3\nfallback 10.1.2.4")
     with pytest.raises(RulesError, match="a fallback is the word fallback and one IP address"):
         parse("fallback")
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("127.0.0.1", "loopback"),
+        ("::1", "loopback"),
+        ("0.0.0.0", "reserved"),
+        ("0.1.2.3", "reserved"),
+        ("::", "reserved"),
+        ("240.0.0.1", "reserved"),
+        ("255.255.255.255", "reserved"),
+        ("224.0.0.1", "multicast"),
+        ("ff02::1", "multicast"),
+        ("169.254.169.254", "link-local"),
+        ("fe80::1", "link-local"),
+        ("::ffff:203.0.113.11", "write the IPv4 address"),
+        ("::ffff:cb00:710b", "write the IPv4 address"),
+        ("::1.2.3.4", "write the IPv4 address"),
+        ("2001:db8::1%net1", "write it as 2001:db8::1"),
+        ("fe80::1%net1", "link-local"),
+    ],
+)
+def test_what_is_no_remote_server_is_refused(address: str, reason: str) -> None:
+    for line in (f"80 TCP {address}", f"fallback {address}"):
+        with pytest.raises(RulesError, match=re.escape(reason)):
+            parse(line)
+
+
+@pytest.mark.parametrize("address", ["1.0.0.1", "10.1.2.3", "223.255.255.255", "64:ff9b::203.0.113.11", "fd00::1"])
+def test_other_addresses_are_servers(address: str) -> None:
+    assert parse(f"80 TCP {address}").rules
+
+
+@pytest.mark.parametrize(
+    ("destination", "address", "gateway", "reason"),
+    [
+        ("198.51.100.50", "198.51.100.50/24", "198.51.100.1", "is the router itself"),
+        ("198.51.100.0", "198.51.100.50/24", "198.51.100.1", "is the address of the router's own segment"),
+        ("198.51.100.255", "198.51.100.50/24", "198.51.100.1", "is the broadcast address of the router's own segment"),
+        ("2001:db8:51::", "2001:db8:51::50/64", "", "is the address of the router's own segment"),
+        ("2001:db8:51:0:ffff:ffff:ffff:ffff", "2001:db8:51::50/64", "", ""),
+        ("198.51.100.51", "198.51.100.50/31", "", ""),
+        ("198.51.101.0", "198.51.100.50/24", "198.51.100.1", ""),
+        ("198.51.101.1", "198.51.100.50/24", "", "is outside 198.51.100.0/24"),
+        ("198.51.100.51", "198.51.100.50/24", "", ""),
+    ],
+)
+def test_what_the_routers_own_segment_does_not_lead_to(
+    destination: str, address: str, gateway: str, reason: str
+) -> None:
+    found = not_remote(destination, address, gateway)
+    assert found.startswith(reason) and bool(found) == bool(reason)
 
 
 def test_every_problem_with_its_line() -> None:

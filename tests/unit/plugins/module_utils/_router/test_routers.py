@@ -185,7 +185,16 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
      ["redirect_rules[0].destination_ip: '[2001:db8::10]:53' is not an IP address: write it as 2001:db8::10 "
       "and put the port in target_port"]),
     ("destination is local", {"redirect_rules": rule(destination_ip="127.0.0.1")},
-     ["redirect_rules[0].destination_ip: '127.0.0.1' is not the address of a remote server"]),
+     ["redirect_rules[0].destination_ip: '127.0.0.1' is not the address of a remote server: it is a loopback address"]),
+    ("destination is mapped", {"redirect_rules": rule(destination_ip="::ffff:203.0.113.11")},
+     ["redirect_rules[0].destination_ip: '::ffff:203.0.113.11' is not the address of a remote server: "
+      "it is an IPv4 address in IPv6 form; write the IPv4 address"]),
+    ("destination is the segment", {"redirect_rules": rule(destination_ip="198.51.100.0")},
+     ["redirect_rules: port 5432/TCP: destination '198.51.100.0' is the address of the router's own segment "
+      "198.51.100.0/24: set the address of the server"]),
+    ("fallback is everybody on the segment", {"fallback_ip": "198.51.100.255"},
+     ["fallback_ip: destination '198.51.100.255' is the broadcast address of the router's own segment "
+      "198.51.100.0/24: set the address of the server"]),
     ("destination is the router", {"redirect_rules": rule(destination_ip="198.51.100.50")},
      ["redirect_rules: port 5432/TCP: destination '198.51.100.50' is the router itself: set the address of the server"]),
     ("fallback is the router", {"fallback_ip": "198.51.100.50"},
