@@ -69,6 +69,22 @@ def test_an_api_server_with_an_ipv6_address(make_pod, tmp_path: Path) -> None:
     assert fake.refused == []
 
 
+def test_odd_answers_are_problems_that_end(make_pod, api: FakeApi) -> None:
+    """Something between the agent and the API server may answer anything."""
+    pod = make_pod().serve()
+    api.odd = True
+    try:
+        api.stop()
+        api.start()
+        for name in ("watch-failed", "lease-failed"):
+            until(lambda name=name: f"event={name} error=" in pod.log().split("serving")[-1], f"{name} is logged")
+        until(lambda: "answered with something else" in pod.log(), "the log says why")
+    finally:
+        api.odd = False
+    pod.set_rules("5432 TCP 203.0.113.10\n")
+    assert pod.get("/healthz") == (200, "ok\n")
+
+
 @pytest.mark.parametrize("missing", ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"])
 def test_outside_of_a_cluster(missing: str) -> None:
     environment = {"KUBERNETES_SERVICE_HOST": "192.0.2.1", "KUBERNETES_SERVICE_PORT": "443"}

@@ -82,6 +82,25 @@ def test_changed_rules_while_the_agent_was_dead(make_pod) -> None:
     staying.close()
 
 
+def test_an_unexpected_error_ends_the_process_and_the_kernel_goes_on(make_pod) -> None:
+    pod = make_pod()
+    pod.put_rules(RULES)
+    pod.serve()
+    stream = Stream(pod.ip4, 5432)
+    # No API server would take a number there.
+    pod.api.put("configmaps", "billing-db-rules", {"data": {"rules": 5}})
+    assert pod.process is not None
+    assert pod.process.wait(10) == 1
+    assert "event=crashed thread=main error=" in pod.log()
+    assert stream.echoes(), "the kernel forwards on"
+    pod.put_rules(RULES)
+    pod.start()
+    until(lambda: "adopted=True" in pod.log(), "it adopted")
+    until(lambda: _page(pod) == 200, "ready", 5)
+    assert stream.echoes()
+    stream.close()
+
+
 def _page(pod: Router) -> int:
     try:
         return pod.get("/readyz")[0]

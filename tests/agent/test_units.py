@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from egress_router import config, log
 from egress_router.kernel import table
 from egress_router.kernel.marks import BASE, MASK, fallback_mark, rule_mark
+from egress_router.run import life
 from egress_router.run.kube import ApiError
 from egress_router.run.lease import Elector, Fence
+from egress_router.run.reporter import Reporter
+from egress_router.run.rules import Rules
+from egress_router.run.web import Pages
 from egress_router.segment import conflict, frames
 
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import (
@@ -28,6 +35,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.identity i
 )
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
 from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
+from ansible_collections.egress.router.tests.support.waiting import until
 
 ENVIRONMENT = {"POD_NAME": "pod", "POD_NAMESPACE": "payments", "NODE_NAME": "node", "POD_IPS": "10.244.0.11"}
 IDENTITY: dict[str, Any] = {
@@ -298,3 +306,43 @@ def test_a_problem_is_logged_when_it_begins_changes_and_ends(capsys: pytest.Capt
         problem.note(error)
     lines = [line.split("event=")[1] for line in capsys.readouterr().out.splitlines()]
     assert lines == [f"repair-failed {what}" for what in ("error=a", "error=b", "over=True", "error=a")]
+
+
+def test_a_thread_that_fails_ends_the_process() -> None:
+    program = """
+import threading, time
+from egress_router.run import life
+life.end_with_any_thread()
+threading.Thread(target=lambda: 1 / 0, name="watch", daemon=True).start()
+time.sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "event=crashed thread=watch error=\"ZeroDivisionError('division by zero')\"" in done.stdout
+
+
+def test_healthz_names_a_thread_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(life, "_alive_until", {"watch": time.monotonic() - 1, "fence": time.monotonic() + 60})
+    pages = Pages(*[Mock()] * 4)
+    assert pages.page("/healthz")[::2] == (500, b"threads that do not respond: watch\n")
+    life._alive_until["watch"] += 60
+    assert pages.page("/healthz")[::2] == (200, b"ok\n")
+
+
+def test_every_thread_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: dict[str, float] = {}
+    monkeypatch.setattr(life, "_alive_until", alive)
+    api = Mock()
+    api.lease.side_effect = api.watch_rules.side_effect = ApiError(0, "away")
+    stop = threading.Event()
+    fence = Fence()
+    fence.start()
+    reporter = Reporter(load(), api, Elector(api, load(), fence), lambda: None)
+    reporter.start(Status)
+    rules = Rules(load(), Mock())
+    threading.Thread(target=rules.watch, args=(api, stop, lambda: None), name="watch", daemon=True).start()
+    try:
+        until(lambda: alive.keys() >= {"fence", "reporter", "watch"}, "all threads", 5)
+    finally:
+        stop.set()
+        reporter.stop()

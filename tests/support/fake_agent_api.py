@@ -51,6 +51,8 @@ class FakeApi:
         # Requests wait while this is not set: a server that accepts and does not answer.
         self.thawed = threading.Event()
         self.thawed.set()
+        # As from something between the agent and the API server: 200 with an object that is none.
+        self.odd = False
         self._server: http.server.ThreadingHTTPServer | None = None
         self._connections: set[socket.socket] = set()
         self.start()
@@ -296,8 +298,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer(403, {"message": f"forbidden: {what}"})
 
     def _answer(self, status: int, body: Json) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
+        data = json.dumps({"kind": "Odd"} if self.fake.odd else body).encode()
+        self.send_response(200 if self.fake.odd else status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

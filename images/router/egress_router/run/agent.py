@@ -20,6 +20,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.status imp
 
 from ..config import Config
 from ..log import event
+from . import life
 from .address import STANDBY, EgressAddress
 from .kube import ApiError, Kube
 from .lease import Elector
@@ -77,10 +78,6 @@ class Agent:
         self._stop.set()
         self._wake.set()
 
-    def healthy(self) -> bool:
-        """Whether the main thread is still running its loop."""
-        return time.monotonic() - self._beat < HEALTHY_SECONDS
-
     def ready(self) -> bool:
         """Whether this pod serves clients."""
         return self._address.state == status.SERVING and self._elector.serves()
@@ -115,6 +112,7 @@ class Agent:
 
     def _tick(self) -> None:
         self._beat = time.monotonic()
+        life.beat(HEALTHY_SECONDS)
         before = self.status()
         if self._rules.load():
             self._address.publish()

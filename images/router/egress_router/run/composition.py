@@ -18,7 +18,7 @@ from .. import config
 from ..config import Config, ConfigError
 from ..kernel.firewall import Firewall
 from ..kernel.network import Network
-from . import web
+from . import life, web
 from .address import EgressAddress
 from .agent import Agent
 from .kube import ApiError, ApiServer, Kube
@@ -44,7 +44,11 @@ def main(arguments: Sequence[str]) -> int:
         server = ApiServer.in_cluster(os.environ)
     except (ConfigError, ApiError) as error:
         parser.error(str(error))
-    run(settings, server)
+    life.end_with_any_thread()
+    try:
+        run(settings, server)
+    except Exception as error:
+        life.crash("main", error)
     # Threads may still hang in requests, and there is nothing left to clean up.
     os._exit(0)
 

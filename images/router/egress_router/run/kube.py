@@ -107,13 +107,8 @@ class Kube:
         response = self._request("GET", self._config_maps, None, query, timeout, preload=False)
         try:
             for line in _lines(response):
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    # Usually 410: the version is too old. The caller lists again.
-                    problem = event["object"]
-                    raise ApiError(int(problem.get("code", 0)), str(problem.get("message", "the watch failed")))
-                yield None if event["type"] == "DELETED" else event["object"]
-        except (HTTPError, OSError, ValueError) as error:
+                yield _watched(json.loads(line))
+        except (HTTPError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             watched = names.rules_config_map(self._router)
             raise ApiError(0, f"the watch of ConfigMap {watched} broke off: {_plain(error)}") from error
         finally:
@@ -130,9 +125,12 @@ class Kube:
     ) -> Json:
         response = self._request(method, path, body, query or {}, timeout or self._timeout)
         try:
-            return cast(Json, json.loads(response.data))
-        except ValueError as error:
-            raise ApiError(0, f"{method} {path}: the API server did not answer in JSON: {error}") from error
+            answer: Json = json.loads(response.data)
+            # Every object and every list has one.
+            str(answer["metadata"]["resourceVersion"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise ApiError(0, f"{method} {path}: the API server answered with something else: {error!r}") from error
+        return answer
 
     def _request(
         self, method: str, path: str, body: Json | None, query: Json, timeout: Timeout, preload: bool = True
@@ -158,6 +156,16 @@ class Kube:
         except (HTTPError, OSError) as error:
             raise ApiError(0, f"{method} {path}: the API server did not answer: {_plain(error)}") from error
         return cast(urllib3.HTTPResponse, response)
+
+
+def _watched(event: Json) -> Json | None:
+    """The object of a watch's event, None if it was deleted."""
+    found: Json = event["object"]
+    if event["type"] == "ERROR":
+        # Usually 410: the version is too old. The caller lists again.
+        raise ApiError(int(found.get("code", 0)), str(found.get("message", "the watch failed")))
+    str(found["metadata"]["name"] + found["metadata"]["resourceVersion"])
+    return None if event["type"] == "DELETED" else found
 
 
 def _lines(response: urllib3.HTTPResponse) -> Iterator[bytes]:

@@ -19,12 +19,15 @@ from typing import Any
 from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
 
 from ..config import Config
+from . import life
 from .kube import ApiError, Kube, Timeout
 
 # The holder stops serving after this part of the lease's duration, so that two pods never serve at once.
 FENCE_AT = 0.8
 # How long an adopted router of several replicas serves before it has to renew: nobody knows how old the lease is.
 ADOPTED_SECONDS = 1.0
+# The fence's thread wakes up this often, to show that it lives.
+FENCE_BEAT_SECONDS = 5.0
 
 
 class Fence(threading.Thread):
@@ -53,12 +56,13 @@ class Fence(threading.Thread):
     def run(self) -> None:
         """Wait for one deadline after the other, for ever, and call once for each."""
         while True:
+            life.beat(4 * FENCE_BEAT_SECONDS)
             with self._condition:
                 left = None
                 if self._deadline is not None and not self._called:
                     left = self._deadline - self._clock()
                 if left is None or left > 0:
-                    self._condition.wait(left)
+                    self._condition.wait(min(left or FENCE_BEAT_SECONDS, FENCE_BEAT_SECONDS))
                     continue
                 self._called = True
             self.expire()

@@ -18,12 +18,15 @@ from ansible_collections.egress.router.plugins.module_utils._contract.status imp
 
 from ..config import Config
 from ..log import event
+from . import life
 from .endpoints import NOBODY
 from .kube import ApiError, Kube, Timeout
 from .lease import Elector
 
 # Published again after this, in case somebody else changed the slices.
 REPUBLISH_SECONDS = 30.0
+# All requests of one round time out within this.
+ROUND_SECONDS = 60.0
 
 
 class Reporter:
@@ -88,6 +91,7 @@ class Reporter:
         written: Status | None = None
         due = 0.0
         while not self._stopping:
+            life.beat(self._config.renew_seconds + ROUND_SECONDS)
             self._wake.clear()
             status = read_status()
             if time.monotonic() >= due or (self._elector.held and status != written):

@@ -22,12 +22,15 @@ from ..config import Config
 from ..kernel import conntrack
 from ..kernel.firewall import Firewall, FirewallError
 from ..log import Problem, event, now
-from .kube import ApiError, Kube
+from . import life
+from .kube import WATCH_SECONDS, ApiError, Kube
 from .refusals import refusals
 
 # Of a refusal's text in the status; all of it is in the log.
 ERROR_LIMIT = 2000
 _WATCH_RETRY_SECONDS = 0.5
+# The watch ends by itself, or times out, within this.
+_WATCH_ROUND_SECONDS = 3.0 * WATCH_SECONDS
 
 
 class Rules:
@@ -65,9 +68,11 @@ class Rules:
         """Receive the ConfigMap until `stop`; calls `wake` whenever load() has something to do."""
         failing = False
         while not stop.is_set():
+            life.beat(_WATCH_ROUND_SECONDS)
             try:
                 for config_map in kube.watch_rules():
                     failing = False
+                    life.beat(_WATCH_ROUND_SECONDS)
                     self._pending.append(config_map)
                     wake()
             except ApiError as error:

@@ -17,12 +17,15 @@ from dataclasses import asdict
 from ..kernel.firewall import Firewall
 from ..log import event
 from ..net import IP
+from . import life
 from .address import EgressAddress
 from .agent import Agent
 from .metrics import Metrics
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
+# Twice a second, unless the machine is very busy.
+HEALTHY_SECONDS = 20
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -46,8 +49,9 @@ class Pages:
     def page(self, path: str) -> tuple[int, str, bytes]:
         """Status, content type and body of one path."""
         if path == "/healthz":
-            healthy = self._agent.healthy()
-            return (200, TEXT, b"ok\n") if healthy else (500, TEXT, b"the agent's main thread does not respond\n")
+            silent = life.silent()
+            problem = f"threads that do not respond: {', '.join(silent)}\n"
+            return (500, TEXT, problem.encode()) if silent else (200, TEXT, b"ok\n")
         if path == "/readyz":
             text = f"{self._address.state} {self._address.error}".strip() + "\n"
             return 200 if self._agent.ready() else 503, TEXT, text.encode()
@@ -100,6 +104,10 @@ class _Server(socketserver.ThreadingTCPServer):
     # Not http.server's: that one looks up its own name, and without an answer of the name server it waits for seconds.
     daemon_threads = True
     allow_reuse_address = True
+
+    def service_actions(self) -> None:
+        """Called twice a second by serve_forever."""
+        life.beat(HEALTHY_SECONDS)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that hung up is not an event."""
