@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from ansible_collections.egress.router.tests.support import namespaces
@@ -54,6 +56,24 @@ def test_an_idle_connection_survives_a_flush(router: Router) -> None:
     until(lambda: repairs(router, "rules") > before, "the rules were repaired")
     assert stream.echoes()
     stream.close()
+
+
+def test_a_connection_to_somewhere_else_ends_with_the_repair(router: Router) -> None:
+    router.set_rules(RULES + "fallback 203.0.113.12\n")
+    staying, other = Stream(router.ip4, 5432), Stream(router.ip4, 9999)
+    before = repairs(router, "rules")
+    element = "inet egress_router redirect4 { 6 . 80 : 203.0.113.66 . 5432 }"
+    # In one transaction, and a connection before the agent looks.
+    assert router.process is not None
+    router.process.send_signal(signal.SIGSTOP)
+    router.run("nft delete element inet egress_router redirect4 { 6 . 80 } ; add element " + element)
+    stray = Stream(router.ip4, 80)
+    router.process.send_signal(signal.SIGCONT)
+    until(lambda: repairs(router, "rules") == before + 1, "the rules were repaired")
+    until(lambda: "event=strays-cut connections=1" in router.log(), "the connection was cut")
+    assert [stream.echoes() for stream in (staying, other, stray)] == [True, True, False]
+    for stream in (staying, other, stray):
+        stream.close()
 
 
 def test_somebody_elses_table_is_left_alone(router: Router) -> None:

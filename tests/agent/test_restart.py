@@ -82,6 +82,24 @@ def test_changed_rules_while_the_agent_was_dead(make_pod) -> None:
     staying.close()
 
 
+def test_connections_that_a_killed_agent_did_not_cut(make_pod) -> None:
+    """It was killed after it had loaded other rules."""
+    pod = make_pod()
+    pod.put_rules(RULES + "5433 TCP 203.0.113.10\n5433 TCP 2001:db8:113::10\n")
+    pod.serve()
+    streams = [Stream(pod.ip4, 5432), Stream(pod.ip4, 5433), Stream(pod.ip6, 5433)]
+    pod.kill()
+    for family, server in ((4, "203.0.113.11"), (6, "2001:db8:113::11")):
+        pod.run(f"nft delete element inet egress_router redirect{family} {{ 6 . 5433 }}")
+        pod.run(f"nft add element inet egress_router redirect{family} {{ 6 . 5433 : {server} . 5433 }}")
+    pod.put_rules(RULES + "5433 TCP 203.0.113.11\n5433 TCP 2001:db8:113::11\n")
+    pod.start()
+    until(lambda: "event=strays-cut connections=2" in pod.log(), "the two were cut")
+    assert [stream.echoes() for stream in streams] == [True, False, False]
+    for stream in streams:
+        stream.close()
+
+
 def test_an_unexpected_error_ends_the_process_and_the_kernel_goes_on(make_pod) -> None:
     pod = make_pod()
     pod.put_rules(RULES)

@@ -17,7 +17,7 @@ from unittest.mock import Mock
 
 import pytest
 from egress_router import config, log
-from egress_router.kernel import table
+from egress_router.kernel import conntrack, table
 from egress_router.kernel.marks import BASE, MASK, fallback_mark, rule_mark
 from egress_router.run import life
 from egress_router.run.kube import ApiError
@@ -346,3 +346,27 @@ def test_every_thread_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> No
     finally:
         stop.set()
         reporter.stop()
+
+
+def test_marks_are_kept_until_they_were_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[set[int]] = []
+
+    def full(marks: set[int]) -> None:
+        tried.append(set(marks))
+        if len(tried) < 3:
+            raise OSError(105, "No buffer space available")
+
+    monkeypatch.setattr(conntrack, "cut", full)
+    monkeypatch.setattr(conntrack, "cut_others", lambda _rules: 0)
+    firewall = Mock()
+    firewall.apply.return_value = {7}
+    firewall.rules, firewall.rules_hash = parse(""), ""
+    rules = Rules(load(), firewall)
+    rules._pending.append({"metadata": {"name": "r-rules", "resourceVersion": "1"}})
+    assert rules.load() and rules.error == ""
+    firewall.apply.return_value = {8}
+    rules._pending.append({"metadata": {"name": "r-rules", "resourceVersion": "2"}})
+    rules.load()
+    for _tick in range(2):
+        rules.repair()
+    assert tried == [{7}, {7, 8}, {7, 8}, set()]

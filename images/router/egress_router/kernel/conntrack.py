@@ -2,35 +2,154 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The kernel's connection tracking: delete connections by mark, and read how full the table is."""
+"""The kernel's connection tracking: find and end redirected connections, and read how full the table is.
+
+The list of connections is read here and not by pyroute2, which takes 0.16 ms and 7 KB for each connection, at once for all of
+them: with 40,000 connections more than the pod's memory. This takes a tenth of the time, and no memory.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import socket
-from collections.abc import Collection
+import struct
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet
+
+from ..net import IP
 from . import sysctl
-from .marks import BASE, MASK
+from .marks import BASE, MASK, fallback_mark, rule_mark
 
 # Each deletion by mark walks the whole kernel table. With more marks than this, first find out which of them are in use.
 _FEW = 16
 
+# linux/netlink.h, linux/netfilter/nfnetlink_conntrack.h
+_NETFILTER = 12
+_ERROR, _DONE = 2, 3
+_REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
+_NEW, _GET, _DELETE = (1 << 8 | number for number in (0, 1, 2))
+_TUPLE_ORIG, _TUPLE_REPLY, _MARK, _MARK_MASK = 1, 2, 8, 21
+_TUPLE_IP, _TUPLE_PROTO = 1, 2
+_IP_SOURCES = (1, 3)
+_PROTO_SOURCE_PORT = 2
+
+
+class Connection(NamedTuple):
+    """A redirected connection. `server`: who answers, and on which port. `key`: what the kernel finds it by."""
+
+    mark: int
+    server: tuple[IP, int]
+    family: int
+    key: bytes
+
+
+def connections() -> Iterator[Connection]:
+    """All connections that have a mark of ours. Raises OSError."""
+    mark = _attribute(_MARK, struct.pack(">I", BASE)) + _attribute(_MARK_MASK, struct.pack(">I", MASK))
+    with _open() as netlink:
+        netlink.send(_message(_GET, _REQUEST | _DUMP, socket.AF_UNSPEC, mark))
+        while True:
+            for kind, message in _messages(netlink.recv(1 << 17)):
+                if kind == _DONE:
+                    return
+                if kind == _ERROR:
+                    _check(message)
+                elif kind == _NEW:
+                    yield _connection(message)
+
 
 def cut(marks: Collection[int]) -> None:
-    """Delete the connections with these marks: their next packet counts as new, and is refused."""
+    """End the connections with these marks: their next packet counts as new, and is refused. Raises OSError."""
     if not marks:
         return
+    if len(marks) > _FEW:
+        marks = {connection.mark for connection in connections()}.intersection(marks)
     with NFCTSocket(nfgen_family=socket.AF_UNSPEC) as conntrack:
-        if len(marks) > _FEW:
-            present = {entry.get_attr("CTA_MARK") for entry in conntrack.dump(mark=BASE, mark_mask=MASK)}
-            marks = present.intersection(marks)
         for mark in marks:
             conntrack.flush(mark=mark, mark_mask=0xFFFFFFFF)
+
+
+def cut_others(rules: RuleSet) -> int:
+    """End every redirected connection that leads elsewhere than `rules` do; returns how many there were. Raises OSError."""
+    servers: dict[int, tuple[IP, int | None]] = {
+        rule_mark(rule.family, rule.protocol, rule.port): (ipaddress.ip_address(rule.destination_ip), rule.target_port)
+        for rule in rules.rules
+    }
+    if rules.fallback_ip:
+        fallback = ipaddress.ip_address(rules.fallback_ip)
+        servers[fallback_mark(fallback.version)] = (fallback, None)
+    strays = []
+    for connection in connections():
+        ip, port = servers.get(connection.mark, (None, None))
+        if connection.server[0] != ip or port not in (None, connection.server[1]):
+            strays.append(connection)
+    with _open() as netlink:
+        for connection in strays:
+            netlink.send(_message(_DELETE, _REQUEST | _ACK, connection.family, connection.key))
+            for _kind, message in _messages(netlink.recv(1 << 17)):
+                _check(message)
+    return len(strays)
 
 
 def usage() -> tuple[int | None, int | None]:
     """How many connections this network namespace tracks, and the limit; None without connection tracking."""
     count, limit = (sysctl.read(f"net.netfilter.nf_conntrack_{name}") for name in ("count", "max"))
     return (None if count is None else int(count)), (None if limit is None else int(limit))
+
+
+def _open() -> socket.socket:
+    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
+    netlink.settimeout(5)
+    return netlink
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def _message(kind: int, flags: int, family: int, attributes: bytes) -> bytes:
+    return struct.pack("IHHIIBBH", 20 + len(attributes), kind, flags, 0, 0, family, 0, 0) + attributes
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    position = 0
+    while position < len(data):
+        length, kind = struct.unpack_from("IH", data, position)
+        yield kind, data[position : position + length]
+        position += (length + 3) & ~3
+
+
+def _attributes(data: bytes, start: int, end: int) -> dict[int, tuple[int, int]]:
+    """Where the values are, by kind."""
+    found = {}
+    while start < end:
+        length, kind = struct.unpack_from("HH", data, start)
+        found[kind & 0x3FFF] = (start + 4, start + length)
+        start += (length + 3) & ~3
+    return found
+
+
+def _connection(message: bytes) -> Connection:
+    found = _attributes(message, 20, len(message))
+    reply = _attributes(message, *found[_TUPLE_REPLY])
+    ips = _attributes(message, *reply[_TUPLE_IP])
+    start, end = next(ips[kind] for kind in _IP_SOURCES if kind in ips)
+    ports = _attributes(message, *reply[_TUPLE_PROTO])
+    (port,) = struct.unpack_from(">H", message, ports[_PROTO_SOURCE_PORT][0])
+    (mark,) = struct.unpack_from(">I", message, found[_MARK][0])
+    original = slice(*found[_TUPLE_ORIG])
+    # 0x8000: nested.
+    key = _attribute(0x8000 | _TUPLE_ORIG, message[original])
+    return Connection(mark, (ipaddress.ip_address(message[start:end]), port), message[16], key)
+
+
+def _check(message: bytes) -> None:
+    """Raise what the kernel answered, unless the connection has ended meanwhile."""
+    (code,) = struct.unpack_from("i", message, 16)
+    if code not in (0, -2):
+        raise OSError(-code, os.strerror(-code))

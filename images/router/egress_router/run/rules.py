@@ -47,6 +47,11 @@ class Rules:
         self._handled = ""
         self._refusal = Problem("rules-refused")
         self._repair_problem = Problem("repair-failed")
+        self._cut_problem = Problem("cut-failed")
+        # Marks of revoked rules whose connections must still be ended, and whether there may be others: what the kernel
+        # redirected may have been something else for a moment, or an earlier process may have ended before it ended them.
+        self._to_cut: set[int] = set()
+        self._strays = True
         self.version = ""
         self.error = ""
         self.applied_at = ""
@@ -107,11 +112,13 @@ class Rules:
         try:
             if self._firewall.repair():
                 self.repairs += 1
+                self._strays = True
                 event("repaired", kind="rules")
         except FirewallError as error:
             self._repair_problem.note(str(error))
         else:
             self._repair_problem.note()
+        self._cut()
 
     def _load(self, config_map: dict[str, Any]) -> bool:
         """Whether the rules were accepted."""
@@ -121,16 +128,18 @@ class Rules:
         before = self.loaded
         try:
             rules = self._parse(name, config_map)
-            cut = self._firewall.apply(rules)
-            conntrack.cut(cut)
+            revoked = self._firewall.apply(rules)
         except RulesError as error:
             self._handled = version
             self._refuse(version, "; ".join(error.problems))
             return False
         except (FirewallError, NetlinkError, OSError) as error:
             # Not handled: the next list of the watch tries again.
+            self._strays = True
             self._refuse(version, f"the kernel did not accept the rules of ConfigMap {name}: {error}")
             return False
+        self._to_cut |= revoked
+        self._cut()
         seconds = time.monotonic() - started
         self._handled = self.version = version
         self.error = ""
@@ -138,8 +147,23 @@ class Rules:
         if before != self.loaded or not self.applied_at:
             self.applied_at = now()
             self.on_applied(seconds)
-            event("rules-applied", version=version, rules=len(rules.rules), cut=len(cut), seconds=f"{seconds:.3f}")
+            event("rules-applied", version=version, rules=len(rules.rules), cut=len(revoked), seconds=f"{seconds:.3f}")
         return True
+
+    def _cut(self) -> None:
+        """End the connections of revoked rules; what fails is tried again at the next tick."""
+        try:
+            conntrack.cut(self._to_cut)
+            self._to_cut.clear()
+            if self._strays and self.known.is_set():
+                cut = conntrack.cut_others(self.loaded)
+                self._strays = False
+                if cut:
+                    event("strays-cut", connections=cut)
+        except (NetlinkError, OSError) as error:
+            self._cut_problem.note(str(error))
+        else:
+            self._cut_problem.note()
 
     def _parse(self, name: str, config_map: dict[str, Any]) -> RuleSet:
         text = rules_text(config_map)
