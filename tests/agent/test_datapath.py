@@ -235,3 +235,23 @@ def test_a_new_fallback_cuts_the_connections_of_the_old_one(router: Router) -> N
 def test_the_default_route_of_eth0_stays(router: Router) -> None:
     assert json.loads(router.run("ip -j route show default"))[0]["dev"] == "eth0"
     assert json.loads(router.run("ip -j route get 203.0.113.10 from 10.244.0.1 iif eth0"))[0]["dev"] == "net1"
+
+
+@pytest.mark.parametrize(("client", "family"), [("198.51.100.77", 4), ("2001:db8:51::77", 6)])
+def test_a_client_whose_address_is_in_the_egress_subnet(router: Router, client: str, family: int) -> None:
+    """A node, where net1's parent is the node's own interface: its answers take the cluster's network."""
+    router.set_rules(RULES6)
+    pod = router.ip4 if family == 4 else router.ip6
+    namespaces.ip(f"-n @pods addr add {client}/{32 if family == 4 else 128} dev lo")
+    try:
+        assert ask(pod, 5432, source=client)["source_ip"] == (EGRESS4 if family == 4 else EGRESS6)
+        assert router.get("/healthz", pod, client)[0] == 200
+    finally:
+        namespaces.ip(f"-n @pods addr del {client}/{32 if family == 4 else 128} dev lo")
+
+
+def test_what_the_pod_sends_from_an_egress_address_leaves_by_net1(router: Router) -> None:
+    for source, outside in ((EGRESS4, "203.0.113.10"), (EGRESS6, "2001:db8:113::10")):
+        assert json.loads(router.run(f"ip -j route get {outside} from {source}"))[0]["dev"] == "net1"
+        listed = router.run(f"ip -{6 if ':' in source else 4} route show table main dev net1")
+        assert [line for line in listed.splitlines() if not line.startswith("fe80::/64")] == []

@@ -132,9 +132,9 @@ class Router:
         found: list[dict[str, Any]] = self.api.get("endpointslices", f"{self.name}-ipv{family}").get("endpoints") or []
         return found
 
-    def get(self, path: str, address: str = "") -> tuple[int, str]:
+    def get(self, path: str, address: str = "", source: str = "") -> tuple[int, str]:
         """Status and body of a page of the agent's web server, asked from the pod network."""
-        connection = connect("pods", address or self.ip4, AGENT_PORT, 10.0)
+        connection = connect("pods", address or self.ip4, AGENT_PORT, 10.0, source=source)
         with connection:
             connection.sendall(f"GET {path} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
             response = http.client.HTTPResponse(connection)
@@ -196,7 +196,7 @@ def prepare(api: FakeApi, name: str = "billing-db", rules: str | None = "") -> N
 
 
 def connect(
-    namespace: str, address: str, port: int, timeout: float = 3.0, kind: int = socket.SOCK_STREAM
+    namespace: str, address: str, port: int, timeout: float = 3.0, kind: int = socket.SOCK_STREAM, source: str = ""
 ) -> socket.socket:
     """A connected socket in a namespace."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -204,6 +204,7 @@ def connect(
     def body() -> socket.socket:
         connection = socket.socket(family, kind)
         connection.settimeout(timeout)
+        connection.bind((source, 0))
         connection.connect((address, port))
         return connection
 
@@ -211,11 +212,11 @@ def connect(
 
 
 def ask(
-    address: str, port: int, protocol: str = "TCP", namespace: str = "pods", timeout: float = 3.0
+    address: str, port: int, protocol: str = "TCP", namespace: str = "pods", timeout: float = 3.0, source: str = ""
 ) -> dict[str, Any]:
     """What the observer says to one connection (TCP) or datagram (UDP)."""
     kind = socket.SOCK_DGRAM if protocol == "UDP" else socket.SOCK_STREAM
-    with connect(namespace, address, port, timeout, kind) as connection:
+    with connect(namespace, address, port, timeout, kind, source) as connection:
         if protocol == "UDP":
             connection.send(b"?")
         found: dict[str, Any] = json.loads(connection.makefile("rb").readline())

@@ -5,13 +5,15 @@
 """The pod's interfaces through pyroute2: MAC and addresses of net1, and the routes of redirected traffic.
 
 The default route through eth0 stays: replies to clients take the cluster's network. What arrives on eth0 and is forwarded
-is looked up in table 100, which leads to net1. While the router does not serve, that table has only an unreachable
-route, so that nothing leaves the pod another way.
+is looked up in table 100, which leads to net1, and so is what the pod itself sends from an egress address. While the router
+does not serve, that table has only an unreachable route, so that nothing leaves the pod another way. The main table knows
+nothing of net1, not even its subnet: a client may live there too, and its answers take the cluster's network.
 """
 
 from __future__ import annotations
 
 import errno
+import ipaddress
 import secrets
 import socket
 import threading
@@ -32,8 +34,12 @@ RULE_PRIORITY = 100
 LAST_METRIC = 4278198272
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
-# linux/if_addr.h: no duplicate address detection by the kernel, because the agent has probed already.
+# linux/if_addr.h: no duplicate address detection by the kernel, because the agent has probed already; and no route to the
+# subnet, which the kernel would put into the main table.
 _NODAD = 0x02
+_NOPREFIXROUTE = 0x200
+_MAIN_TABLE = 254
+_LINK_LOCAL = ipaddress.ip_network("fe80::/10")
 _FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 _ORIGINAL = "egress.router original MAC "
 
@@ -54,7 +60,7 @@ class Network:
         """Send forwarded traffic to table 100, which refuses it for now."""
         with self._lock:
             for address in self._config.addresses:
-                self._add_rule(address.family)
+                self._add_rules(address)
                 self._add_last_route(address.family)
 
     def problem(self) -> str:
@@ -138,9 +144,9 @@ class Network:
             self._add_address(index, address)
             done.append("address")
         for address in self._config.addresses:
-            if self._add_rule(address.family):
+            if self._add_rules(address):
                 done.append("rule")
-            if self._add_routes(index, address):
+            if self._add_routes(index, address) | self._remove_main_routes(index, address.family):
                 done.append("route")
         return done
 
@@ -172,9 +178,6 @@ class Network:
         return True
 
     def _add_address(self, index: int, address: Address) -> None:
-        options: dict[str, Any] = {"family": _FAMILIES[address.family]}
-        if address.family == 6:
-            options["flags"] = _NODAD
         self._request(
             self._ipr.addr,
             "add",
@@ -182,7 +185,8 @@ class Network:
             index=index,
             address=str(address.ip),
             prefixlen=address.interface.network.prefixlen,
-            **options,
+            family=_FAMILIES[address.family],
+            IFA_FLAGS=_NOPREFIXROUTE | (_NODAD if address.family == 6 else 0),
         )
 
     def _missing_addresses(self, index: int) -> list[Address]:
@@ -218,15 +222,39 @@ class Network:
         )
         return True
 
-    def _add_rule(self, family: int) -> bool:
-        for rule in self._ipr.get_rules(family=_FAMILIES[family]):
-            if rule.get_attr("FRA_IIFNAME") == CLUSTER_INTERFACE and rule.get_attr("FRA_TABLE") == TABLE:
-                return False
-        self._ipr.rule("add", iifname=CLUSTER_INTERFACE, table=TABLE, priority=RULE_PRIORITY, family=_FAMILIES[family])
-        return True
+    def _remove_main_routes(self, index: int, family: int) -> bool:
+        """Remove routes through net1 from the main table, but for link-local ones; returns whether there were any."""
+        strange = [
+            route
+            for route in self._routes(family, _MAIN_TABLE)
+            if route.get_attr("RTA_OIF") == index and not _is_link_local(route)
+        ]
+        for route in strange:
+            self._request(self._ipr.route, "del", **_as_request(route))
+        return bool(strange)
 
-    def _routes(self, family: int) -> list[Any]:
-        return list(self._ipr.get_routes(family=_FAMILIES[family], table=TABLE))
+    def _add_rules(self, address: Address) -> bool:
+        """Add what leads to table 100 and is missing; returns whether something was."""
+        bits = address.ip.max_prefixlen
+        wanted: tuple[dict[str, Any], ...] = (
+            {"iifname": CLUSTER_INTERFACE},
+            {"src": str(address.ip), "src_len": bits},
+        )
+        rules = [
+            rule
+            for rule in self._ipr.get_rules(family=_FAMILIES[address.family])
+            if rule.get_attr("FRA_TABLE") == TABLE
+        ]
+        present = [(rule.get_attr("FRA_IIFNAME"), rule.get_attr("FRA_SRC"), rule["src_len"]) for rule in rules]
+        missing = [
+            one for one in wanted if (one.get("iifname"), one.get("src"), one.get("src_len", 0)) not in present
+        ]
+        for one in missing:
+            self._ipr.rule("add", table=TABLE, priority=RULE_PRIORITY, family=_FAMILIES[address.family], **one)
+        return bool(missing)
+
+    def _routes(self, family: int, table: int = TABLE) -> list[Any]:
+        return list(self._ipr.get_routes(family=_FAMILIES[family], table=table))
 
     def _index(self) -> int | None:
         found = self._ipr.link_lookup(ifname=EGRESS_INTERFACE)
@@ -261,10 +289,21 @@ def _destination(route: Any) -> str:
     return f"{destination}/{route['dst_len']}" if destination else "default"
 
 
+def _is_link_local(route: Any) -> bool:
+    return ipaddress.ip_address(route.get_attr("RTA_DST") or "::") in _LINK_LOCAL
+
+
 def _as_request(route: Any) -> dict[str, Any]:
-    request = {"family": route["family"], "table": TABLE, "dst": _destination(route), "oif": route.get_attr("RTA_OIF")}
-    if route.get_attr("RTA_GATEWAY"):
-        request["gateway"] = route.get_attr("RTA_GATEWAY")
+    request = {
+        "family": route["family"],
+        "table": route.get_attr("RTA_TABLE"),
+        "dst": _destination(route),
+        "oif": route.get_attr("RTA_OIF"),
+        "scope": route["scope"],
+    }
+    for key, name in (("gateway", "RTA_GATEWAY"), ("priority", "RTA_PRIORITY")):
+        if route.get_attr(name):
+            request[key] = route.get_attr(name)
     return request
 
 
