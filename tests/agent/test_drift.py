@@ -122,9 +122,19 @@ def _ask(router: Router) -> dict:
         return {}
 
 
+@pytest.mark.parametrize("setting", ["eth0.forwarding=0", "net1.accept_redirects=1", "net1.proxy_arp=1", "eth0.medium_id=0"])
+def test_settings(router: Router, setting: str) -> None:
+    before = repairs(router, "setting")
+    name, value = f"net.ipv4.conf.{setting}".split("=")
+    healthy = router.run(f"sysctl -n {name}")
+    router.run(f"sysctl -q -w {name}={value}")
+    until(lambda: repairs(router, "setting") == before + 1, "the setting was repaired and counted", 5)
+    assert router.run(f"sysctl -n {name}") == healthy != f"{value}\n"
+
+
 def test_nothing_is_repaired_that_nobody_changed(router: Router) -> None:
     router.set_rules(RULES)
-    kinds = ("rules", "link", "mac", "address", "route", "rule")
+    kinds = ("rules", "link", "mac", "address", "route", "rule", "setting")
     before = {kind: repairs(router, kind) for kind in kinds}
     for _attempt in range(20):
         ask(router.ip4, 5432)

@@ -86,11 +86,39 @@ def test_net1_goes_away(make_pod) -> None:
 
 
 def test_no_forwarding(make_pod) -> None:
-    for missing in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
-        pod = make_pod(tuning={**namespaces.TUNING, missing: "0"}).start()
-        until(lambda pod=pod: pod.status().pod == pod.pod and pod.status().state == "failed", "the failure is told")
-        assert f"{missing} is not 1" in pod.status().error
-        assert pod.terminate() < TERMINATED
+    pod = make_pod(tuning={**namespaces.TUNING, "net.ipv6.conf.all.forwarding": "0"}).start()
+    until(lambda: pod.status().state == "failed", "the failure is told")
+    assert "net.ipv6.conf.all.forwarding is not 1" in pod.status().error
+    assert pod.terminate() < TERMINATED
+
+
+def test_a_router_with_ipv4_alone_needs_no_tuning(make_pod) -> None:
+    pod = make_pod(tuning={**namespaces.TUNING, "net.ipv6.conf.all.forwarding": "0"})
+    pod.addresses = pod.addresses[:1]
+    pod.put_rules("5432 TCP 203.0.113.10\n")
+    pod.serve()
+    assert ask(pod.ip4, 5432)["source_ip"] == EGRESS4
+
+
+def test_settings_of_both_interfaces(make_pod) -> None:
+    """Whatever the node's are. Forwarding begins when the table is there, which drops what is not redirected."""
+    pod = make_pod()
+    pod.serve()
+    wanted = {"forwarding": 1, "accept_redirects": 0, "send_redirects": 0, "accept_source_route": 0, "proxy_arp": 0}
+    more = {"rp_filter": 2, "arp_ignore": 1, "arp_announce": 2}
+    names = [(interface, name, value) for interface in ("eth0", "net1") for name, value in wanted.items()]
+    for interface, name, value in [*names, *(("net1", *item) for item in more.items())]:
+        assert pod.run(f"sysctl -n net.ipv4.conf.{interface}.{name}").strip() == str(value), (interface, name)
+
+
+def test_no_proxy_arp_whatever_the_node_has(make_pod, segment_host) -> None:
+    """The kernel has it if the interface or `all` has it, and `all` is not the agent's."""
+    segment_host("02:42:00:00:00:67", "198.51.100.67/24")
+    pod = make_pod().serve()
+    assert pod.run("sysctl -n net.ipv4.conf.all.proxy_arp").strip() == "1"
+    namespaces.ip("-n @host0 route add 10.244.0.0/24 dev eth0")
+    namespaces.run("ip netns exec @host0 ping -c 1 -W 1 10.244.0.1", check=False)
+    assert MAC not in namespaces.ip("-n @host0 neigh show 10.244.0.1 dev eth0")
 
 
 def test_an_address_without_gateway_reaches_its_segment(make_pod, segment_host) -> None:

@@ -29,12 +29,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
 PREFIX = f"egr-{os.getpid()}-"
 
-# What the NetworkAttachmentDefinition's tuning plugin sets in a router's pod.
+# What the NetworkAttachmentDefinition's tuning plugin sets in a router's pod, after the worst that a node may leave there.
 TUNING = {
-    "net.ipv4.ip_forward": "1",
-    "net.ipv4.conf.net1.rp_filter": "2",
-    "net.ipv4.conf.net1.arp_ignore": "1",
-    "net.ipv4.conf.net1.arp_announce": "2",
+    "net.ipv4.conf.all.forwarding": "0",
+    **{
+        f"net.ipv4.conf.{interface}.{name}": "1"
+        for interface in ("all", "eth0", "net1")
+        for name in ("accept_redirects", "send_redirects", "accept_source_route", "proxy_arp", "rp_filter")
+    },
     "net.ipv6.conf.all.forwarding": "1",
     "net.ipv6.conf.net1.accept_ra": "0",
     # As on a real node; the tests' other namespaces do without.

@@ -196,25 +196,25 @@ def removal_permissions() -> list[Permission]:
 
 
 def network_config(router: Router) -> str:
-    """The CNI configuration of net1: a macvlan without IPAM (MAC and addresses are the agent's), then its sysctls."""
+    """The CNI configuration of net1: a macvlan without IPAM, because MAC and addresses are the agent's.
+
+    The IPv4 settings are the agent's too. IPv6 has some that only sysctls can change, and the agent must not write those.
+    """
     macvlan: dict[str, Any] = {"type": "macvlan", "mode": router.macvlan_mode}
     if router.master:
         macvlan["master"] = router.master
     if router.mtu is not None:
         macvlan["mtu"] = router.mtu
-    sysctl = {
-        # Answers of remote servers come in on net1 while the default route is eth0's: loose mode (RFC 3704).
-        "net.ipv4.conf.IFNAME.rp_filter": "2",
-        # Only net1's own addresses are answered for and announced on the segment, never eth0's.
-        "net.ipv4.conf.IFNAME.arp_ignore": "1",
-        "net.ipv4.conf.IFNAME.arp_announce": "2",
-        "net.ipv4.ip_forward": "1",
-    }
+    plugins = [macvlan]
     if 6 in router.families:
-        sysctl["net.ipv6.conf.all.forwarding"] = "1"
-        sysctl["net.ipv6.conf.IFNAME.accept_ra"] = "0"
-    plugins = [macvlan, {"type": "tuning", "sysctl": sysctl}]
+        sysctl = {"net.ipv6.conf.all.forwarding": "1", "net.ipv6.conf.IFNAME.accept_ra": "0"}
+        plugins.append({"type": "tuning", "sysctl": sysctl})
     return json.dumps({"cniVersion": "1.0.0", "name": router.name, "plugins": plugins}, indent=2)
+
+
+def network_plugins(router: Router) -> list[str]:
+    """The CNI plugins that the network configuration names."""
+    return [plugin["type"] for plugin in json.loads(network_config(router))["plugins"]]
 
 
 def identity(router: Router) -> Identity:

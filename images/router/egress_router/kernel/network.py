@@ -26,12 +26,15 @@ from pyroute2.netlink.exceptions import NetlinkError
 from ansible_collections.egress.router.plugins.module_utils._contract.names import CLUSTER_INTERFACE, EGRESS_INTERFACE
 
 from ..config import Address, Config
-from . import sysctl
+from . import settings, sysctl
 
 TABLE = 100
 RULE_PRIORITY = 100
 # Worse than any route that somebody would add, and better than IPv6's own last resort, 0xffffffff.
 LAST_METRIC = 4278198272
+
+# What `repair` may find.
+REPAIRS = ("link", "mac", "address", "route", "rule", "setting")
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 # linux/if_addr.h: no duplicate address detection by the kernel, because the agent has probed already; and no route to the
@@ -40,7 +43,7 @@ _NODAD = 0x02
 _NOPREFIXROUTE = 0x200
 _MAIN_TABLE = 254
 _LINK_LOCAL = ipaddress.ip_network("fe80::/10")
-_FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+_FORWARDING6 = "net.ipv6.conf.all.forwarding"
 _ORIGINAL = "egress.router original MAC "
 
 
@@ -63,6 +66,19 @@ class Network:
                 self._add_rules(address)
                 self._add_last_route(address.family)
 
+    def secure(self) -> list[str]:
+        """Set what the node's settings left open, and let the kernel forward: only when the table is loaded.
+
+        Returns what was necessary.
+        """
+        with self._lock:
+            return [
+                "setting"
+                for interface in settings.WANTED
+                if (index := self._index(interface)) is not None
+                for _name in settings.repair(self._ipr, interface, index)
+            ]
+
     def problem(self) -> str:
         """Why this pod cannot serve, whatever the agent does; empty if it can."""
         with self._lock:
@@ -72,13 +88,11 @@ class Network:
                     f"{where}: there is no interface {EGRESS_INTERFACE}. A meta-plugin such as Multus attaches it by the "
                     "pod's network annotation: check that one is installed on the node"
                 )
-            for address in self._config.addresses:
-                name = _FORWARDING[address.family]
-                if sysctl.read(name) != "1":
-                    return (
-                        f"{where}: {name} is not 1, so the kernel does not forward packets; the tuning plugin in the "
-                        "NetworkAttachmentDefinition has to set it"
-                    )
+            if self._config.address(6) and sysctl.read(_FORWARDING6) != "1":
+                return (
+                    f"{where}: {_FORWARDING6} is not 1, so the kernel does not forward packets; the tuning plugin in the "
+                    "NetworkAttachmentDefinition has to set it"
+                )
             return ""
 
     def mac(self) -> str:
@@ -108,7 +122,7 @@ class Network:
             return True
 
     def repair(self, allowed: Callable[[], bool]) -> list[str]:
-        """Restore what a serving router lacks; returns what that was: link, mac, address, route, rule."""
+        """Restore what a serving router lacks; returns what that was, see REPAIRS."""
         with self._lock:
             return self._repair(self._required_index()) if allowed() else []
 
@@ -135,7 +149,7 @@ class Network:
                 self._request(self._ipr.link, "set", index=index, address=original)
 
     def _repair(self, index: int) -> list[str]:
-        done = []
+        done = self.secure()
         if self._set_up(index):
             done.append("link")
         if self._set_mac(index):
@@ -256,8 +270,8 @@ class Network:
     def _routes(self, family: int, table: int = TABLE) -> list[Any]:
         return list(self._ipr.get_routes(family=_FAMILIES[family], table=table))
 
-    def _index(self) -> int | None:
-        found = self._ipr.link_lookup(ifname=EGRESS_INTERFACE)
+    def _index(self, interface: str = EGRESS_INTERFACE) -> int | None:
+        found = self._ipr.link_lookup(ifname=interface)
         return int(found[0]) if found else None
 
     def _required_index(self) -> int:

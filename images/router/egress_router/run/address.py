@@ -91,6 +91,14 @@ class EgressAddress:
         """Before anything else: forwarded traffic that has no way yet is refused."""
         self._network.prepare()
 
+    def secure(self) -> None:
+        """After the table is loaded: let the kernel forward, with settings that are ours instead of the node's."""
+        try:
+            self._network.secure()
+        except (NetworkError, NetlinkError) as error:
+            # Tried again before serving.
+            event("settings-failed", error=error)
+
     def adopt(self) -> bool:
         """Go on with what an earlier process of this pod left on net1; returns whether it is complete."""
         if self._network.problem() or not self._network.taken():

@@ -101,7 +101,9 @@ class Agent:
 
     def _adopt(self) -> None:
         """Begin with what an earlier process of this pod left in the kernel."""
-        adopted = self._rules.adopt() and self._address.adopt()
+        same = self._rules.adopt()
+        self._address.secure()
+        adopted = same and self._address.adopt()
         if adopted:
             self._elector.presume()
             self._rules.known.set()

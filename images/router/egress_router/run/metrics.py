@@ -20,7 +20,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.status imp
 )
 from ansible_collections.egress.router.plugins.module_utils._contract.version import VERSION
 
-from ..kernel import conntrack
+from ..kernel import conntrack, network
 from ..kernel.firewall import Firewall
 from ..kernel.table import Counters
 from .address import STANDBY, EgressAddress
@@ -71,7 +71,7 @@ class Metrics:
             "egress_router_drift_repairs", "Changes by others that the agent undid", labels=["kind"]
         )
         repairs.add_metric(["rules"], self._rules.repairs)
-        for kind in ("link", "mac", "address", "route", "rule"):
+        for kind in network.REPAIRS:
             repairs.add_metric([kind], self._address.repairs[kind])
         yield repairs
         count, limit = conntrack.usage()

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..._router.manifests import network_plugins
 from ..._router.router import Router
 from ..facts import ANSWERS, ATTACHMENT_API, INSPECTION, NODES, PODS, Facts, Pod, name_of
 from ..finding import ERROR, WARNING, Check, Finding, Part
 
-# Those that a router's network configuration names.
-PLUGINS = ("macvlan", "tuning")
 # How the manifests of Multus, OpenShift, RKE2 and others label its pods.
 _LABELS = (("app", "multus"), ("name", "multus"), ("app.kubernetes.io/name", "multus"), ("app", "rke2-multus"))
 # The executables of Multus (thin and thick), DANM and CNI-Genie.
@@ -80,11 +79,12 @@ def _plugins(facts: Facts) -> Iterator[Finding]:
         for node, seen in facts.answers(router):
             if not seen.cni.plugins:
                 continue
-            missing = [plugin for plugin in PLUGINS if plugin not in seen.cni.plugins]
+            needed = network_plugins(router)
+            missing = [plugin for plugin in needed if plugin not in seen.cni.plugins]
             if missing:
                 yield Finding(
                     "cni_plugins", ERROR, f"{seen.cni.directory} lacks {' and '.join(missing)}",
-                    "the CNI plugins macvlan and tuning",
+                    f"the CNI plugins of the router's network: {' and '.join(needed)}",
                     "Install the plugins of github.com/containernetworking/plugins there, or set preflight_cni_directory to the "
                     "directory that the container runtime uses", (router.id,), (node,),
                 )  # fmt: skip
@@ -112,5 +112,5 @@ CHECKS = (
             Part((NODES, PODS, ATTACHMENT_API, ANSWERS), _signs),
         ),
     ),
-    Check("cni_plugins", "every node has the CNI plugins macvlan and tuning", (Part((ANSWERS,), _plugins), Part((INSPECTION,), _directory))),
+    Check("cni_plugins", "every node has the CNI plugins macvlan and, for IPv6, tuning", (Part((ANSWERS,), _plugins), Part((INSPECTION,), _directory))),
 )  # fmt: skip

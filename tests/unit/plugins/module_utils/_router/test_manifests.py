@@ -26,6 +26,7 @@ from ansible_collections.egress.router.plugins.module_utils._router.manifests im
     agent_permissions,
     manifests,
     needed_permissions,
+    network_plugins,
     object_names,
     removal_permissions,
     trial_pod,
@@ -228,7 +229,16 @@ def test_the_networks_of_the_pod() -> None:
     assert network == {"name": "billing-db", "interface": names.EGRESS_INTERFACE}
     plain = json.loads(made(addresses=[V6])["NetworkAttachmentDefinition"]["spec"]["config"])
     assert plain["plugins"][0] == {"type": "macvlan", "mode": "bridge"}
-    assert plain["plugins"][1]["sysctl"]["net.ipv6.conf.all.forwarding"] == "1"
+    assert plain["plugins"][1]["sysctl"] == {
+        "net.ipv6.conf.all.forwarding": "1",
+        "net.ipv6.conf.IFNAME.accept_ra": "0",
+    }
+
+
+def test_a_router_with_ipv4_alone_needs_no_tuning_plugin() -> None:
+    """OpenShift's tuning plugin refuses sysctls that are not on its list."""
+    assert network_plugins(router()) == ["macvlan"]
+    assert network_plugins(router(addresses=[V6])) == network_plugins(router(addresses=[V4, V6])) == ["macvlan", "tuning"]
 
 
 def test_the_manifests_are_plain_data() -> None:
