@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Iterator
 
 import pytest
 
@@ -255,3 +256,59 @@ def test_what_the_pod_sends_from_an_egress_address_leaves_by_net1(router: Router
         assert json.loads(router.run(f"ip -j route get {outside} from {source}"))[0]["dev"] == "net1"
         listed = router.run(f"ip -{6 if ':' in source else 4} route show table main dev net1")
         assert [line for line in listed.splitlines() if not line.startswith("fe80::/64")] == []
+
+
+@pytest.fixture
+def narrow_pod_network(router: Router) -> Iterator[None]:
+    """The cluster's network is an overlay: its packets are smaller than those of the segment."""
+    namespaces.ip(f"-n @{router.pod} link set eth0 mtu 1400")
+    yield
+    namespaces.ip(f"-n @{router.pod} link set eth0 mtu 1500")
+
+
+@pytest.mark.usefixtures("narrow_pod_network")
+def test_tcp_segments_fit_both_networks(router: Router) -> None:
+    router.set_rules(RULES6)
+    # Servers that never hear of a smaller path.
+    block = "nft add table inet block; add chain inet block c { type filter hook prerouting priority -300; }; "
+    block += "add rule inet block c icmp type destination-unreachable drop; "
+    block += "add rule inet block c icmpv6 type packet-too-big drop"
+    namespaces.run(f"ip netns exec @outside nft {block.removeprefix('nft ')}")
+    try:
+        for address in (router.ip4, router.ip6):
+            with connect("pods", address, 5432) as connection:
+                reader = connection.makefile("rb")
+                reader.readline()
+                line = b"x" * 30000 + b"\n"
+                connection.sendall(line)
+                assert reader.readline() == line
+    finally:
+        namespaces.run("ip netns exec @outside nft delete table inet block")
+
+
+@pytest.mark.usefixtures("narrow_pod_network")
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_server_is_told_that_its_packets_are_too_big(router: Router, family: int) -> None:
+    server = "203.0.113.10" if family == 4 else "2001:db8:113::10"
+    router.set_rules(f"7000 UDP {server}\n")
+    option, discover, mtu = (socket.IPPROTO_IP, 10, 14) if family == 4 else (socket.IPPROTO_IPV6, 23, 24)
+
+    def body() -> socket.socket:
+        made = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+        made.setsockopt(option, discover, 2)
+        if family == 6:
+            # IPV6_FREEBIND: a whole network of servers is on the outside's lo.
+            made.setsockopt(option, 78, 1)
+        made.bind((server, 7000))
+        made.settimeout(3)
+        return made
+
+    with namespaces.inside("outside", body) as answering, connect(
+        "pods", router.ip4 if family == 4 else router.ip6, 7000, kind=socket.SOCK_DGRAM
+    ) as client:
+        client.send(b"?")
+        peer = answering.recvfrom(10)[1]
+        assert peer[0] == (EGRESS4 if family == 4 else EGRESS6)
+        answering.connect(peer)
+        answering.send(b"x" * 1440)
+        until(lambda: answering.getsockopt(option, mtu) == 1400, "the server knows how big its packets may be", 5)

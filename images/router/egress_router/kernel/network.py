@@ -27,6 +27,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.names impo
 
 from ..config import Address, Config
 from . import settings, sysctl
+from .marks import BASE, MASK
 
 TABLE = 100
 RULE_PRIORITY = 100
@@ -253,16 +254,16 @@ class Network:
         wanted: tuple[dict[str, Any], ...] = (
             {"iifname": CLUSTER_INTERFACE},
             {"src": str(address.ip), "src_len": bits},
+            # The table marks the errors that the kernel sends to servers.
+            {"fwmark": BASE, "fwmask": MASK},
         )
         rules = [
             rule
             for rule in self._ipr.get_rules(family=_FAMILIES[address.family])
             if rule.get_attr("FRA_TABLE") == TABLE
         ]
-        present = [(rule.get_attr("FRA_IIFNAME"), rule.get_attr("FRA_SRC"), rule["src_len"]) for rule in rules]
-        missing = [
-            one for one in wanted if (one.get("iifname"), one.get("src"), one.get("src_len", 0)) not in present
-        ]
+        present = [_selector(rule) for rule in rules]
+        missing = [one for one in wanted if one not in present]
         for one in missing:
             self._ipr.rule("add", table=TABLE, priority=RULE_PRIORITY, family=_FAMILIES[address.family], **one)
         return bool(missing)
@@ -301,6 +302,15 @@ class Network:
 def _destination(route: Any) -> str:
     destination = route.get_attr("RTA_DST")
     return f"{destination}/{route['dst_len']}" if destination else "default"
+
+
+def _selector(rule: Any) -> dict[str, Any]:
+    """What a routing rule selects, as it was asked for."""
+    names = {"iifname": "FRA_IIFNAME", "src": "FRA_SRC", "fwmark": "FRA_FWMARK", "fwmask": "FRA_FWMASK"}
+    found = {key: rule.get_attr(name) for key, name in names.items()}
+    if rule["src_len"]:
+        found["src_len"] = rule["src_len"]
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _is_link_local(route: Any) -> bool:

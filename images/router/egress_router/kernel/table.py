@@ -46,7 +46,7 @@ ElementKey = tuple[str, "int | tuple[int, int]"]
 Content = tuple[Any, str]
 
 _MAPS = ("redirect", "marks", "fallback", "fallmarks")
-_CHAINS = ("prerouting", "postrouting", "forward", "input")
+_CHAINS = ("prerouting", "postrouting", "forward", "input", "output")
 _NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 _PROTOCOLS = {number: name for name, number in _NUMBERS.items()}
 
@@ -171,6 +171,8 @@ table {FAMILY} {name} {{
   # Drops what was not redirected, in both directions.
   chain forward {{
     type filter hook forward priority filter; policy drop;
+    # No segment is larger than either way allows, so that nothing depends on ICMP errors that somebody drops.
+    tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
     iifname "{CLUSTER_INTERFACE}" oifname "{EGRESS_INTERFACE}" ct mark @live accept
     iifname "{EGRESS_INTERFACE}" oifname "{CLUSTER_INTERFACE}" ct mark @live accept
   }}
@@ -183,6 +185,14 @@ table {FAMILY} {name} {{
     icmp type echo-request accept
     icmpv6 type {{ mld-listener-query, echo-request, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }} accept
     drop
+  }}
+  # What the pod itself sends.
+  chain output {{
+    type route hook output priority mangle; policy accept;
+    icmp type redirect drop
+    icmpv6 type nd-redirect drop
+    # Errors and resets for the server of a redirected connection leave by net1, as the connection does.
+    ct state related ct direction original ct mark & {MASK:#x} == {BASE:#x} meta mark set {BASE:#x}
   }}
 }}
 """
