@@ -22,7 +22,7 @@ def test_a_family_without_egress_address_is_refused(make_pod) -> None:
     pod.serve()
     version = pod.put_rules("80 TCP 2001:db8:113::10\n")
     until(lambda: pod.status().rules_version == version, "the agent dealt with the rules")
-    assert "the router has no IPv6 egress address" in pod.status().rules_error
+    assert "the router has no IPv6 address: add one" in pod.status().rules_error
     assert (pod.endpoints(4) != [], pod.endpoints(6)) == (True, [])
 
 

@@ -126,6 +126,27 @@ def test_the_slices_have_the_rules_ports(router: Router) -> None:
     assert endpoint["targetRef"]["name"] == router.pod and router.endpoints(6)[0]["addresses"] == [router.ip6]
 
 
+def test_a_slice_that_is_gone_is_an_error_that_is_seen(router: Router) -> None:
+    router.set_rules(GOOD)
+    until(router.endpoints, "published")
+    router.api.delete("endpointslices", "billing-db-ipv4")
+    router.set_rules(f"{GOOD}80 TCP 203.0.113.11\n")
+    until(lambda: "EndpointSlice billing-db-ipv4 is gone" in router.status().error, "the status says so")
+    assert router.metric('egress_router_api_failing{request="endpoints"}') == 1
+    router.api.put("endpointslices", "billing-db-ipv4", {"addressType": "IPv4"})
+    until(lambda: router.status().error == "", "the status says that it is over")
+    assert router.endpoints()[0]["addresses"] == [router.ip4]
+    assert router.metric('egress_router_api_failing{request="endpoints"}') == 0
+
+
+def test_a_slice_that_somebody_changed_is_written_after_a_look_at_the_lease(router: Router) -> None:
+    router.set_rules(GOOD)
+    router.api.put("endpointslices", "billing-db-ipv4", {"addressType": "IPv4", "endpoints": []})
+    router.set_rules(f"{GOOD}80 TCP 203.0.113.11\n")
+    until(router.endpoints, "published again")
+    assert router.status().error == ""
+
+
 def test_a_change_is_live_within_a_second(router: Router, record_property: Callable[[str, object], None]) -> None:
     seconds = []
     # The best of three: the machine may be busy.

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 from egress_router import config, log
@@ -370,3 +370,26 @@ def test_marks_are_kept_until_they_were_cut(monkeypatch: pytest.MonkeyPatch) -> 
     for _tick in range(2):
         rules.repair()
     assert tried == [{7}, {7, 8}, {7, 8}, set()]
+
+
+def test_a_slice_is_not_written_by_a_pod_that_lost_the_lease_unnoticed() -> None:
+    """Somebody has changed the slice: the pod that serves now, perhaps."""
+    api, clock = Api(), Clock()
+    kube = Mock(wraps=api)
+    kube.endpoint_slice = Mock(return_value={"metadata": {"resourceVersion": "5"}})
+
+    def conflict_of_two(*_arguments: Any) -> None:
+        api.write(holderIdentity="other")
+        raise ApiError(409, "the object has been modified")
+
+    kube.patch_endpoint_slice = Mock(side_effect=conflict_of_two)
+    holder = Elector(kube, load(lease_seconds=10), Fence(clock), clock)
+    reporter = Reporter(load(), kube, holder, lambda: None)
+    reporter.publish({4: {"endpoints": ["me"]}})
+    reporter.start(Status)
+    try:
+        until(lambda: holder.held is False, "it has looked at the lease", 5)
+    finally:
+        reporter.stop()
+    assert kube.patch_endpoint_slice.call_args_list == [call(4, {"endpoints": ["me"]}, "5", None)]
+    assert reporter.publish_error == ""

@@ -234,9 +234,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 with self.fake.changed:
                     items = [item for key, item in self.fake.objects.items() if key == ("configmaps", selected)]
                     self._answer(200, {"metadata": {"resourceVersion": str(self.fake.version)}, "items": items})
-        elif kind == "leases" and name:
+        elif kind in ("leases", "endpointslices") and name:
             found = self.fake.get(kind, name)
-            self._answer(200 if found else 404, found or {"message": f'leases "{name}" not found'})
+            self._answer(200 if found else 404, found or {"message": f'{kind} "{name}" not found'})
         else:
             self._refuse(f"get {kind} {name}")
 
@@ -251,6 +251,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             )
         elif query.get("fieldManager") != "egress.router.agent":
             self._refuse("patch without the field manager")
+        elif not (body.get("metadata") or {}).get("resourceVersion"):
+            self._refuse(f"patch {kind} {name} without its version: a late one would overwrite another pod's")
         else:
             self._answer(*self.fake.patch(kind, name, body))
 

@@ -39,7 +39,7 @@ class Status:
     `rules_version`: resourceVersion of the rules ConfigMap that the agent dealt with last, taken or refused.
     `rules_error`: why that version was refused; empty when it was taken.
     `applied_at`: when the kernel's rules changed last, RFC 3339, UTC.
-    `error`: why the router does not serve.
+    `error`: why the router does not serve, or why the Service does not lead to it.
     """
 
     state: str = ""

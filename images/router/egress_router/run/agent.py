@@ -96,7 +96,7 @@ class Agent:
             rules_version=rules.version,
             rules_error=rules.error,
             applied_at=rules.applied_at,
-            error=address.error,
+            error=address.error or self._reporter.publish_error,
         )
 
     def _adopt(self) -> None:

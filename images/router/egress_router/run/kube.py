@@ -88,9 +88,14 @@ class Kube:
         """Merge `patch` into the Lease. With metadata.resourceVersion in it, ApiError 409 if the Lease was changed since."""
         return self._json("PATCH", self._lease, patch, timeout)
 
-    def patch_endpoint_slice(self, family: int, patch: Json, timeout: Timeout | None = None) -> None:
-        """Merge `patch` into the EndpointSlice of one family."""
-        self._json("PATCH", f"{self._slices}/{names.endpoint_slice(self._router, family)}", patch, timeout)
+    def endpoint_slice(self, family: int) -> Json:
+        """The EndpointSlice of one family."""
+        return self._json("GET", f"{self._slices}/{names.endpoint_slice(self._router, family)}")
+
+    def patch_endpoint_slice(self, family: int, patch: Json, version: str, timeout: Timeout | None = None) -> Json:
+        """Merge `patch` into the EndpointSlice of one family; ApiError 409 if it is not at resourceVersion `version`."""
+        patch = {**patch, "metadata": {"resourceVersion": version}}
+        return self._json("PATCH", f"{self._slices}/{names.endpoint_slice(self._router, family)}", patch, timeout)
 
     def watch_rules(self) -> Iterator[Json | None]:
         """The rules ConfigMap (None: it does not exist), now and after each change; call again when it ends."""

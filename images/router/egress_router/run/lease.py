@@ -135,6 +135,10 @@ class Elector:
             return True
         return bool(self.held)
 
+    def doubt(self) -> None:
+        """Read the Lease before the next renewal: another pod may have it."""
+        self._version = ""
+
     def close(self) -> None:
         """Acquire and renew nothing from now on."""
         self._closed = True

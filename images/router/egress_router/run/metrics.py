@@ -25,6 +25,7 @@ from ..kernel.firewall import Firewall
 from ..kernel.table import Counters
 from .address import STANDBY, EgressAddress
 from .lease import Elector
+from .reporter import Reporter
 from .rules import Rules
 
 _STATES = (SERVING, STARTING, CONFLICT, FAILED, STOPPED, STANDBY)
@@ -34,11 +35,14 @@ _LABELS = ("port", "protocol", "destination", "name")
 class Metrics:
     """The metrics of one agent."""
 
-    def __init__(self, firewall: Firewall, rules: Rules, address: EgressAddress, elector: Elector) -> None:
+    def __init__(
+        self, firewall: Firewall, rules: Rules, address: EgressAddress, elector: Elector, reporter: Reporter
+    ) -> None:
         self._firewall = firewall
         self._rules = rules
         self._address = address
         self._elector = elector
+        self._reporter = reporter
         self._registry = CollectorRegistry()
         self._registry.register(self)
         apply_seconds = Histogram(
@@ -80,6 +84,13 @@ class Metrics:
         yield CounterMetricFamily(
             "egress_router_lease_transitions", "How often the lease went to another pod", self._elector.transitions
         )
+        failing = GaugeMetricFamily(
+            "egress_router_api_failing", "1 while the last request of this kind failed", labels=["request"]
+        )
+        failing.add_metric(["rules"], float(bool(self._rules.watch_error)))
+        failing.add_metric(["lease"], float(bool(self._reporter.lease_error)))
+        failing.add_metric(["endpoints"], float(bool(self._reporter.publish_error)))
+        yield failing
         build = GaugeMetricFamily("egress_router_build_info", "Version of the agent", labels=["version"])
         build.add_metric([VERSION], 1)
         yield build

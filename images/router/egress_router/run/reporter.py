@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.egress.router.plugins.module_utils._contract import names
 from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
 
 from ..config import Config
-from ..log import event
+from ..log import Problem, event
 from . import life
 from .endpoints import NOBODY
 from .kube import ApiError, Kube, Timeout
@@ -32,7 +33,8 @@ ROUND_SECONDS = 60.0
 class Reporter:
     """Calls `changed` when the lease was acquired, renewed or lost, and when publishing succeeded or failed.
 
-    `publish_error`: why the endpoints could not be published; empty if they were, or need not be.
+    `lease_error`, `publish_error`: why the last attempt to renew the lease or to publish the endpoints failed; empty if it
+    did not.
     """
 
     def __init__(self, config: Config, kube: Kube, elector: Elector, changed: Callable[[], None]) -> None:
@@ -45,8 +47,12 @@ class Reporter:
         self._patches: dict[int, dict[str, Any]] = {}
         self._patched: dict[int, dict[str, Any]] = {}
         self._patched_at = 0.0
-        self._failing = ""
+        # Of the slices, by family. With it in each patch, a late one of a pod that serves no more changes nothing.
+        self._versions: dict[int, str] = {}
+        self._lease_problem = Problem("lease-failed")
+        self._publish_problem = Problem("publish-failed")
         self.started = False
+        self.lease_error = ""
         self.publish_error = ""
 
     def start(self, status: Callable[[], Status]) -> None:
@@ -68,6 +74,7 @@ class Reporter:
         """Leave the slices alone: they are another pod's now."""
         self._patches = {}
         self._patched = {}
+        self._fail_to_publish("")
 
     def wake(self) -> None:
         """The status changed: write it now."""
@@ -82,7 +89,7 @@ class Reporter:
     def release(self, status: Status, timeout: Timeout) -> None:
         """Remove the pod from the slices and give the lease back. Raises ApiError."""
         for family in self._patches:
-            self._kube.patch_endpoint_slice(family, NOBODY, timeout)
+            self._patch_slice(family, NOBODY, timeout)
         self._elector.release(status, timeout)
 
     def _run(self, read_status: Callable[[], Status]) -> None:
@@ -99,7 +106,13 @@ class Reporter:
                 written = status if self._write_lease(status) else None
                 due = started + (self._config.renew_seconds if written else retry)
             if self._elector.held and not self._stopping:
-                self._write_slices()
+                try:
+                    self._write_slices()
+                except ApiError as error:
+                    if error.status == 409:
+                        # Perhaps another pod serves: look at the lease first.
+                        self._elector.doubt()
+                        due = 0.0
             wait = due - time.monotonic()
             if self._elector.held and self._patched != self._patches:
                 wait = min(wait, retry)
@@ -111,9 +124,11 @@ class Reporter:
         try:
             held = self._elector.step(status)
         except ApiError as error:
-            self._note("lease-failed", str(error))
+            self.lease_error = str(error)
+            self._lease_problem.note(self.lease_error)
             return False
-        self._note("lease-answered", "")
+        self.lease_error = ""
+        self._lease_problem.note()
         if held != before:
             event("lease", held=held, holder=self._elector.holder, transitions=self._elector.transitions)
         if held or held != before:
@@ -127,23 +142,36 @@ class Reporter:
             return
         try:
             for family, patch in patches.items():
-                self._kube.patch_endpoint_slice(family, patch)
+                self._patch_slice(family, patch)
         except ApiError as error:
-            self._patched_at = time.monotonic()
-            if str(error) != self.publish_error:
-                event("publish-failed", error=error)
-                self.publish_error = str(error)
-                self._changed()
-            return
+            self._patched = {}
+            if error.status != 409:
+                self._fail_to_publish(str(error))
+            raise
         self._patched_at = time.monotonic()
-        self.publish_error = ""
+        self._fail_to_publish("")
         if patches != self._patched:
             event("published", families=",".join(map(str, patches)), withdrawn=NOBODY in patches.values())
             self._patched = patches
             self._changed()
 
-    def _note(self, name: str, error: str) -> None:
-        """Log a problem when it begins and when it is over, not at every attempt."""
-        if bool(error) != bool(self._failing):
-            event(name, **({"error": error} if error else {}))
-        self._failing = error
+    def _patch_slice(self, family: int, patch: dict[str, Any], timeout: Timeout | None = None) -> None:
+        # Taken out: after a failure nobody knows the version.
+        version = self._versions.pop(family, None)
+        try:
+            if version is None:
+                version = self._kube.endpoint_slice(family)["metadata"]["resourceVersion"]
+            answer = self._kube.patch_endpoint_slice(family, patch, version, timeout)
+        except ApiError as error:
+            if error.status == 404:
+                name = names.endpoint_slice(self._config.router, family)
+                reason = f"EndpointSlice {name} is gone, so the Service leads nowhere: deploy the router again"
+                raise ApiError(404, reason) from error
+            raise
+        self._versions[family] = answer["metadata"]["resourceVersion"]
+
+    def _fail_to_publish(self, error: str) -> None:
+        self._publish_problem.note(error)
+        if error != self.publish_error:
+            self.publish_error = error
+            self._changed()

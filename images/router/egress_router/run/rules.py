@@ -36,7 +36,8 @@ _WATCH_ROUND_SECONDS = 3.0 * WATCH_SECONDS
 class Rules:
     """The rules of one router. A thread of its own watches; all other methods are the main thread's.
 
-    `version`, `error`, `applied_at`: see status.Status. `known`: whether the ConfigMap was dealt with once, or cannot be.
+    `version`, `error`, `applied_at`: see status.Status. `watch_error`: why the ConfigMap cannot be watched; empty if it is.
+    `known`: whether the ConfigMap was dealt with once, or cannot be.
     `on_applied`: called with the seconds that loading new rules took.
     """
 
@@ -55,6 +56,7 @@ class Rules:
         self.version = ""
         self.error = ""
         self.applied_at = ""
+        self.watch_error = ""
         self.repairs = 0
         self.on_applied: Callable[[float], object] = lambda seconds: None
         self.known = threading.Event()
@@ -71,19 +73,19 @@ class Rules:
 
     def watch(self, kube: Kube, stop: threading.Event, wake: Callable[[], None]) -> None:
         """Receive the ConfigMap until `stop`; calls `wake` whenever load() has something to do."""
-        failing = False
+        problem = Problem("watch-failed")
         while not stop.is_set():
             life.beat(_WATCH_ROUND_SECONDS)
             try:
                 for config_map in kube.watch_rules():
-                    failing = False
+                    self.watch_error = ""
+                    problem.note()
                     life.beat(_WATCH_ROUND_SECONDS)
                     self._pending.append(config_map)
                     wake()
             except ApiError as error:
-                if not failing:
-                    event("watch-failed", error=error)
-                failing = True
+                self.watch_error = str(error)
+                problem.note(self.watch_error)
                 if error.status in (401, 403) and not self.known.is_set():
                     # No rules will come, and the status has to say so.
                     self.error = str(error)
