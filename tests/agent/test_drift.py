@@ -98,6 +98,8 @@ def test_somebody_elses_table_is_left_alone(router: Router) -> None:
         ("-n @pod -6 rule del iif eth0 lookup 100", {"rule"}),
         (f"-n @pod rule del from {EGRESS4} lookup 100", {"rule"}),
         (f"-n @pod -6 rule del from {EGRESS6} lookup 100", {"rule"}),
+        ("-n @pod addr add 198.51.100.99/24 dev net1", {"address"}),
+        ("-n @pod addr add 2001:db8:99::9/64 dev net1", {"address"}),
         ("-n @pod rule del fwmark 0xe6c00000/0xfff00000 lookup 100", {"rule"}),
         ("-n @pod route add 10.99.0.0/16 dev net1", {"route"}),
         ("-n @pod -6 route add default via 2001:db8:51::1 dev net1 metric 1 onlink", {"route"}),

@@ -6,6 +6,12 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
+import struct
+
+from egress_router.segment import frames
+
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import EgressAddress
 from ansible_collections.egress.router.tests.support import namespaces
 from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, EGRESS6, MAC, TERMINATED, ask
@@ -109,6 +115,40 @@ def test_settings_of_both_interfaces(make_pod) -> None:
     names = [(interface, name, value) for interface in ("eth0", "net1") for name, value in wanted.items()]
     for interface, name, value in [*names, *(("net1", *item) for item in more.items())]:
         assert pod.run(f"sysctl -n net.ipv4.conf.{interface}.{name}").strip() == str(value), (interface, name)
+
+
+def test_a_router_advertisement_changes_nothing(make_pod) -> None:
+    """A router with IPv4 alone listens to them, as any host: tuning is for IPv6."""
+    pod = make_pod(tuning={"net.ipv6.conf.net1.accept_dad": "0"})
+    pod.addresses = pod.addresses[:1]
+    routes = pod.run("ip -6 route show table main default")
+    mac = bytes.fromhex(pod.mac().replace(":", ""))
+    advertise(mac)
+    until(lambda: "2001:db8:99:" in pod.run("ip addr show net1"), "the kernel took an address", 5)
+    pod.serve()
+    assert pod.addresses_on_net1() == {EGRESS4}
+    assert pod.run("ip -6 route show table main default") == routes
+    advertise(bytes.fromhex(MAC.replace(":", "")))
+    always(lambda: pod.addresses_on_net1() == {EGRESS4}, "no address", 1.0)
+    assert pod.run("ip -6 route show table main default") == routes
+    assert pod.metric('egress_router_drift_repairs_total{kind="address"}') == 0, "it came no further than the table"
+
+
+def advertise(mac: bytes) -> None:
+    """A router advertisement of 2001:db8:99::/64 to one host on the segment, as its only router."""
+    prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 3600, 3600, 0) + ipaddress.ip_address("2001:db8:99::").packed
+    source, group = (ipaddress.ip_address(text) for text in ("fe80::1", "ff02::1"))
+    message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + prefix
+    pseudo = source.packed + group.packed + struct.pack("!II", len(message), socket.IPPROTO_ICMPV6)
+    message = message[:2] + struct.pack("!H", frames.checksum(pseudo + message)) + message[4:]
+    header = struct.pack("!IHBB", 6 << 28, len(message), socket.IPPROTO_ICMPV6, 255) + source.packed + group.packed
+
+    def send() -> None:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
+            raw.bind(("seg0", 0))
+            raw.send(mac + b"\x02\0\0\0\0\x01\x86\xdd" + header + message)
+
+    namespaces.inside("outside", send)
 
 
 def test_no_proxy_arp_whatever_the_node_has(make_pod, segment_host) -> None:

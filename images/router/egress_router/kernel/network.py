@@ -70,15 +70,19 @@ class Network:
     def secure(self) -> list[str]:
         """Set what the node's settings left open, and let the kernel forward: only when the table is loaded.
 
-        Returns what was necessary.
+        Removes what router advertisements brought before. Returns what was necessary.
         """
         with self._lock:
-            return [
-                "setting"
-                for interface in settings.WANTED
-                if (index := self._index(interface)) is not None
-                for _name in settings.repair(self._ipr, interface, index)
-            ]
+            done = []
+            for interface in settings.WANTED:
+                index = self._index(interface)
+                if index is not None:
+                    done += ["setting"] * len(settings.repair(self._ipr, interface, index))
+            index = self._index()
+            if index is not None:
+                done += ["address"] * self._remove_strange_addresses(index)
+                done += ["route"] * sum(self._remove_main_routes(index, family) for family in _FAMILIES)
+            return done
 
     def problem(self) -> str:
         """Why this pod cannot serve, whatever the agent does; empty if it can."""
@@ -161,7 +165,7 @@ class Network:
         for address in self._config.addresses:
             if self._add_rules(address):
                 done.append("rule")
-            if self._add_routes(index, address) | self._remove_main_routes(index, address.family):
+            if self._add_routes(index, address):
                 done.append("route")
         return done
 
@@ -206,7 +210,7 @@ class Network:
 
     def _missing_addresses(self, index: int) -> list[Address]:
         present = {
-            (message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS"), message["prefixlen"])
+            (_local(message), message["prefixlen"])
             for message in self._ipr.get_addr(index=index)
         }
         return [a for a in self._config.addresses if (str(a.ip), a.interface.network.prefixlen) not in present]
@@ -237,8 +241,8 @@ class Network:
         )
         return True
 
-    def _remove_main_routes(self, index: int, family: int) -> bool:
-        """Remove routes through net1 from the main table, but for link-local ones; returns whether there were any."""
+    def _remove_main_routes(self, index: int, family: int) -> int:
+        """Remove routes through net1 from the main table, but for link-local ones; returns how many."""
         strange = [
             route
             for route in self._routes(family, _MAIN_TABLE)
@@ -246,7 +250,25 @@ class Network:
         ]
         for route in strange:
             self._request(self._ipr.route, "del", **_as_request(route))
-        return bool(strange)
+        return len(strange)
+
+    def _remove_strange_addresses(self, index: int) -> int:
+        """Remove from net1 what is neither the router's nor link-local; returns how many addresses."""
+        own = {str(address.ip) for address in self._config.addresses}
+        present = ((message, _local(message)) for message in self._ipr.get_addr(index=index))
+        strange = [
+            (message, ip) for message, ip in present if ip not in own and ipaddress.ip_address(ip) not in _LINK_LOCAL
+        ]
+        for message, ip in strange:
+            self._request(
+                self._ipr.addr,
+                "del",
+                index=index,
+                address=ip,
+                prefixlen=message["prefixlen"],
+                family=message["family"],
+            )
+        return len(strange)
 
     def _add_rules(self, address: Address) -> bool:
         """Add what leads to table 100 and is missing; returns whether something was."""
@@ -297,6 +319,10 @@ class Network:
         except NetlinkError as error:
             if error.code not in ignored:
                 raise NetworkError(f"the kernel refused a change of {EGRESS_INTERFACE}: {error}") from error
+
+
+def _local(message: Any) -> str:
+    return str(message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS"))
 
 
 def _destination(route: Any) -> str:

@@ -181,9 +181,14 @@ table {FAMILY} {name} {{
     # An invalid packet of a redirected connection is not translated; a reply from the pod would reset the connection.
     ct state invalid drop
     iifname != "{EGRESS_INTERFACE}" accept
+    # Routes and addresses of net1 are the agent's alone, whatever somebody on the segment offers.
+    icmp type redirect drop
+    icmpv6 type {{ nd-router-advert, nd-redirect }} drop
     ct state established,related accept
-    icmp type echo-request accept
-    icmpv6 type {{ mld-listener-query, echo-request, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }} accept
+{_answers(config)}
+    # Preflight asks who has a MAC address: an echo to all nodes, in a frame to that address.
+    ip6 daddr ff02::1 icmpv6 type echo-request accept
+    icmpv6 type {{ mld-listener-query, nd-neighbor-solicit, nd-neighbor-advert }} accept
     drop
   }}
   # What the pod itself sends.
@@ -238,6 +243,14 @@ def _source(config: Config) -> str:
     return "\n".join(
         f'    meta nfproto ipv{address.family} oifname "{EGRESS_INTERFACE}" ct mark & {MASK:#x} == {BASE:#x} '
         f"snat {_ip(address.family)} to {address.ip}"
+        for address in config.addresses
+    )
+
+
+def _answers(config: Config) -> str:
+    echo = {4: "icmp", 6: "icmpv6"}
+    return "\n".join(
+        f"    {_ip(address.family)} daddr {address.ip} {echo[address.family]} type echo-request accept"
         for address in config.addresses
     )
 
