@@ -63,6 +63,7 @@ options:
       master:
         description:
           - The nodes' network interface that is attached to the egress network, the parent of the router's macvlan interface.
+            It may be an alternative name of the interface (altname), if the CNI plugin of the cluster knows these.
           - If left out, the CNI plugin takes the interface of the node's default route.
         type: str
       macvlan_mode:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from egress_router.inspect import host, links
+from egress_router.inspect import host, links, neighbours
 
 from ansible_collections.egress.router.plugins.module_utils._contract.inspect import Interface
 from ansible_collections.egress.router.tests.support import namespaces
@@ -29,6 +29,13 @@ GATEWAY4, GATEWAY6 = "198.51.100.1", "2001:db8:51::1"
 GATEWAY_MAC = "02:00:5e:00:53:01"
 TARGET4: Json = {"ip": EGRESS4, "mac": MAC, "gateway": GATEWAY4, "master": "eth1"}
 TARGET6: Json = {"ip": EGRESS6, "mac": MAC, "gateway": GATEWAY6, "master": "eth1"}
+# Opens a tunnel, which gives it a carrier, until its standard input ends.
+HOLD_TUN = """
+import fcntl, struct, sys
+with open("/dev/net/tun", "r+b", buffering=0) as tun:
+    fcntl.ioctl(tun, 0x400454CA, struct.pack("16sH", b"odd0", 0x1001))
+    sys.stdin.read()
+"""
 NET_RAW_ALONE = "setpriv --bounding-set=-all,+net_raw --no-new-privs"
 
 
@@ -401,6 +408,54 @@ def test_the_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(links, "CLASS", tmp_path)
     reader = links.Reader({3: Message(index=3, flags=1, ifi_type=1, IFLA_IFNAME="eno1")}, [], [], [])
     assert reader.links(["eno1"]).by_name["eno1"].driver == "ixgbe"
+
+
+def test_an_alternative_name(node: None) -> None:
+    name = "a-name-that-is-longer-than-those-of-interfaces"
+    namespaces.ip(f"-n @{NODE} link property add dev eth1 altname {name}")
+    found = inspect({**TARGET4, "master": name}, masters=(name,))
+    assert found["interfaces"][name]["exists"] and found["interfaces"][name]["name"] == "eth1"
+    assert found["targets"][0]["error"] == ""
+
+
+@pytest.mark.parametrize(("mode", "occupant"), [("passthru", "macvlan mv0"), ("bridge", None)])
+def test_who_takes_all_frames_of_an_interface(node: None, mode: str, occupant: str | None) -> None:
+    namespaces.ip(f"-n @{NODE} link add link eth1 name mv0 type macvlan mode {mode}")
+    assert link()["occupant"] == occupant
+
+
+def test_an_odd_interface_keeps_no_other_from_being_asked(node: None) -> None:
+    """A tunnel has no MAC address."""
+    namespaces.ip(f"-n @{NODE} tuntap add mode tun name odd0")
+    namespaces.ip(f"-n @{NODE} link set odd0 up")
+    holder = subprocess.Popen(
+        ["ip", "netns", "exec", f"{namespaces.PREFIX}{NODE}", "/usr/bin/python3", "-c", HOLD_TUN], stdin=subprocess.PIPE
+    )
+    try:
+        until(lambda: link("odd0")["carrier"], "somebody has opened the tunnel")
+        found = inspect({**TARGET4, "master": "odd0"}, TARGET4, masters=("odd0", "eth1"))
+    finally:
+        holder.communicate(timeout=10)
+    odd, sound = found["targets"]
+    assert odd["error"] == "odd0 has no MAC address" and found["interfaces"]["odd0"]["mac"] is None
+    assert sound["error"] == "" and found["interfaces"]["eth1"]["mac"]
+
+
+def test_whatever_fails_on_an_interface_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd(interface: Interface) -> str:
+        raise TypeError("something odd")
+
+    monkeypatch.setattr(neighbours, "_sockets", odd)
+    found = neighbours.ask(Interface("eth9", exists=True, up=True, carrier=True, mac="02:00:00:00:00:01"), [], 0.1)
+    assert found.error == "eth9: TypeError: something odd"
+
+
+def test_messages_without_an_ethernet_address() -> None:
+    index = {"index": 3, "flags": 1, "ifi_type": 32, "IFLA_IFNAME": "ib0"}
+    message = Message(**index, IFLA_ADDRESS="80:00:02:08:fe:80:00:00:00:00:00:00:00:02:c9:03:00:00:00:01")
+    entries = [Message(ifindex=3, flags=2, NDA_LLADDR=address) for address in (None, "192.0.2.1", "02:00:00:00:00:01")]
+    found = links.Reader({3: message}, [], entries, []).links(["ib0"]).by_name["ib0"]
+    assert (found.mac, found.unicast_filter) == (None, ("02:00:00:00:00:01",))
 
 
 # The kernel

@@ -76,7 +76,7 @@ class Interface:
     `enslaved_to`, `enslaved_kind`: the bridge, bond and so on that it is a port of. `lower`: the interfaces that receive
     for this one. `unicast_filter`: the MAC addresses besides its own that the kernel asked the driver to receive, those of
     macvlans in all network namespaces included. `promiscuous`: how many users asked for all frames; the kernel itself is
-    one if the driver has no unicast filter.
+    one if the driver has no unicast filter. `occupant`: another virtual interface that takes all of its frames, with its kind.
     """
 
     name: str
@@ -93,6 +93,7 @@ class Interface:
     lower: tuple[str, ...] = ()
     unicast_filter: tuple[str, ...] = ()
     promiscuous: int | None = None
+    occupant: str | None = None
 
     @property
     def macs(self) -> int | None:

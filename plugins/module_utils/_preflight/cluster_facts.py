@@ -25,6 +25,7 @@ from .._router.manifests import KINDS, Permission, trial_pod, trial_service
 from .._router.router import Router
 from .checks import permissions
 from .facts import (
+    API_SERVER,
     ATTACHMENT_API,
     NAMED,
     NAMESPACES,
@@ -103,6 +104,7 @@ def read(cluster: Cluster, routers: list[Router], settings: Settings) -> Facts:
         quotas=tuple(map(_quota, answers.all(QUOTAS))),
         amounts={router.id: _amounts(router) for router in routers},
         policies=tuple(answers.all(POLICIES)),
+        api_server=tuple(answers.one(API_SERVER, [])),
         missing_permissions=lacking,
         identity=answers.one(_IDENTITY, ""),
         trials=answers.found.get(TRIALS, {}),
@@ -137,6 +139,7 @@ def _of_cluster(cluster: Cluster) -> list[_Read]:
         _Read(NAMESPACES, partial(cluster.find, "Namespace", metadata_only=True)),
         _Read(ROUTERS, partial(router_info.read, cluster, None, [None])),
         _Read(ATTACHMENT_API, partial(cluster.serves, "NetworkAttachmentDefinition")),
+        _Read(API_SERVER, partial(_api_server, cluster)),
         _Read(_IDENTITY, partial(_identity, cluster)),
     ]
 
@@ -179,6 +182,19 @@ def _pods(cluster: Cluster) -> list[Pod]:
             )
         )
     return found
+
+
+def _api_server(cluster: Cluster) -> list[tuple[str, int]]:
+    """To what the address of the Service kubernetes is translated before network policies look."""
+    slices = cluster.find("EndpointSlice", "default", labels="kubernetes.io/service-name=kubernetes")
+    return [
+        (address, port["port"])
+        for item in slices
+        for endpoint in item.get("endpoints") or ()
+        for address in endpoint.get("addresses") or ()
+        for port in item.get("ports") or ()
+        if port.get("port")
+    ]
 
 
 def _ips_of_networks(status: str) -> list[str]:

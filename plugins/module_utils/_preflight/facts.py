@@ -30,6 +30,7 @@ NAMED = "objects"
 ATTACHMENT_API = "attachment API"
 QUOTAS = "quotas"
 POLICIES = "network policies"
+API_SERVER = "endpoints of the API server"
 PERMISSIONS = "permissions"
 TRIALS = "trials"
 SERVICE_TRIALS = "trials of Services"
@@ -180,6 +181,7 @@ class Facts:
 
     `routers`: the present ones of the list. `inspected`: ids of those whose nodes were inspected. `attachment_api`: whether
     the cluster serves NetworkAttachmentDefinitions. `missing_permissions`: by namespace, such as "create deployments.apps".
+    `api_server`: address and port of each of its endpoints.
     `trials`: by namespace, why the API server refuses a router's pod. `service_trials`: why it refuses a Service, by
     namespace and IP families. `amounts`: by router and key such as `requests.cpu`, what one of its pods takes.
     """
@@ -195,6 +197,7 @@ class Facts:
     quotas: tuple[Quota, ...] = ()
     amounts: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
     policies: tuple[Mapping[str, Any], ...] = ()
+    api_server: tuple[tuple[str, int], ...] = ()
     missing_permissions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     identity: str = ""
     trials: Mapping[str, Refusal | None] = field(default_factory=dict)

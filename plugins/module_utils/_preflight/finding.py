@@ -84,13 +84,21 @@ class Part:
     ask: Callable[[Facts], Iterable[Finding]]
 
 
+def _complete(_facts: Facts) -> tuple[int, Iterable[str]]:
+    return 0, ()
+
+
 @dataclass(frozen=True)
 class Check:
-    """A check. `passed`: what the report says if nothing was found."""
+    """A check. `passed`: what the report says if nothing was found.
+
+    `coverage`: how much it could look at, and why not at the rest.
+    """
 
     id: str
     passed: str
     parts: tuple[Part, ...]
+    coverage: Callable[[Facts], tuple[int, Iterable[str]]] = _complete
 
 
 # What was not checked: the id of a check, and why.

@@ -66,8 +66,10 @@ def examine(facts: Facts) -> Examination:
         for part in made:
             findings += part.ask(facts)
         reasons = {facts.unread[need] for part in check.parts for need in part.needs if need in facts.unread}
-        gaps += [(check.id, reason) for reason in sorted(reasons)]
-        checked += [check.id] if made else []
+        seen, unseen = check.coverage(facts)
+        gaps += [(check.id, reason) for reason in [*sorted(reasons), *unseen]]
+        # With nothing to look at, nothing was checked.
+        checked += [check.id] if made and (seen or not unseen) else []
     return Examination(tuple(merged(findings)), tuple(checked), tuple(gaps))
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ _STACKED = ("vlan", "macvlan", "ipvlan", "macsec")
 _BUNDLES = ("bond", "team")
 # Masters whose members keep their frames; every other one takes them (bridge, bond, openvswitch and so on).
 _TRANSPARENT = ("vrf",)
+_ETHERNET = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+# MACVLAN_MODE_PASSTHRU, where the library does not name it.
+_PASSTHRU = 8
 CLASS = Path("/sys/class/net")
 
 
@@ -43,6 +47,8 @@ def silence(interface: Interface) -> str:
         return f"{name} is down"
     if not interface.carrier:
         return f"{name} has no carrier"
+    if not interface.mac:
+        return f"{name} has no MAC address"
     if interface.enslaved_to and interface.enslaved_kind not in _TRANSPARENT:
         return f"{name} is a port of {interface.enslaved_to}, which takes its frames"
     return ""
@@ -107,6 +113,9 @@ class Reader:
         self._addresses = addresses
         self._entries = entries
         self._index = {message.get_attr("IFLA_IFNAME"): index for index, message in links.items()}
+        for index, message in links.items():
+            for name in _other_names(message):
+                self._index.setdefault(name, index)
         default = next((route.get_attr("RTA_OIF") for route in defaults), None)
         if default in links:
             self._index[""] = default
@@ -121,8 +130,7 @@ class Reader:
                 found[name] = self._interface(name)
                 wanted += found[name].lower
         owners = {
-            index: Owner(message.get_attr("IFLA_IFNAME"), message.get_attr("IFLA_ADDRESS") or "")
-            for index, message in self._links.items()
+            index: Owner(message.get_attr("IFLA_IFNAME"), _mac(message) or "") for index, message in self._links.items()
         }
         return Links(found, {address.ip: owners[index] for index, address in self._addresses if index in owners})
 
@@ -131,7 +139,7 @@ class Reader:
         if index is None:
             return Interface(name)
         message = self._links[index]
-        mac = message.get_attr("IFLA_ADDRESS")
+        mac = _mac(message)
         master = self._links.get(message.get_attr("IFLA_MASTER"))
         name = message.get_attr("IFLA_IFNAME")
         return Interface(
@@ -149,7 +157,19 @@ class Reader:
             lower=tuple(self._lower(index, message)),
             unicast_filter=tuple(sorted(self._unicast_filter(index) - {mac})),
             promiscuous=message.get_attr("IFLA_PROMISCUITY"),
+            occupant=self._occupant(index),
         )
+
+    def _occupant(self, index: int) -> str | None:
+        """The interface on top of this one that shares it with no macvlan, as far as this namespace shows it."""
+        for other in self._links.values():
+            if (
+                other.get_attr("IFLA_LINK") == index
+                and other.get_attr("IFLA_LINK_NETNSID") is None
+                and _exclusive(other)
+            ):
+                return f"{_kind(other)} {other.get_attr('IFLA_IFNAME')}"
+        return None
 
     def _lower(self, index: int, message: Any) -> list[str]:
         kind = _kind(message)
@@ -166,7 +186,7 @@ class Reader:
         return {
             entry.get_attr("NDA_LLADDR")
             for entry in self._entries
-            if entry["ifindex"] == index and entry["flags"] & _SELF and not _multicast(entry.get_attr("NDA_LLADDR"))
+            if entry["ifindex"] == index and entry["flags"] & _SELF and _unicast(entry.get_attr("NDA_LLADDR"))
         }
 
 
@@ -189,5 +209,23 @@ def _address(message: Any) -> net.Interface:
     return ipaddress.ip_interface(f"{ip}/{message['prefixlen']}")
 
 
-def _multicast(mac: str) -> bool:
-    return bool(int(mac[:2], 16) & 1)
+def _mac(message: Any) -> str | None:
+    """The Ethernet address: tunnels have the address of their end in its place, InfiniBand has a longer one."""
+    address = message.get_attr("IFLA_ADDRESS")
+    return address if isinstance(address, str) and _ETHERNET.fullmatch(address) else None
+
+
+def _unicast(mac: object) -> bool:
+    return isinstance(mac, str) and _ETHERNET.fullmatch(mac) is not None and not int(mac[:2], 16) & 1
+
+
+def _other_names(message: Any) -> list[str]:
+    """`ip link property add dev eth0 altname NAME`."""
+    properties = message.get_attr("IFLA_PROP_LIST")
+    return list(properties.get_attrs("IFLA_ALT_IFNAME")) if properties else []
+
+
+def _exclusive(message: Any) -> bool:
+    kind = _kind(message)
+    mode = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", f"IFLA_{kind.upper()}_MODE")
+    return kind in ("ipvlan", "ipvtap") or (kind in ("macvlan", "macvtap") and mode in ("passthru", _PASSTHRU))

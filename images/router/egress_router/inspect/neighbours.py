@@ -91,6 +91,9 @@ def ask(interface: Interface, targets: Sequence[Target], seconds: float) -> Hear
             _converse(raws, interface, targets, seconds, heard)
     except OSError as error:
         heard.error = f"{interface.name}: {error.strerror or error}"
+    except Exception as error:
+        # Whatever it is: one odd interface keeps the others from nothing.
+        heard.error = f"{interface.name}: {type(error).__name__}: {error}"
     return heard
 
 

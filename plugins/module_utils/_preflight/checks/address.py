@@ -13,7 +13,7 @@ from ..._contract.inspect import Answer, Occupancy
 from ..._router.addresses import Address
 from ..._router.router import Router
 from ..facts import ANSWERS, ROUTERS, Facts
-from ..finding import ERROR, WARNING, Check, Finding, Part
+from ..finding import ERROR, WARNING, Check, Finding, Part, listed
 from .master import problem_of
 
 
@@ -128,12 +128,32 @@ def _not_asked(facts: Facts) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
+def _coverage(facts: Facts) -> tuple[int, list[str]]:
+    """How many addresses the segments were asked for, and on which nodes they were not, by reason."""
+    asked = 0
+    reasons: dict[str, dict[str, bool]] = {}
+    for router, node, seen in _seen(facts):
+        for address in router.addresses:
+            target = _occupancy(seen, router, address)
+            if target and target.error:
+                reasons.setdefault(target.error, {})[node] = True
+            elif target:
+                asked += 1
+    return asked, [f"{listed('node', tuple(nodes))}: {reason}" for reason, nodes in reasons.items()]
+
+
 CHECKS = (
     Check(
         "address",
         "no other host answers for an egress address",
         (Part((ANSWERS,), _free), Part((ANSWERS,), _not_asked)),
+        _coverage,
     ),
-    Check("mac", "no router's MAC address is in use", (Part((ANSWERS,), _mac), Part((ROUTERS,), _mac_of_others))),
-    Check("gateway", "every gateway answers", (Part((ANSWERS,), _gateway),)),
+    Check(
+        "mac",
+        "no router's MAC address is in use",
+        (Part((ANSWERS,), _mac), Part((ROUTERS,), _mac_of_others)),
+        _coverage,
+    ),
+    Check("gateway", "every gateway answers", (Part((ANSWERS,), _gateway),), _coverage),
 )

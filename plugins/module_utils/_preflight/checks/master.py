@@ -58,6 +58,13 @@ def problem_of(router: Router, interface: Interface) -> tuple[str, str] | None:
         return f"{name} is down", f"Bring it up on the node (ip link set {name} up), and in the node's configuration"
     if not interface.carrier:
         return f"{name} has no carrier", "Connect its cable, or its virtual NIC"
+    if interface.occupant:
+        return (
+            f"{name} is taken by {interface.occupant}, beside which the kernel lets no macvlan be",
+            "Remove that interface, or set master to another one",
+        )
+    if not interface.mac and interface.kind != "loopback":
+        return f"{name}, of kind {interface.kind}, has no MAC address", "Set master to a NIC, bond, VLAN or bridge"
     if interface.kind in ("loopback", "macvlan", "ipvlan"):
         return f"{name} is of kind {interface.kind}", "Set master to a NIC, bond, VLAN or bridge"
     return None

@@ -628,3 +628,23 @@ def test_an_id_that_no_check_has(cluster: FakeCluster, preflight: Preflight) -> 
 def test_absent_routers_are_left_out(cluster: FakeCluster, preflight: Preflight) -> None:
     result = preflight(routers=[{"name": "db", "state": "absent"}])
     assert result["ok"] and result["summary"].startswith("0 routers, 2 nodes (0 can run one), ")
+
+
+def test_network_policies_are_compared_with_the_endpoints_of_the_api_server(
+    cluster: FakeCluster, preflight: Preflight
+) -> None:
+    kubelet(cluster)
+    labels = {"kubernetes.io/service-name": "kubernetes"}
+    cluster.add(
+        "endpointslices", "default", "kubernetes", metadata={"labels": labels},
+        endpoints=[{"addresses": ["192.0.2.10"]}], ports=[{"name": "https", "port": 6443}],
+    )  # fmt: skip
+    egress = [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24", "except": ["192.0.2.8/29"]}}]}]
+    cluster.add(
+        "networkpolicies", "payments", "p", spec={"podSelector": {}, "policyTypes": ["Egress"], "egress": egress}
+    )
+    result = preflight()
+    (finding,) = result["findings"]
+    assert "does not reach the API server at 192.0.2.10 port 6443" in finding["seen"]
+    egress[0]["to"][0]["ipBlock"]["except"] = ["192.0.2.16/29"]
+    assert "network_policy" not in ids(preflight())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.egress.router.plugins.module_utils._contract import names
-from ansible_collections.egress.router.plugins.module_utils._contract.inspect import Conntrack, Nft
+from ansible_collections.egress.router.plugins.module_utils._contract.inspect import Conntrack, Interface, Nft
 from ansible_collections.egress.router.plugins.module_utils._preflight.checks.all import IDS
 from ansible_collections.egress.router.plugins.module_utils._preflight.checks.cloud import cloud_of
 from ansible_collections.egress.router.plugins.module_utils._preflight.checks.permissions import attributes, described
@@ -103,9 +103,9 @@ def refused(said: str) -> Facts:
     return facts(trials={"payments": Refusal(said)})
 
 
-def policies(*specs: dict[str, Any]) -> Facts:
+def policies(*specs: dict[str, Any], servers: tuple[tuple[str, int], ...] = ()) -> Facts:
     items = [{"metadata": {"name": f"p{n}", "namespace": "payments"}, "spec": spec} for n, spec in enumerate(specs)]
-    return facts(policies=tuple(items))
+    return facts(policies=tuple(items), api_server=servers)
 
 
 def deployed_one(**changes: Any) -> Facts:
@@ -220,6 +220,11 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
     "a limit that is missing": (
         refused('pods "x" is forbidden: failed quota: q: must specify limits.cpu'),
         "quota", "error", "must specify limits.cpu"),
+    "master taken": (
+        on_worker(interfaces={"eth1": interface(occupant="macvlan mv0")}), "master", "error",
+        "eth1 is taken by macvlan mv0, beside which the kernel lets no macvlan be"),
+    "master without a MAC address": (
+        on_worker(interfaces={"eth1": interface(mac=None, kind="tun")}), "master", "error", "eth1, of kind tun, has no MAC address"),
     "nothing comes in": (
         policies({"podSelector": {}, "policyTypes": ["Ingress"]}), "network_policy", "error", "p0 of namespace payments permit no incoming traffic"),
     "nothing gets out": (
@@ -227,6 +232,17 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
     "nothing gets out by a policy that names no type": (
         policies({"podSelector": {}, "ingress": [{}], "egress": [{"to": [{"podSelector": {}}]}]}),
         "network_policy", "error", "permit outgoing traffic to pods only"),
+    "only DNS gets out": (
+        policies({"podSelector": {}, "policyTypes": ["Egress"], "egress": [
+            {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53}]},
+            {"to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.0.0.0/24"]}}]},
+            {"to": [{"ipBlock": {"cidr": "10.0.0.10/32"}}], "ports": [{"port": 443, "endPort": 500}]},
+        ]}, servers=(("10.0.0.10", 6443),)),
+        "network_policy", "error",
+        "permit outgoing traffic to other addresses or ports only, so its agent does not reach the API server at 10.0.0.10 port 6443"),
+    "only DNS gets out, and nobody knows where the API server is": (
+        policies({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": [{"port": 53, "protocol": "UDP"}]}]}),
+        "network_policy", "error", "permit outgoing traffic to other addresses or ports only"),
     "the API server is out of reach": (
         policies({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": {}}]}]}),
         "network_policy", "error", "permit outgoing traffic to pods only"),
@@ -329,6 +345,12 @@ SOUND: dict[str, Facts] = {
     "privileged": namespace(labels={"pod-security.kubernetes.io/enforce": "privileged"}),
     "quota with room": quota({"pods": "5", "requests.cpu": "1"}, {"pods": "4", "requests.cpu": "0.9"}),
     "quota of other pods": quota({"pods": "0"}, {}, covers_routers=False),
+    "a policy for the API server alone": policies(
+        {"podSelector": {}, "policyTypes": ["Egress"], "egress": [
+            {"to": [{"ipBlock": {"cidr": "10.0.0.8/29"}}], "ports": [{"port": 6000, "endPort": 7000}]}]},
+        servers=(("10.0.0.10", 6443),)),
+    "a policy for the API server, wherever it is": policies(
+        {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": [{"port": 6443, "protocol": "TCP"}]}]}),
     "policies add up": policies(
         {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
         {"podSelector": {"matchLabels": {names.LABEL_NAME: names.APP_NAME}}, "ingress": [{}], "egress": [{}],
@@ -405,3 +427,23 @@ def test_permissions_concern_the_routers_of_their_namespace() -> None:
     namespaces = {name: {"metadata": {"name": name}} for name in ("payments", "shop")}
     of = facts(router(), other, namespaces=namespaces, missing_permissions={"shop": ("get leases",)})
     assert [finding.routers for finding in found(of) if finding.check == "permissions"] == [("shop/web",)]
+
+
+def test_what_the_segment_was_not_asked_for_is_not_checked() -> None:
+    def on_master(interface: Interface, error: str) -> Facts:
+        answer = seen(interfaces={"eth1": interface}, targets=(target(gateway_mac=None, error=error),))
+        return facts(on_nodes=answer)
+
+    absent = Interface("eth1")
+    some = examine(on_master(absent, "there is no interface eth1"))
+    assert [(finding.check, finding.nodes) for finding in some.findings] == [("master", ("worker-2",))]
+    said = "node worker-2: there is no interface eth1"
+    assert some.gaps == (("address", said), ("mac", said), ("gateway", said))
+    assert {"address", "mac", "gateway"} <= set(some.checked), "on the other node"
+    whole = facts(
+        inspections={name: Inspection(seen(interfaces={"eth1": absent}, targets=(target(error="no eth1"),)))
+                     for name in ("worker-1", "worker-2")}
+    )  # fmt: skip
+    none = examine(whole)
+    assert not {"address", "mac", "gateway"} & set(none.checked)
+    assert ("gateway", "nodes worker-1, worker-2: no eth1") in none.gaps
