@@ -7,13 +7,16 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
 import struct
 
+import pytest
 from egress_router.segment import frames
 
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import EgressAddress
 from ansible_collections.egress.router.tests.support import namespaces
+from ansible_collections.egress.router.tests.support.fake_agent_api import FakeApi
 from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, EGRESS6, MAC, TERMINATED, ask
 from ansible_collections.egress.router.tests.support.waiting import always, until
 
@@ -24,8 +27,12 @@ def test_an_address_in_use_is_not_taken(make_pod, segment_host) -> None:
     segment_host(SQUATTER, f"{EGRESS4}/24")
     pod = make_pod().start()
     until(lambda: pod.status().state == "conflict", "the conflict is told")
-    assert pod.status().error == f"{EGRESS4} is in use by {SQUATTER}: free it or choose another address"
-    always(lambda: pod.addresses_on_net1() == set() and pod.endpoints() == [], "nothing is taken", 2.5)
+    error = pod.status().error
+    since = error.partition("since ")[2].partition(" at least")[0]
+    assert error == f"{EGRESS4} is in use by {SQUATTER}, since {since} at least: free it or choose another address"
+    assert since.endswith("Z")
+    always(lambda: pod.addresses_on_net1() == set() and pod.endpoints() == [], "nothing is taken", 3.5)
+    assert pod.status().error == error, "the conflict is still the same one"
     assert pod.get("/readyz")[0] == 503 and SQUATTER in pod.get("/readyz")[1]
     namespaces.ip("-n @host0 addr flush dev eth0")
     pod.wait_serving()
@@ -41,9 +48,52 @@ def test_an_ipv6_address_in_use_is_not_taken(make_pod, segment_host) -> None:
     pod.wait_serving()
 
 
-def test_our_own_mac_is_an_earlier_pod_of_ours(make_pod, segment_host) -> None:
-    segment_host(MAC, f"{EGRESS4}/24", f"{EGRESS6}/64")
-    make_pod().serve()
+@pytest.mark.parametrize("address", [f"{EGRESS4}/24", f"{EGRESS6}/64"])
+def test_an_answer_from_our_own_mac_is_another_pod_that_serves(make_pod, segment_host, address: str) -> None:
+    """Its node is cut off from the API server, or it is another cluster's."""
+    segment_host(MAC, address)
+    pod = make_pod()
+    original = pod.mac()
+    pod.start()
+    until(lambda: pod.status().state == "conflict", "the conflict is told")
+    assert f"is in use by {MAC}, since" in pod.status().error and "the router's own MAC address" in pod.status().error
+    always(lambda: (pod.addresses_on_net1(), pod.mac()) == (set(), original), "nothing is taken", 2.5)
+    namespaces.ip("-n @host0 link set eth0 down")
+    pod.wait_serving()
+
+
+def test_a_second_pod_does_not_serve_beside_the_first(make_pod, api: FakeApi) -> None:
+    """One replica, whose node is cut off from the API server: another pod gets the lease and asks the segment."""
+    first, second = make_pod("node1"), make_pod("node2")
+    first.put_rules("5432 TCP 203.0.113.10\n")
+    first.serve()
+    api.stop()
+    first.process.send_signal(signal.SIGSTOP)
+    api.start()
+    second.start()
+    until(lambda: second.holder() == second.pod and second.status().state == "conflict", "the conflict is told")
+    assert f"pod {first.pod} on node node-of-{first.pod}, which had the lease before" in second.status().error
+    assert ask(first.ip4, 5432)["source_ip"] == EGRESS4
+    always(lambda: second.addresses_on_net1() == set() and second.mac() != MAC, "nothing is taken", 2.5)
+    first.process.send_signal(signal.SIGCONT)
+    until(lambda: first.addresses_on_net1() == set(), "the first sees that it lost the lease")
+    second.wait_serving()
+    assert ask(second.ip4, 5432)["source_ip"] == EGRESS4
+
+
+def test_the_hypervisor_drops_the_first_probe(make_pod, segment_host) -> None:
+    """Port security lets only the router's MAC address through, so the second one must find the other host."""
+    segment_host(SQUATTER, f"{EGRESS4}/24")
+    pod = make_pod()
+    namespaces.run(
+        "ip netns exec @outside nft add table bridge port; add chain bridge port c { type filter hook forward priority 0; }; "
+        f"add rule bridge port c ether saddr {pod.mac()} drop".replace("nft ", "nft ", 1)
+    )
+    try:
+        pod.start()
+        until(lambda: pod.status().state == "conflict", "the conflict is told")
+    finally:
+        namespaces.run("ip netns exec @outside nft delete table bridge port")
 
 
 def test_the_mac_is_in_use_on_the_node(make_pod) -> None:

@@ -111,12 +111,15 @@ class Network:
         with self._lock:
             return self.mac() == self._config.mac and not self._missing_addresses(self._required_index())
 
-    def claim(self) -> None:
-        """Set net1 up with the router's MAC address; raises NetworkError if another interface of the node has it."""
+    def set_up(self) -> None:
+        """Set net1 up."""
         with self._lock:
-            index = self._required_index()
-            self._set_up(index)
-            self._set_mac(index)
+            self._set_up(self._required_index())
+
+    def claim(self) -> None:
+        """Give net1 the router's MAC address; raises NetworkError if another interface of the node has it."""
+        with self._lock:
+            self._set_mac(self._required_index())
 
     def take(self, allowed: Callable[[], bool]) -> bool:
         """Add addresses and routes if `allowed` returns true at that moment; returns whether it did."""

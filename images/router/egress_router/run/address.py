@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import secrets
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -18,7 +20,8 @@ from ansible_collections.egress.router.plugins.module_utils._contract import nam
 
 from ..config import Config
 from ..kernel.network import Network, NetworkError
-from ..log import event
+from ..log import event, now
+from ..net import IP
 from ..segment import conflict
 from . import endpoints
 from .lease import Elector
@@ -29,7 +32,12 @@ from .rules import Rules
 STANDBY = "standby"
 
 NETWORK_CHECK_SECONDS = 2.0
+# At least, and at most half as much again: two pods that ask for the same address shall not do so in step for ever.
 RETRY_SECONDS = 2.0
+# How long the segment is asked for the addresses: first from the pod's own MAC address, so that another holder of the
+# router's can answer; then from the router's, because a hypervisor may let only that one through.
+PROBE_SECONDS = 0.6
+PROBE_AGAIN_SECONDS = 0.4
 # Seconds after the address was taken: switches and neighbours may miss one announcement.
 ANNOUNCE_AT = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -38,7 +46,7 @@ class Phase(enum.Enum):
     """How much of the router is on net1."""
 
     NOTHING = enum.auto()
-    # The MAC address: the segment is being asked for the addresses, or will be again.
+    # The MAC address, or nothing any more: the segment is being asked for the addresses, or will be again.
     MAC = enum.auto()
     # Addresses and routes too: the endpoints are being published.
     ADDRESSES = enum.auto()
@@ -73,6 +81,7 @@ class EgressAddress:
         self._retry_at = 0.0
         self._check_at = 0.0
         self._announce_at: list[float] = []
+        self._conflict_since = ""
         self.state = STANDBY
         self.error = ""
         self.repairs: Counter[str] = Counter()
@@ -164,13 +173,17 @@ class EgressAddress:
         if problem:
             self._fail(status.FAILED, problem)
             return
-        self._phase = Phase.MAC
-        self._network.claim()
-        in_use = conflict.probe(names.EGRESS_INTERFACE, self._config.mac, self._ips, self._stop)
+        self._network.set_up()
+        in_use = self._ask(self._network.mac(), PROBE_SECONDS)
+        if not in_use and self._may_serve():
+            self._phase = Phase.MAC
+            self._network.claim()
+            in_use = self._ask(self._config.mac, PROBE_AGAIN_SECONDS)
         if in_use:
-            holders = " and ".join(f"{ip} is in use by {mac}" for ip, mac in in_use.items())
-            self._fail(status.CONFLICT, f"{holders}: free it or choose another address")
+            self.release()
+            self._fail(status.CONFLICT, self._conflict(in_use))
             return
+        self._conflict_since = ""
         if not self._network.take(self._may_serve):
             return
         self._phase = Phase.ADDRESSES
@@ -180,6 +193,23 @@ class EgressAddress:
         event("address-taken", addresses=",".join(map(str, self._ips)), mac=self._config.mac)
         self.publish()
         self._set(status.STARTING)
+
+    def _ask(self, mac: str, seconds: float) -> dict[IP, str]:
+        return conflict.probe(names.EGRESS_INTERFACE, mac, self._ips, seconds, self._stop)
+
+    def _conflict(self, in_use: Mapping[IP, str]) -> str:
+        """Who has the addresses, since when, and what to do."""
+        self._conflict_since = self._conflict_since or now()
+        holders = " and ".join(f"{ip} is in use by {mac}" for ip, mac in in_use.items())
+        found = f"{holders}, since {self._conflict_since} at least: "
+        if self._config.mac not in in_use.values():
+            return found + "free it or choose another address"
+        last = self._elector.predecessor
+        earlier = f"pod {last.pod} on node {last.node}, which had the lease before" if last.pod else "an earlier pod"
+        return (
+            f"{found}that is the router's own MAC address, so it is {earlier}, or a router with the same address in another "
+            "cluster. It has to end; its node may be cut off from the API server. The address is taken when nobody answers"
+        )
 
     def _maintain(self) -> None:
         if time.monotonic() >= self._check_at:
@@ -220,7 +250,7 @@ class EgressAddress:
         if self.present:
             self.release()
             self._reporter.publish({address.family: endpoints.NOBODY for address in self._config.addresses})
-        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._retry_at = time.monotonic() + RETRY_SECONDS * (1 + secrets.randbelow(1000) / 2000)
         self._set(state, error)
 
     def _set(self, state: str, error: str = "") -> None:

@@ -71,6 +71,7 @@ class Fence(threading.Thread):
 class Elector:
     """Acquires, renews and releases the lease. `held` is None until the API server was reached once.
 
+    `predecessor` is the status of the last other pod that had the lease, as far as this one saw.
     `renewed_at` is when the last successful renewal was *sent*: others can count only from a later moment.
     """
 
@@ -89,6 +90,7 @@ class Elector:
         self.held: bool | None = None
         self.holder = ""
         self.renewed_at = 0.0
+        self.predecessor = Status()
 
     @property
     def transitions(self) -> int:
@@ -160,7 +162,11 @@ class Elector:
 
     def _look(self) -> bool:
         """Read the Lease; returns whether this pod holds it."""
-        self._note(self._kube.lease())
+        lease = self._kube.lease()
+        self._note(lease)
+        last = Status.from_lease(lease)
+        if last.pod != self._config.pod:
+            self.predecessor = last
         return self.holder == self._config.pod
 
     def _note(self, lease: dict[str, Any]) -> None:

@@ -5,6 +5,8 @@
 """Address conflict detection and announcements: RFC 5227 for IPv4, RFC 4862 for IPv6.
 
 The RFCs wait for several seconds because whole networks may boot at once; here a probe is three frames within a second.
+An answer counts whoever sends it, even with the router's own MAC address: an earlier pod of the router, whose node is cut off
+from the API server, or a router of another cluster.
 """
 
 from __future__ import annotations
@@ -19,17 +21,17 @@ from collections.abc import Iterable, Iterator
 
 from ..net import IP
 from . import frames
-from .packet_socket import join
+from .packet_socket import OUTGOING, join
 
-PROBE_SECONDS = 1.0
 PROBE_FRAMES = 3
 
 
-def probe(interface: str, mac: str, addresses: Iterable[IP], stop: threading.Event) -> dict[IP, str]:
-    """Ask the segment for `addresses`; returns those in use, each with the MAC address that has it.
+def probe(
+    interface: str, mac: str, addresses: Iterable[IP], seconds: float, stop: threading.Event
+) -> dict[IP, str]:
+    """Ask the segment for `addresses` from `mac`; returns those in use, each with the MAC address that has it.
 
-    An answer from `mac` does not count: it is an earlier pod of this router, whose lease is over. Takes PROBE_SECONDS,
-    less if every address is in use or `stop` is set. Raises OSError, for example if the interface is gone.
+    Takes `seconds`, less if every address is in use or `stop` is set. Raises OSError, for example if the interface is gone.
     """
     wanted = list(addresses)
     own = frames.mac_bytes(mac)
@@ -42,16 +44,17 @@ def probe(interface: str, mac: str, addresses: Iterable[IP], stop: threading.Eve
         sent = 0
         while len(found) < len(wanted) and not stop.is_set():
             elapsed = time.monotonic() - start
-            if elapsed >= PROBE_SECONDS:
+            if elapsed >= seconds:
                 break
             # Two thirds of the time for questions, the rest for the last answer.
-            if sent < PROBE_FRAMES and elapsed >= sent * PROBE_SECONDS * 0.67 / PROBE_FRAMES:
+            if sent < PROBE_FRAMES and elapsed >= sent * seconds * 0.67 / PROBE_FRAMES:
                 sent += 1
                 for ip in wanted:
                     by_family[ip.version].send(frames.question(own, ip))
             for key, _events in selector.select(0.05):
-                frame = key.fileobj.recv(2048)  # type: ignore[union-attr]
-                found |= {ip: holder.hex(":") for ip, holder in others(frame, own) if ip in wanted}
+                frame, (_name, _protocol, direction, *_rest) = key.fileobj.recvfrom(2048)  # type: ignore[union-attr]
+                if direction != OUTGOING:
+                    found |= {ip: holder.hex(":") for ip, holder in others(frame, own) if ip in wanted}
     return found
 
 
@@ -82,5 +85,6 @@ def _sockets(interface: str, addresses: list[IP]) -> Iterator[dict[int, socket.s
 
 
 def others(frame: bytes, own: bytes) -> list[tuple[IP, bytes]]:
-    """The claims of a frame, without those from our own MAC address, which an earlier pod of this router made."""
-    return [(ip, holder) for ip, holder in frames.claims(frame) if holder != own]
+    """The claims of a frame that was received, without our own question, which a switch may send back."""
+    asked = set(frames.claims(frame)) - set(frames.answers(frame))
+    return [claim for claim in frames.claims(frame) if not (claim in asked and claim[1] == own)]

@@ -16,6 +16,9 @@ _SOL_PACKET = 263
 _PACKET_ADD_MEMBERSHIP = 1
 _PACKET_MR_MULTICAST = 0
 
+# linux/if_packet.h: frames that this host sends, which its own sockets receive too.
+OUTGOING = 4
+
 # Code, jump if true, jump if false, constant.
 Instruction = tuple[int, int, int, int]
 
