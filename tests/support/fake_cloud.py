@@ -24,6 +24,7 @@ class FakeCloud:
     def __init__(self) -> None:
         self.region = "RegionOne"
         self.guarded = True
+        self.extensions = {"allowed-address-pairs"}
         self.calls: list[str] = []
         self.written: list[list[dict[str, Any]]] = []
         self.before_write: Callable[[Port], None] = lambda port: None
@@ -59,7 +60,7 @@ class FakeCloud:
         return [Subnet("s4", network, "198.51.100.0/24") for network in dict.fromkeys(network_ids)]
 
     def has_extension(self, alias: str) -> bool:
-        return self.guarded
+        return self.guarded if alias == "revision-if-match" else alias in self.extensions
 
     def set_pairs(self, port: Port, pairs: list[dict[str, Any]], guarded: bool = True) -> Port:
         self.before_write(port)

@@ -276,8 +276,6 @@ def _http_error(error: Any, what: str, owner: Callable[[], str]) -> EgressError:
             f"cannot {what}: {said}: Neutron's option max_allowed_address_pair limits the pairs of a port; remove pairs that "
             "are not needed, or have the limit raised"
         )
-    if status == 409:
-        return Conflict(f"cannot {what}: {said}")
     if status in (502, 503, 504):
         return Unreachable(f"cannot {what}: {_url(error)} answered {status}: {said}")
     return ApiError(f"cannot {what}: Neutron answered {status}: {said}")

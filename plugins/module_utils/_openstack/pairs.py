@@ -35,6 +35,11 @@ JITTER = 0.2
 # After a removal, the port must stay unchanged for twice the time of the write, within these limits, in seconds.
 PAUSE, LONGEST_PAUSE = 0.3, 5.0
 _EXTENSION = "revision-if-match"
+_PAIRS_EXTENSION = "allowed-address-pairs"
+_NO_PAIRS = (
+    f"Neutron does not have the extension {_PAIRS_EXTENSION}, so its ports cannot be opened for the address of a router: disable "
+    "port security on the egress network, or have the extension enabled"
+)
 # No port has this revision, so a write with it is refused. Neutron checks permissions first (24.2.2 and 28.0.2).
 _NO_REVISION = 2**31 - 1
 
@@ -197,6 +202,8 @@ def write(cloud: Cloud, changes: list[PortChange], present: bool, check: bool, u
     due = [change for change in changes if change.changed]
     if not due:
         return
+    if not cloud.has_extension(_PAIRS_EXTENSION):
+        raise ApiError(_NO_PAIRS)
     guarded = cloud.has_extension(_EXTENSION)
     if not guarded and not unguarded:
         raise ApiError(
@@ -226,18 +233,18 @@ def _check_permissions(cloud: Cloud, changes: list[PortChange]) -> None:
 
     if not changes:
         return
-    if cloud.has_extension(_EXTENSION):
+    lacking = "" if cloud.has_extension(_PAIRS_EXTENSION) else _NO_PAIRS
+    if not lacking and not cloud.has_extension(_EXTENSION):
+        lacking = f"Neutron does not have the extension {_EXTENSION}, without which pairs of others may be lost"
+    if not lacking:
         each(check, changes)
-    else:
-        for change in changes:
-            change.write_error = (
-                f"Neutron does not have the extension {_EXTENSION}, without which pairs of others may be lost"
-            )
+    for change in changes if lacking else ():
+        change.write_error = lacking
 
 
 def _swap(cloud: Cloud, change: PortChange, present: bool, guarded: bool) -> None:
     """Writes one port, from its latest state, until it keeps what is requested. Records what was and what is."""
-    port, written = change.port, False
+    port, written, said = change.port, False, ""
     try:
         for attempt in range(1, ATTEMPTS + 1):
             change.after = _after(port, change.pairs, present)
@@ -246,7 +253,8 @@ def _swap(cloud: Cloud, change: PortChange, present: bool, guarded: bool) -> Non
             began = time.monotonic()
             try:
                 now = cloud.set_pairs(port, change.after, guarded)
-            except Conflict:
+            except Conflict as error:
+                said = f" (the last time: {error})"
                 time.sleep(random.uniform(0, JITTER * attempt))
                 port = cloud.port(port.id)
                 if not written:
@@ -258,7 +266,7 @@ def _swap(cloud: Cloud, change: PortChange, present: bool, guarded: bool) -> Non
             if _after(port, change.pairs, present) == change.after:
                 return
         raise Conflict(
-            f"port {port} was changed by others during each of {ATTEMPTS} attempts: find out what keeps changing it"
+            f"port {port} was changed by others during each of {ATTEMPTS} attempts{said}: find out what keeps changing it"
         )
     except NotFound:
         _failed(change, f"port {port} was deleted while it was being changed: run again")

@@ -65,7 +65,10 @@ def ports_of(node: NodeId, ports: Iterable[Port]) -> list[Port]:
 
 
 def select_port(ip: str, node: NodeId, ports: Iterable[Port], subnets: Iterable[Subnet]) -> Port:
-    """The only port of `node` on the segment of `ip`: with a fixed IP in its subnet, otherwise on its network."""
+    """The only port of `node` on the segment of `ip`: with a fixed IP in its subnet, otherwise on its network.
+
+    A port without fixed IPs is taken if it was named by its id.
+    """
     candidates = ports_of(node, ports)
     if not candidates:
         raise InputError(
@@ -85,6 +88,9 @@ def select_port(ip: str, node: NodeId, ports: Iterable[Port], subnets: Iterable[
             raise InputError(
                 f"{node} has {len(found)} ports on the segment of {ip}: {listed}; specify the id of the port instead"
             )
+    named = [port for port in candidates if port.id == node.id and not port.fixed_ips]
+    if named:
+        return named[0]  # Without a subnet nothing tells its segment, and whoever named it knows.
     listed = ", ".join(str(port) for port in candidates)
     raise InputError(
         f"no port of {node} is on a network with a subnet that contains {ip}; the visible ports are {listed}: attach the server "

@@ -32,6 +32,8 @@ class Reservation:
     before: Port | None
     port_id: str = ""
     error: str = ""
+    # The reservation that was there is gone, and the new one could not be made.
+    lost: bool = False
 
     @property
     def wanted(self) -> bool:
@@ -56,7 +58,7 @@ class Reservation:
             **self.pair.raw,
             "network_id": self.network_id,
             "port_id": self.port_id or (self.before.id if self.before else ""),
-            "changed": self.changed and not self.error,
+            "changed": self.lost or (self.changed and not self.error),
             "error": self.error,
         }
 
@@ -109,15 +111,31 @@ def write_reservations(cloud: Cloud, reservations: list[Reservation], check: boo
 
 
 def _write(cloud: Cloud, reservation: Reservation) -> None:
+    before, pair = reservation.before, reservation.pair
     try:
-        if reservation.before:
-            cloud.delete_port(reservation.before)
-        if reservation.wanted:
-            pair = reservation.pair
-            made = cloud.reserve(reservation.network_id, reservation.subnet_id, pair.ip, pair.mac)
-            reservation.port_id = made.id
+        if before:
+            cloud.delete_port(before)
     except EgressError as error:
         reservation.error = str(error)
+        return
+    if not reservation.wanted:
+        return
+    try:
+        reservation.port_id = cloud.reserve(reservation.network_id, reservation.subnet_id, pair.ip, pair.mac).id
+    except EgressError as error:
+        reservation.error = str(error) + (_made_anew(cloud, reservation, before) if before else "")
+
+
+def _made_anew(cloud: Cloud, reservation: Reservation, before: Port) -> str:
+    """Puts a reservation back that was removed to be replaced, and says so."""
+    ip = reservation.pair.ip
+    try:
+        made = cloud.reserve(reservation.network_id, reservation.subnet_id, ip, before.mac)
+    except EgressError:
+        reservation.lost = True
+        return f". {ip} is not reserved any more, Neutron may assign it to others: run again"
+    reservation.port_id = made.id
+    return f". The previous reservation of {ip}, for {before.mac}, was made anew"
 
 
 def _subnets(selection: PortSelection) -> dict[tuple[Pair, str], str]:

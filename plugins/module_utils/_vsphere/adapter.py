@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from .._common.errors import InputError
 from .._common.mac import normal_mac
-from .node import Vm
+from .node import Vm, same_name
 
 STANDARD, DISTRIBUTED, OPAQUE = "standard", "distributed", "opaque"
 
@@ -37,6 +37,10 @@ class Nic:
     def __str__(self) -> str:
         addresses = ", ".join(self.guest) or "no known address"
         return f"{self.label} ({self.mac}, network '{self.network}', {addresses})"
+
+    def has_network(self, name: str) -> bool:
+        """Whether it is connected to the network of this name."""
+        return same_name(self.network, name)
 
     def holds(self, ip: str) -> bool:
         """Whether the guest has an address in the subnet of `ip` on this adapter."""
@@ -103,7 +107,9 @@ def _select(machine: Machine, selector: AdapterSelector) -> Nic:
     listed = "; ".join(map(str, nics))
     if selector.mac or selector.network:
         said = f"MAC address {selector.mac}" if selector.mac else f"network '{selector.network}'"
-        found = [nic for nic in nics if (nic.mac == selector.mac if selector.mac else nic.network == selector.network)]
+        found = [
+            nic for nic in nics if (nic.mac == selector.mac if selector.mac else nic.has_network(selector.network))
+        ]
     else:
         said = f"subnet of {' or '.join(selector.addresses)}"
         found = [nic for nic in nics if any(map(nic.holds, selector.addresses))] or (
@@ -114,6 +120,12 @@ def _select(machine: Machine, selector: AdapterSelector) -> Nic:
     if found:
         raise InputError(
             f"VM {name} has {len(found)} network adapters with the {said}: {'; '.join(map(str, found))}; specify mac_address"
+        )
+    segments = [nic.network for nic in nics if nic.kind == OPAQUE]
+    if selector.network and segments:
+        raise InputError(
+            f"VM {name} has no port group '{selector.network}'; it is connected to NSX ({', '.join(segments)}): if "
+            f"'{selector.network}' is a segment of NSX, configure MAC discovery and SpoofGuard in its profile, and exclude this node"
         )
     if selector.given:
         off = "" if machine.powered_on else "; it is powered off, so the addresses of its guest are unknown: start it"

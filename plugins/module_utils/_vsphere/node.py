@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from .._common.errors import InputError
 from .._common.provider_id import is_uuid, split_provider_id
@@ -52,6 +53,11 @@ class Host:
     network: Any
 
 
+def same_name(one: str, other: str) -> bool:
+    """Whether two names are the same: vSphere stores `/`, `\\` and `%` as %2f, %5c and %25, people write either."""
+    return unquote(one) == unquote(other)
+
+
 def is_vsphere(provider_id: str) -> bool:
     """Whether a node's providerID is vSphere's."""
     return provider_id.startswith("vsphere://")
@@ -83,7 +89,7 @@ def find_vm(node: NodeRef, vms: Iterable[Vm]) -> Vm:
     vms = list(vms)
     advice = "specify its instance UUID"
     if node.name:
-        found = [vm for vm in vms if vm.name == node.name]
+        found = [vm for vm in vms if same_name(vm.name, node.name)]
         advice = "specify its providerID or UUID instead of the name"
     else:
         # Before hardware version 13 the guest, and so the kubelet, sees the bytes of the first three fields reversed.
@@ -96,10 +102,17 @@ def find_vm(node: NodeRef, vms: Iterable[Vm]) -> Vm:
         return found[0]
     if found:
         raise InputError(f"{node} matches {len(found)} VMs: {', '.join(map(str, found))}: {advice}")
+    near = [vm.name for vm in vms if node.name and _short(vm.name) == _short(node.name)]
+    meant = f" (did you mean {' or '.join(near)}?)" if near else ""
     raise InputError(
-        f"{node} is not a visible VM: check the {'name' if node.name else 'UUID'}, and that the user has the role Read-only on "
+        f"{node} is not a visible VM{meant}: check the {'name' if node.name else 'UUID'}, and that the user has the role Read-only on "
         "the folder of the VM"
     )
+
+
+def _short(name: str) -> str:
+    """A host name without its domain, in lower case."""
+    return unquote(name).partition(".")[0].lower()
 
 
 def _swapped(uuid: str) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._common.errors import InputError
 from .adapter import DISTRIBUTED, STANDARD, AdapterSelector, Machine, Nic, read_selector, select_nic
-from .node import Host, NodeRef, Vm, find_vm, read_node
+from .node import Host, NodeRef, Vm, find_vm, read_node, same_name
 from .policies import PORTGROUP, SWITCH, SecurityPolicy
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ class PolicyTarget:
         return (
             (policy.kind == STANDARD) == bool(self.esxi_hostname)
             and policy.esxi_hostname == self.esxi_hostname
-            and policy.portgroup == self.portgroup
-            and self.switch in ("", policy.switch)
+            and same_name(policy.portgroup, self.portgroup)
+            and (not self.switch or same_name(self.switch, policy.switch))
         )
 
 
@@ -259,7 +259,7 @@ def _attach(found: Survey, one: Attachment, policies: list[SecurityPolicy], host
         lacking = [host.name for host in beside if groups and groups[0].host_ids and host.id not in groups[0].host_ids]
     else:
         names = {host.name for host in beside}
-        groups = [policy for policy in policies if policy.esxi_hostname in names and policy.portgroup == nic.network]
+        groups = [policy for policy in policies if policy.esxi_hostname in names and nic.has_network(policy.portgroup)]
         have = {policy.esxi_hostname for policy in groups}
         lacking = [host.name for host in beside if host.connected and host.name not in have]
     if not groups or (own is not None and own.connected and own.name in lacking and nic.kind == STANDARD):

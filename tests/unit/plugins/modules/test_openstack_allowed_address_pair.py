@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.egress.router.plugins.module_utils._common.errors import ApiError
+from ansible_collections.egress.router.plugins.module_utils._common.errors import ApiError, Conflict
 from ansible_collections.egress.router.plugins.module_utils._openstack import cloud as _openstack
 from ansible_collections.egress.router.plugins.module_utils._openstack import pairs as _allowed_address
 from ansible_collections.egress.router.plugins.module_utils._openstack.port import Port
@@ -219,3 +219,49 @@ def test_another_region(cloud: FakeCloud, run: Run) -> None:
 )
 def test_secrets(auth: Any, cloud_option: Any, hidden: set[str]) -> None:
     assert _openstack._secrets(auth, cloud_option) == hidden
+
+
+def test_only_another_revision_is_tried_again(cloud: FakeCloud, run: Run) -> None:
+    tried: list[str] = []
+
+    def refuse(port: Port) -> None:
+        tried.append(port.id)
+        raise Conflict("it was changed by others at the same time")
+
+    cloud.before_write = refuse
+    assert "(the last time: it was changed by others at the same time)" in run(nodes=SERVERS[:1])["msg"]
+    assert len(tried) == _allowed_address.ATTEMPTS
+
+
+def test_a_cloud_without_address_pairs(cloud: FakeCloud, run: Run) -> None:
+    cloud.extensions.clear()
+    result = run()
+    assert result["msg"].startswith("Neutron does not have the extension allowed-address-pairs")
+    assert cloud.written == []
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_reservation_that_cannot_be_replaced(cloud: FakeCloud, run: Run, again: bool) -> None:
+    """It has another MAC address: Neutron refuses the new one when the old one is gone."""
+    old = "02:00:00:00:00:09"
+    cloud.reserve("egress", "s4", ADDRESS["ip_address"], old)
+    real = cloud.reserve
+
+    def reserve(network: str, subnet: str, address: str, mac: str) -> Port:
+        if mac != old or not again:
+            raise ApiError("Neutron answered 409: quota exceeded")
+        return real(network, subnet, address, mac)
+
+    cloud.reserve = reserve  # type: ignore[method-assign]
+    result = run(reserve=True)
+    (one,) = result["reservations"]
+    if again:
+        assert one["error"].endswith(
+            f"quota exceeded. The previous reservation of 198.51.100.50, for {old}, was made anew"
+        )
+        assert cloud.all["r-198.51.100.50"].mac == old and not one["changed"]
+    else:
+        assert one["error"].endswith(
+            "198.51.100.50 is not reserved any more, Neutron may assign it to others: run again"
+        )
+        assert "r-198.51.100.50" not in cloud.all and one["changed"]

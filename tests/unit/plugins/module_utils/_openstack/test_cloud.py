@@ -30,7 +30,8 @@ def test_the_options_are_those_of_openstack_cloud() -> None:
     [
         (409, "AddressPairAndPortSecurityRequired", Conflict, "its port security was disabled meanwhile"),
         (400, "AllowedAddressPairExhausted", ApiError, "max_allowed_address_pair limits the pairs"),
-        (409, "IpAddressInUse", Conflict, "cannot change it: in Neutron's words"),
+        (409, "IpAddressInUse", ApiError, "cannot change it: Neutron answered 409: in Neutron's words"),
+        (412, "RevisionNumberConstraintFailed", Conflict, "it was changed by others at the same time"),
         (400, "HTTPBadRequest", ApiError, "Neutron answered 400: in Neutron's words"),
     ],
 )

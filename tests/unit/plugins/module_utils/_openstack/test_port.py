@@ -89,6 +89,17 @@ def test_a_port_that_is_named() -> None:
         select_port("198.51.100.50", read_node(f"openstack:///{PORT}"), ports, SUBNETS)
 
 
+def test_a_named_port_without_a_subnet_is_taken() -> None:
+    """Its network has no subnet: the egress segment is not Neutron's."""
+    bare = port(PORT, "segment-without-subnet")
+    assert select_port("198.51.100.50", read_node(PORT), [bare, OFFICE], SUBNETS) == bare
+    # A server does not say which of its ports is meant, and a port with an address is on another segment.
+    with pytest.raises(InputError):
+        select_port("198.51.100.50", read_node(SERVER), [port("p", "segment-without-subnet")], SUBNETS)
+    with pytest.raises(InputError):
+        select_port("198.51.100.50", read_node(PORT), [port(PORT, "office", ("office", "203.0.113.7"))], SUBNETS)
+
+
 def test_a_trunks_port() -> None:
     parent = port("p-parent", "office", ("office", "203.0.113.7"), subports=("p-sub",))
     sub = port("p-sub", "egress", ("s4", "198.51.100.7"), device="some-trunk")

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,8 @@ from ansible_collections.egress.router.plugins.module_utils._vsphere.adapter imp
     read_selector,
     select_nic,
 )
-from ansible_collections.egress.router.plugins.module_utils._vsphere.node import Vm
+from ansible_collections.egress.router.plugins.module_utils._vsphere.node import NodeRef, Vm, find_vm
+from ansible_collections.egress.router.plugins.module_utils._vsphere.survey import PolicyTarget
 
 CLUSTER = Nic("Network adapter 1", "00:50:56:9a:00:01", "cluster", guest=("203.0.113.7/24", "fe80::7/64"))
 EGRESS = Nic("Network adapter 2", "00:50:56:9a:00:02", "egress", guest=("198.51.100.7/24", "2001:db8:51::7/64"))
@@ -85,6 +88,26 @@ def test_none_or_several(nics: list[Nic], selector: AdapterSelector, said: str) 
     with pytest.raises(InputError) as raised:
         select_nic(machine(*nics), selector)
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("stored", ["egress/51 100%", "egress%2f51 100%25", "egress%2F51 100%"])
+@pytest.mark.parametrize("written", ["egress/51 100%", "egress%2f51 100%25"])
+def test_names_with_a_slash(stored: str, written: str) -> None:
+    nic = replace(EGRESS, network=stored)
+    assert select_nic(machine(CLUSTER, nic), AdapterSelector(network=written)) is nic
+    policy: Any = SimpleNamespace(kind="standard", esxi_hostname="esxi-1", portgroup=stored, switch=stored)
+    assert PolicyTarget(portgroup=written, switch=written, esxi_hostname="esxi-1").matches(policy)
+    assert not PolicyTarget(portgroup=written, switch="other", esxi_hostname="esxi-1").matches(policy)
+    vm = Vm("vm-1", stored)
+    assert find_vm(NodeRef(written, name=written), [vm]) is vm
+
+
+def test_a_segment_of_nsx_by_its_name() -> None:
+    nsx = replace(EGRESS, kind="opaque", network="6a5c1f5e")
+    with pytest.raises(
+        InputError, match=r"it is connected to NSX \(6a5c1f5e\): if 'egress' is a segment of NSX, configure"
+    ):
+        select_nic(machine(CLUSTER, nsx), AdapterSelector(network="egress"))
 
 
 def test_a_vm_that_is_off() -> None:

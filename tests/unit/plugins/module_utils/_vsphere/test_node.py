@@ -34,6 +34,7 @@ def test_a_node_is_found(text: str) -> None:
     ("text", "vms", "said"),
     [
         ("worker-9", [W1, W2], "node 'worker-9' is not a visible VM: check the name"),
+        ("Worker-1.example.com", [W1, W2], "is not a visible VM (did you mean worker-1?): check the name"),
         (f"vsphere://{INSTANCE[:-2]}ff", [W1], "check the UUID"),
         ("worker-1", [W1, NAMESAKE], "matches 2 VMs: worker-1 (vm-1, instance UUID 5016a6b2"),
         ("worker-1", [W1, NAMESAKE], "specify its providerID or UUID instead of the name"),
