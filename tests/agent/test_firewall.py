@@ -13,7 +13,7 @@ from typing import TypeVar
 import pytest
 from egress_router.config import Address, Config
 from egress_router.kernel import table
-from egress_router.kernel.firewall import Firewall, FirewallError
+from egress_router.kernel.firewall import Firewall, FirewallError, Nft
 
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import Rule, RuleSet, parse
 from ansible_collections.egress.router.tests.support import namespaces
@@ -124,8 +124,8 @@ def test_a_failed_transaction_changes_nothing(inside: Inside, monkeypatch: pytes
 def test_no_table_with_flags_is_listed_as_json(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     """nft 1.0.6 frees the flags twice then: most times nobody notices, sometimes the JSON ends there."""
     commands: list[str] = []
-    run = Firewall._run
-    monkeypatch.setattr(Firewall, "_run", lambda self, text: commands.append(text) or run(self, text))
+    run = Nft.run
+    monkeypatch.setattr(Nft, "run", lambda self, text: commands.append(text) or run(self, text))
 
     def body() -> None:
         first = Firewall(CONFIG)
@@ -181,5 +181,16 @@ def test_rules_that_cannot_be_read_back_are_not_left_in_the_kernel(
         monkeypatch.undo()
         assert firewall.rules == RULES and firewall.repair() is False
         assert "9999" not in nft("nft list ruleset")
+
+    inside(body)
+
+
+def test_a_listing_for_others_does_not_hold_the_rules_up(inside: Inside) -> None:
+    def body() -> None:
+        firewall = Firewall(CONFIG)
+        firewall.adopt()
+        with firewall._reading:
+            firewall.apply(RULES)
+            assert firewall.repair() is False
 
     inside(body)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 from unittest.mock import Mock
 
 import pytest
@@ -15,6 +16,7 @@ from egress_router.run import web
 
 from ansible_collections.egress.router.tests.support import namespaces
 from ansible_collections.egress.router.tests.support.router_pod import AGENT_PORT, EGRESS4, Router, connect
+from ansible_collections.egress.router.tests.support.waiting import until
 
 
 def test_pages(router: Router) -> None:
@@ -54,3 +56,56 @@ def test_the_start_does_not_wait_for_a_name_server(monkeypatch: pytest.MonkeyPat
     """The standard library's HTTP server looks up its own name, which takes seconds if the cluster's DNS is down."""
     monkeypatch.setattr(socket, "getfqdn", lambda *_: pytest.fail("a name was looked up"))
     namespaces.inside("pods", lambda: web.serve(Mock(), [ipaddress.ip_address("10.244.0.1")], 7997))
+
+
+def test_what_takes_time_is_made_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    go, made, clock = threading.Event(), [], [100.0]
+    monkeypatch.setattr(web, "time", Mock(monotonic=lambda: clock[0]))
+
+    def make() -> dict[str, bytes]:
+        assert go.wait(10)
+        clock[0] += 2 * web.QUICK_SECONDS
+        made.append(clock[0])
+        return {"/metrics": b"%d" % len(made), "/rules": b""}
+
+    shared = web.Shared(make)
+    answers: list[object] = []
+
+    def ask() -> None:
+        try:
+            answers.append(shared.get()["/metrics"])
+        except web.Busy:
+            answers.append("busy")
+
+    threads = [threading.Thread(target=ask) for _number in range(web.WAITING + 2)]
+    for thread in threads:
+        thread.start()
+    until(lambda: answers == ["busy", "busy"], "those who are too many do not wait", 5)
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert answers == ["busy", "busy", *[b"1"] * web.WAITING]
+    assert shared.get()["/metrics"] == b"1"
+    clock[0] += web.FRESH_SECONDS
+    assert shared.get()["/metrics"] == b"2", "never older than that"
+
+
+def test_idle_connections_keep_nobody_out(router: Router) -> None:
+    idle = [connect(router.pod, router.ip4, AGENT_PORT) for _number in range(web.CONNECTIONS + 10)]
+    assert router.get("/healthz") == (200, "ok\n")
+    assert idle[0].recv(1) == b"", "the oldest made room"
+    for connection in idle:
+        connection.close()
+
+
+def test_health_does_not_wait_for_the_kernel() -> None:
+    """Nor for those who ask for metrics, nor do they keep the main thread from the kernel."""
+    pages = web.Pages(Mock(), Mock(), Mock(), Mock())
+    pages._counters._make = lambda: {"/metrics": b"", "/rules": b""}
+    with pages._counters._lock:
+        assert pages.page("/healthz")[0] == 200
+        threads = [threading.Thread(target=pages.page, args=("/metrics",), daemon=True) for _ in range(web.WAITING)]
+        for thread in threads:
+            thread.start()
+        until(lambda: pages.page("/rules")[0] == 503, "too many requests at once", 5)
+        assert pages.page("/healthz")[0] == 200

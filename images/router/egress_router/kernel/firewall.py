@@ -23,16 +23,49 @@ class FirewallError(Exception):
     """The kernel refused; the message is nft's own."""
 
 
-class Firewall:
-    """The agent's own table. `rules` and `rules_hash` are what was last read back from the kernel."""
+class Nft:
+    """One context of libnftables. Each is for one thread at a time."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._lock = threading.Lock()
+    def __init__(self) -> None:
         self._nft = nftables.Nftables()
         self._nft.set_json_output(True)
         self._nft.set_numeric_proto_output(True)
         self._netlink = NFTSocket()
+
+    def run(self, commands: str) -> str:
+        """Run `commands` as one transaction; returns the output. Raises FirewallError."""
+        code, output, error = self._nft.cmd(commands)
+        if code != 0:
+            text = str(error).strip() or f"nft ended with {code}"
+            raise FirewallError(text.splitlines()[0])
+        return str(output)
+
+    def generation(self) -> int:
+        """The number of the kernel's last nftables transaction. Packets and counters do not change it."""
+        (answer,) = self._netlink.request_get(nft_gen_msg(), NFT_MSG_GETGEN)
+        return int(answer.get_attr("NFTA_GEN_ID"))
+
+    def listing(self) -> Listing | None:
+        """The agent's table as the kernel has it now; None if it is gone."""
+        try:
+            listed = json.loads(self.run(f"list table {table.FAMILY} {table.NAME}"))
+        except FirewallError:
+            return None
+        return table.parse(listed["nftables"])
+
+
+class Firewall:
+    """The agent's own table. `rules` and `rules_hash` are what was last read back from the kernel.
+
+    All methods but listing() are the main thread's.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._nft = Nft()
+        # For others than the main thread, which never waits for them.
+        self._reader = Nft()
+        self._reading = threading.Lock()
         self._generation = -1
         self._skeleton = self._reference()
         self._wanted = RuleSet()
@@ -41,58 +74,55 @@ class Firewall:
 
     def adopt(self) -> bool:
         """Take over what an earlier process of this pod left in the kernel; otherwise load an empty table."""
-        with self._lock:
-            listing = self._listing()
-            if listing is None or listing.skeleton != self._skeleton:
-                self._load(None, RuleSet(), set())
-                self._read_back(RuleSet())
-                return False
-            self._wanted = listing.rules()
-            self._set_rules(self._wanted)
-            # An incomplete rule is not adopted: the first repair removes what is left of it.
-            self._generation = -1
-            return True
+        listing = self._nft.listing()
+        if listing is None or listing.skeleton != self._skeleton:
+            self._load(None, RuleSet(), set())
+            self._read_back(RuleSet())
+            return False
+        self._wanted = listing.rules()
+        self._set_rules(self._wanted)
+        # An incomplete rule is not adopted: the first repair removes what is left of it.
+        self._generation = -1
+        return True
 
     def apply(self, rules: RuleSet) -> set[int]:
         """Make `rules` the kernel's in one transaction and read them back; returns the marks of connections to cut.
 
         If what is read back differs, the rules before are loaded again. Raises FirewallError.
         """
-        with self._lock:
-            before = self._wanted
-            renew = table.revoked(before, rules)
-            # The last listing is still valid if nobody changed anything since; listing is the slow part.
-            listing = self._last if self._current_generation() == self._generation else self._listing()
-            self._load(listing, rules, renew)
-            try:
-                self._read_back(rules)
-            except FirewallError:
-                # As a whole: what the kernel has now is not known.
-                self._wanted = before
-                self._load(None, before, set())
-                self._read_back(before)
-                raise
-            return renew
+        before = self._wanted
+        renew = table.revoked(before, rules)
+        # The last listing is still valid if nobody changed anything since; listing is the slow part.
+        listing = self._last if self._nft.generation() == self._generation else self._nft.listing()
+        self._load(listing, rules, renew)
+        try:
+            self._read_back(rules)
+        except FirewallError:
+            # As a whole: what the kernel has now is not known.
+            self._wanted = before
+            self._load(None, before, set())
+            self._read_back(before)
+            raise
+        return renew
 
     def repair(self) -> bool:
         """Restore what others changed since the last call. Costs one small message if nobody did."""
-        with self._lock:
-            generation = self._current_generation()
-            if generation == self._generation:
-                return False
-            listing = self._listing()
-            if not self._load(listing, self._wanted, set()):
-                # A change to another table, or one that was undone.
-                self._generation = generation
-                self._last = listing or Listing()
-                return False
-            self._read_back(self._wanted)
-            return True
+        generation = self._nft.generation()
+        if generation == self._generation:
+            return False
+        listing = self._nft.listing()
+        if not self._load(listing, self._wanted, set()):
+            # A change to another table, or one that was undone.
+            self._generation = generation
+            self._last = listing or Listing()
+            return False
+        self._read_back(self._wanted)
+        return True
 
     def listing(self) -> Listing:
-        """The table as the kernel has it now; empty if it is gone."""
-        with self._lock:
-            return self._listing() or Listing()
+        """The table as the kernel has it now; empty if it is gone. For any thread."""
+        with self._reading:
+            return self._reader.listing() or Listing()
 
     def _load(self, listing: Listing | None, rules: RuleSet, renew: set[int]) -> bool:
         """Turn the table, which is as in `listing`, into that of `rules`; returns whether anything differed."""
@@ -101,23 +131,25 @@ class Firewall:
         else:
             commands = table.delta(listing.contents, table.contents(rules), renew)
         if commands:
-            self._run(commands)
+            self._nft.run(commands)
         return bool(commands)
 
     def _reference(self) -> list[Json]:
         """What nft lists of an unchanged table: created under another name, dormant (no hook runs), and removed again."""
         name = f"{table.NAME}_reference"
-        self._run(table.skeleton(self._config, name, "flags dormant;"))
+        self._nft.run(table.skeleton(self._config, name, "flags dormant;"))
         # In parts, because nft 1.0.6 frees a table's flags twice when it lists a whole table as JSON.
-        listed = [thing for part in table.parts(name) for thing in json.loads(self._run(f"list {part}"))["nftables"]]
-        self._run(f"delete table {table.FAMILY} {name}")
+        listed = [
+            thing for part in table.parts(name) for thing in json.loads(self._nft.run(f"list {part}"))["nftables"]
+        ]
+        self._nft.run(f"delete table {table.FAMILY} {name}")
         return table.parse(listed).skeleton
 
     def _read_back(self, wanted: RuleSet) -> None:
         self._wanted = wanted
         # Read before the listing, so that the next repair notices any later change.
-        self._generation = self._current_generation()
-        self._last = listing = self._listing() or Listing()
+        self._generation = self._nft.generation()
+        self._last = listing = self._nft.listing() or Listing()
         self._set_rules(listing.rules())
         if self.rules != wanted or listing.skeleton != self._skeleton:
             self._generation = -1
@@ -130,23 +162,3 @@ class Firewall:
         self.rules = rules
         # Kept, because the agent needs it several times a second and it is slow for thousands of rules.
         self.rules_hash = rules.hash()
-
-    def _current_generation(self) -> int:
-        """The number of the kernel's last nftables transaction. Packets and counters do not change it."""
-        (answer,) = self._netlink.request_get(nft_gen_msg(), NFT_MSG_GETGEN)
-        return int(answer.get_attr("NFTA_GEN_ID"))
-
-    def _listing(self) -> Listing | None:
-        try:
-            listed = json.loads(self._run(f"list table {table.FAMILY} {table.NAME}"))
-        except FirewallError:
-            return None
-        return table.parse(listed["nftables"])
-
-    def _run(self, commands: str) -> str:
-        """Run `commands` as one transaction; returns the output."""
-        code, output, error = self._nft.cmd(commands)
-        if code != 0:
-            text = str(error).strip() or f"nft ended with {code}"
-            raise FirewallError(text.splitlines()[0])
-        return str(output)

@@ -69,7 +69,7 @@ def run(settings: Config, server: ApiServer) -> None:
         address.fall()
         wake.set()
 
-    pages = web.Pages(agent, address, firewall, Metrics(firewall, rules, address, elector, reporter))
+    pages = web.Pages(agent, address, firewall, Metrics(rules, address, elector, reporter))
     web.serve(pages, settings.pod_ips, AGENT_PORT)
     fence.expire = fall
     fence.start()

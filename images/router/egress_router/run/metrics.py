@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Prometheus metrics, collected at each scrape; the rules' counters come from the kernel at that moment."""
+"""Prometheus metrics; the rules' counters come from the kernel."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.status imp
 from ansible_collections.egress.router.plugins.module_utils._contract.version import VERSION
 
 from ..kernel import conntrack, network
-from ..kernel.firewall import Firewall
-from ..kernel.table import Counters
+from ..kernel.table import Counters, Listing
 from .address import STANDBY, EgressAddress
 from .lease import Elector
 from .reporter import Reporter
@@ -35,10 +34,8 @@ _LABELS = ("port", "protocol", "destination", "name")
 class Metrics:
     """The metrics of one agent."""
 
-    def __init__(
-        self, firewall: Firewall, rules: Rules, address: EgressAddress, elector: Elector, reporter: Reporter
-    ) -> None:
-        self._firewall = firewall
+    def __init__(self, rules: Rules, address: EgressAddress, elector: Elector, reporter: Reporter) -> None:
+        self._listing = Listing()
         self._rules = rules
         self._address = address
         self._elector = elector
@@ -53,9 +50,13 @@ class Metrics:
         )
         rules.on_applied = apply_seconds.observe
 
-    def text(self) -> bytes:
-        """All metrics in Prometheus' text format."""
-        return bytes(generate_latest(self._registry))
+    def text(self, listing: Listing) -> bytes:
+        """All metrics in Prometheus' text format, those of the rules from `listing`. For one thread at a time."""
+        self._listing = listing
+        try:
+            return bytes(generate_latest(self._registry))
+        finally:
+            self._listing = Listing()
 
     def describe(self) -> list[Metric]:
         """Nothing: registering must not ask the kernel."""
@@ -96,7 +97,7 @@ class Metrics:
         yield build
 
     def _rule_metrics(self) -> Iterator[Metric]:
-        listing = self._firewall.listing()
+        listing = self._listing
         rules = listing.rules()
         yield GaugeMetricFamily("egress_router_rules", "Rules in the kernel, without the fallback", len(rules.rules))
         connections = CounterMetricFamily("egress_router_rule_connections", "New connections of a rule", labels=_LABELS)
