@@ -81,6 +81,7 @@ options:
           - Where connections to the router's Service go, by port. Connections to other ports go to O(routers[].fallback_ip).
           - A port may be given once for each protocol and address family. Port 29797/TCP is the router's own, for probes and
             metrics.
+          - A router takes up to 5000 rules.
           - Rules are changed while the router runs, without a restart.
         type: list
         elements: dict

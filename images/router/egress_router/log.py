@@ -11,6 +11,8 @@ import json
 import re
 import sys
 
+# Of one value: nobody reads more, and logs are stored.
+LIMIT = 4000
 _PLAIN = re.compile(r"[^\s\"=]+\Z")
 
 
@@ -24,6 +26,7 @@ def event(name: str, **fields: object) -> None:
     words = [f"time={now()}", f"event={name}"]
     for key, value in fields.items():
         text = str(value)
+        text = text if len(text) <= LIMIT else f"{text[:LIMIT]} ... ({len(text)} characters)"
         words.append(f"{key}={text if _PLAIN.match(text) else json.dumps(text, ensure_ascii=False)}")
     # One write a line, so that lines of two threads do not mix.
     sys.stdout.write(" ".join(words) + "\n")

@@ -36,9 +36,6 @@ FIELD_MANAGER_AGENT = "egress.router.agent"
 # Key of the rules text in the rules ConfigMap.
 RULES_KEY = "rules"
 
-# Data of a ConfigMap, all keys together (https://kubernetes.io/docs/concepts/configuration/configmap/).
-CONFIG_MAP_LIMIT = 1024 * 1024
-
 # Interfaces of the router's pod.
 CLUSTER_INTERFACE = "eth0"
 EGRESS_INTERFACE = "net1"

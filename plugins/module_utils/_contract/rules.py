@@ -16,7 +16,7 @@ The text has one rule a line, blank lines and `#` lines are skipped::
     fallback 203.0.113.99
 
 The line form follows the `EGRESS_DESTINATION` of OpenShift's former redirect image, because people know it and because
-it is short: a ConfigMap holds 1 MiB, that is about 30,000 rules.
+it is short. A router takes RULES_LIMIT rules, far less than a ConfigMap holds.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+
+# Of one router. What the agent needs for so many rules fits into the pod's default memory limit, whoever asks for metrics.
+RULES_LIMIT = 5000
+# How many problems are told, and how much of a text is quoted: a text may be a megabyte of anything.
+_PROBLEMS_LIMIT = 20
+_QUOTE_LIMIT = 100
 
 PROTOCOLS = ("TCP", "UDP", "SCTP")
 # RFC 1123 label, as for names of Kubernetes objects.
@@ -50,9 +56,11 @@ _HEADER = "# PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME], or: fallbac
 
 
 class RulesError(ValueError):
-    """The rules cannot be used. `problems` has one sentence for each reason; all of them are found at once."""
+    """The rules cannot be used. `problems` has one sentence for each reason; of very many, the first and their number."""
 
     def __init__(self, problems: list[str]) -> None:
+        if len(problems) > _PROBLEMS_LIMIT:
+            problems = [*problems[:_PROBLEMS_LIMIT], f"and {len(problems) - _PROBLEMS_LIMIT} more problems"]
         super().__init__("; ".join(problems))
         self.problems = problems
 
@@ -140,9 +148,10 @@ class RuleSet:
 
 
 def rule_set(rules: Iterable[Rule], fallback_ip: str = "") -> RuleSet:
-    """A RuleSet of checked rules; raises RulesError if two have the same family, protocol and port."""
+    """A RuleSet of checked rules; raises RulesError if two have the same family, protocol and port, or if they are too many."""
     seen: dict[tuple[int, str, int], Rule] = {}
-    problems = []
+    rules = tuple(rules)
+    problems = too_many(len(rules))
     for rule in rules:
         if rule.key in seen:
             problems.append(
@@ -155,6 +164,13 @@ def rule_set(rules: Iterable[Rule], fallback_ip: str = "") -> RuleSet:
     return RuleSet(tuple(sorted(seen.values())), fallback_ip)
 
 
+def too_many(count: int) -> list[str]:
+    """The problem of more rules than a router takes, in a list; empty if there is none."""
+    if count <= RULES_LIMIT:
+        return []
+    return [f"{count} rules are more than the {RULES_LIMIT} that a router takes: spread them over several routers"]
+
+
 def make_rule(
     port: object, protocol: object, destination_ip: object, target_port: object = None, name: object = ""
 ) -> Rule:
@@ -164,11 +180,11 @@ def make_rule(
     target = number if target_port in (None, "") else _port(target_port, "target_port", problems)
     upper = str(protocol).upper()
     if upper not in PROTOCOLS:
-        problems.append(("protocol", f"'{protocol}' is not one of {', '.join(PROTOCOLS)}"))
+        problems.append(("protocol", f"'{_quoted(protocol)}' is not one of {', '.join(PROTOCOLS)}"))
     family, address = _destination(destination_ip, "destination_ip", problems)
     label = "" if name is None else str(name)
     if label and not DNS_LABEL.match(label):
-        problems.append(("name", f"'{label}' must be 1 to 63 lowercase letters, digits and inner hyphens"))
+        problems.append(("name", f"'{_quoted(label)}' must be 1 to 63 lowercase letters, digits and inner hyphens"))
     if problems:
         raise FieldsError(problems)
     return Rule(number, upper, family, address, target, label)
@@ -188,10 +204,14 @@ def parse(text: str) -> RuleSet:
     rules: list[Rule] = []
     fallback = ""
     problems: list[str] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
+    lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
+    # Nobody reads what is wrong with each of them.
+    excess = too_many(len(lines) - any(line.startswith("fallback") for _number, line in lines))
+    if excess:
+        raise RulesError(excess)
+    for number, line in lines:
         words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
         try:
             if words[0] == "fallback":
                 if fallback:
@@ -200,7 +220,7 @@ def parse(text: str) -> RuleSet:
             else:
                 rules.append(_parse_rule(words))
         except RulesError as error:
-            problems += [f"line {number} '{line.strip()}': {problem}" for problem in error.problems]
+            problems += [f"line {number} '{_quoted(line)}': {problem}" for problem in error.problems]
     try:
         found = rule_set(rules, fallback)
     except RulesError as error:
@@ -225,12 +245,18 @@ def _parse_fallback(words: list[str]) -> str:
     return make_fallback(words[1])
 
 
+def _quoted(value: object) -> str:
+    """What a message shows of somebody's text."""
+    text = str(value)
+    return text if len(text) <= _QUOTE_LIMIT else f"{text[:_QUOTE_LIMIT]}..."
+
+
 def _port(value: object, field: str, problems: list[tuple[str, str]]) -> int:
     # A bool is an int in Python and a yes in YAML, but never a port.
     digits = "" if isinstance(value, bool) else str(value)
     if digits.isascii() and digits.isdigit() and len(digits) <= 5 and 1 <= int(digits) <= 65535:
         return int(digits)
-    problems.append((field, f"'{value}' is not a whole number from 1 to 65535"))
+    problems.append((field, f"'{_quoted(value)}' is not a whole number from 1 to 65535"))
     return 0
 
 
@@ -238,7 +264,7 @@ def _destination(value: object, field: str, problems: list[tuple[str, str]]) -> 
     try:
         return _server(str(value))
     except ValueError as error:
-        problems.append((field, f"'{value}' {error}"))
+        problems.append((field, f"'{_quoted(value)}' {error}"))
         return 0, ""
 
 

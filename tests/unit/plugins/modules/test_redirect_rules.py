@@ -202,28 +202,27 @@ def test_every_problem_of_the_options_at_once(cluster: FakeCluster, run: Run) ->
     assert cluster.requests == []
 
 
-def test_rules_that_do_not_fit_into_a_config_map(cluster: FakeCluster, run: Run) -> None:
+@pytest.mark.parametrize("as_text", [False, True])
+def test_more_rules_than_a_router_takes(cluster: FakeCluster, run: Run, as_text: bool) -> None:
     add_router(cluster, "payments", "billing-db")
-    many = [{"port": port, "destination_ip": "203.0.113.10", "name": "n" * 60} for port in range(1, 12000)]
-    result = run("redirect_rules", routers=[router(*many)])
+    many = [{"port": port, "destination_ip": "203.0.113.10"} for port in range(1, 5002)]
+    lines = "".join(f"{port} TCP 203.0.113.10\n" for port in range(1, 5002))
+    given = {"namespace": "payments", "name": "billing-db", "text": lines} if as_text else router(*many)
+    result = run("redirect_rules", routers=[given])
     assert re.fullmatch(
-        r"router payments/billing-db, redirect_rules: 11999 rules need \d+ bytes and a ConfigMap holds 1048576: "
+        r"router payments/billing-db, (redirect_rules|text): 5001 rules are more than the 5000 that a router takes: "
         r"spread them over several routers",
         result["msg"],
     )
-    assert cluster.writes == []
+    assert cluster.requests == []
 
 
-def test_merged_rules_that_do_not_fit_into_a_config_map(cluster: FakeCluster, run: Run) -> None:
-    add_router(
-        cluster,
-        "payments",
-        "billing-db",
-        "".join(f"{port} TCP 203.0.113.10 name={'n' * 60}\n" for port in range(1, 9000)),
-    )
-    many = [{"port": port, "destination_ip": "203.0.113.10", "name": "n" * 60} for port in range(9000, 18000)]
+def test_more_merged_rules_than_a_router_takes(cluster: FakeCluster, run: Run) -> None:
+    lines = "".join(f"{port} TCP 203.0.113.10\n" for port in range(1, 4001))
+    add_router(cluster, "payments", "billing-db", lines)
+    many = [{"port": port, "destination_ip": "203.0.113.10"} for port in range(4001, 8001)]
     result = run("redirect_rules", state="merged", routers=[router(*many)])
-    assert "17999 rules need" in result["msg"] and result["changed"] is False
+    assert "8000 rules are more than the 5000" in result["msg"] and result["changed"] is False
     assert cluster.writes == []
 
 

@@ -11,6 +11,7 @@ import re
 import pytest
 
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import (
+    RULES_LIMIT,
     RulesError,
     make_rule,
     not_remote,
@@ -113,6 +114,27 @@ def test_what_the_routers_own_segment_does_not_lead_to(
 ) -> None:
     found = not_remote(destination, address, gateway)
     assert found.startswith(reason) and bool(found) == bool(reason)
+
+
+def test_more_rules_than_a_router_takes() -> None:
+    text = "".join(f"{port} TCP 203.0.113.10\n" for port in range(1, RULES_LIMIT + 1)) + "fallback 203.0.113.99\n"
+    assert len(parse(text).rules) == RULES_LIMIT
+    with pytest.raises(RulesError, match=r"^5001 rules are more than the 5000 that a router takes: spread them over"):
+        parse(text + "9999 UDP 203.0.113.10\n")
+
+
+def test_a_megabyte_of_anything_has_a_few_short_problems() -> None:
+    for text in ("x" * 2**20, "x\n" * RULES_LIMIT, ("x" * 200 + "\n") * RULES_LIMIT, "x\n" * 2**19):
+        with pytest.raises(RulesError) as error:
+            parse(text)
+        assert len(error.value.problems) <= 21 and len(str(error.value)) < 10_000
+    assert "and 4980 more problems" in _problems("x\n" * RULES_LIMIT)
+
+
+def _problems(text: str) -> str:
+    with pytest.raises(RulesError) as error:
+        parse(text)
+    return str(error.value)
 
 
 def test_every_problem_with_its_line() -> None:
