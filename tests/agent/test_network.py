@@ -17,7 +17,14 @@ from egress_router.segment import frames
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import EgressAddress
 from ansible_collections.egress.router.tests.support import namespaces
 from ansible_collections.egress.router.tests.support.fake_agent_api import FakeApi
-from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, EGRESS6, MAC, TERMINATED, ask
+from ansible_collections.egress.router.tests.support.router_pod import (
+    EGRESS4,
+    EGRESS6,
+    GATEWAY4,
+    MAC,
+    TERMINATED,
+    ask,
+)
 from ansible_collections.egress.router.tests.support.waiting import always, until
 
 SQUATTER = "02:42:00:00:00:66"
@@ -235,3 +242,69 @@ def test_a_missing_slice_is_told(make_pod, api) -> None:
     assert pod.status().state == "starting" and pod.get("/readyz")[0] == 503
     api.put("endpointslices", "billing-db-ipv6", {"addressType": "IPv6"})
     pod.wait_serving()
+
+
+@pytest.mark.parametrize("address", [EGRESS4, EGRESS6])
+def test_a_claim_is_answered_once_and_then_a_conflict(make_pod, address: str) -> None:
+    pod = make_pod().serve()
+
+    def claim() -> None:
+        frame = frames.announcement(bytes.fromhex(SQUATTER.replace(":", "")), ipaddress.ip_address(address))
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
+            raw.bind(("seg0", 0))
+            raw.send(frame)
+
+    namespaces.inside("outside", claim)
+    until(lambda: pod.metric("egress_router_address_claims_total") == 1, "the claim is counted", 3)
+    assert pod.get("/readyz")[0] == 200 and pod.addresses_on_net1() == {EGRESS4, EGRESS6}
+    namespaces.inside("outside", claim)
+    until(lambda: pod.status().state == "conflict", "the conflict is told", 3)
+    assert f"{address} is in use by {SQUATTER}" in pod.status().error
+    # Nobody answers for the address.
+    pod.wait_serving()
+    assert pod.addresses_on_net1() == {EGRESS4, EGRESS6}
+
+
+def test_somebody_takes_the_address_later(make_pod, segment_host) -> None:
+    pod = make_pod().serve()
+    segment_host(SQUATTER, f"{EGRESS4}/24")
+    host = bytes.fromhex(SQUATTER.replace(":", ""))
+
+    def announce() -> None:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
+            raw.bind(("eth0", 0))
+            raw.send(frames.announcement(host, ipaddress.ip_address(EGRESS4)))
+
+    def told() -> bool:
+        namespaces.inside("host0", announce)
+        return pod.status().state == "conflict"
+
+    until(told, "the conflict is told", 5)
+    until(lambda: pod.addresses_on_net1() == set() and pod.endpoints() == [], "everything is given up", 3)
+    always(lambda: pod.status().state != "serving", "it is not taken again", 4.0)
+
+
+def test_the_switch_port_of_the_node_is_down(make_pod) -> None:
+    pod = make_pod("node2").serve()
+    namespaces.ip("-n @node2 link set eth1 down")
+    try:
+        until(lambda: pod.status().state == "failed", "the failure is told", 5)
+        assert "net1 has no carrier" in pod.status().error and pod.get("/readyz")[0] == 503
+        assert pod.metric('egress_router_state{state="failed"}') == 1
+    finally:
+        namespaces.ip("-n @node2 link set eth1 up")
+    pod.wait_serving(10)
+
+
+def test_the_gateway_is_silent(make_pod) -> None:
+    pod = make_pod().serve()
+    assert pod.metric(f'egress_router_gateway_answers{{gateway="{GATEWAY4}"}}') == 1
+    namespaces.ip("-n @outside link set seg0 arp off")
+    try:
+        until(lambda: pod.status().state == "failed", "the failure is told", 8)
+        assert f"gateway {GATEWAY4}" in pod.status().error and pod.get("/readyz")[0] == 503
+        assert pod.metric(f'egress_router_gateway_answers{{gateway="{GATEWAY4}"}}') == 0
+        assert pod.addresses_on_net1() == {EGRESS4, EGRESS6}
+    finally:
+        namespaces.ip("-n @outside link set seg0 arp on")
+    pod.wait_serving(10)

@@ -100,6 +100,12 @@ class Network:
                 )
             return ""
 
+    def carrier(self) -> bool:
+        """Whether net1 has a carrier: it follows the interface of the node."""
+        with self._lock:
+            index = self._index()
+            return index is not None and bool(self._link(index).get_attr("IFLA_CARRIER"))
+
     def mac(self) -> str:
         """The current MAC address of net1; empty without net1."""
         with self._lock:

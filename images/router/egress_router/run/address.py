@@ -23,6 +23,7 @@ from ..kernel.network import Network, NetworkError
 from ..log import event, now
 from ..net import IP
 from ..segment import conflict
+from ..segment.watch import Watch
 from . import endpoints
 from .lease import Elector
 from .reporter import Reporter
@@ -38,8 +39,18 @@ RETRY_SECONDS = 2.0
 # router's can answer; then from the router's, because a hypervisor may let only that one through.
 PROBE_SECONDS = 0.6
 PROBE_AGAIN_SECONDS = 0.4
+# RFC 5227, 2.4: whoever claims the address once is told whose it is; a claim within this time after that is a conflict.
+DEFEND_SECONDS = 10.0
+# How often gateways are asked, and when one counts as silent.
+GATEWAY_ASK_SECONDS = 1.0
+GATEWAY_SILENT_SECONDS = 3.0
 # Seconds after the address was taken: switches and neighbours may miss one announcement.
 ANNOUNCE_AT = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+NO_CARRIER = (
+    f"{names.EGRESS_INTERFACE} has no carrier: the node's interface below it, or the switch port of that, is down"
+)
 
 
 class Phase(enum.Enum):
@@ -82,6 +93,14 @@ class EgressAddress:
         self._check_at = 0.0
         self._announce_at: list[float] = []
         self._conflict_since = ""
+        self._defended_until = 0.0
+        self._watch: Watch | None = None
+        self._gateways = {address.gateway: address.ip for address in config.addresses if address.gateway is not None}
+        self._gateway_macs: dict[IP, str] = {}
+        self._gateway_heard: dict[IP, float] = {}
+        self._ask_at = 0.0
+        self._impaired = False
+        self.conflicts = 0
         self.state = STANDBY
         self.error = ""
         self.repairs: Counter[str] = Counter()
@@ -90,6 +109,12 @@ class EgressAddress:
     def present(self) -> bool:
         """Whether the addresses are on net1."""
         return self._phase in (Phase.ADDRESSES, Phase.PUBLISHED)
+
+    @property
+    def gateways(self) -> dict[IP, bool]:
+        """Each gateway, and whether it answers; empty while not serving."""
+        silent = time.monotonic() - GATEWAY_SILENT_SECONDS
+        return {ip: heard > silent for ip, heard in self._gateway_heard.items()} if self.present else {}
 
     @property
     def due(self) -> float:
@@ -113,6 +138,7 @@ class EgressAddress:
         if self._network.problem() or not self._network.taken():
             return False
         self._phase = Phase.PUBLISHED
+        self._expect_gateways(answered=True)
         self.state = status.SERVING
         self.publish()
         return True
@@ -145,6 +171,9 @@ class EgressAddress:
         """Remove everything from net1."""
         self._phase = Phase.MAC if self._phase is not Phase.NOTHING else Phase.NOTHING
         self._announce_at = []
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
         # What cannot be removed now is looked at again before serving.
         with contextlib.suppress(NetworkError, NetlinkError):
             self._network.release()
@@ -174,6 +203,9 @@ class EgressAddress:
             self._fail(status.FAILED, problem)
             return
         self._network.set_up()
+        if not self._network.carrier():
+            self._fail(status.FAILED, NO_CARRIER)
+            return
         in_use = self._ask(self._network.mac(), PROBE_SECONDS)
         if not in_use and self._may_serve():
             self._phase = Phase.MAC
@@ -187,6 +219,7 @@ class EgressAddress:
         if not self._network.take(self._may_serve):
             return
         self._phase = Phase.ADDRESSES
+        self._expect_gateways(answered=False)
         self._check_at = time.monotonic() + NETWORK_CHECK_SECONDS
         self._schedule_announcements()
         self._announce()
@@ -224,11 +257,73 @@ class EgressAddress:
                 self._schedule_announcements()
             self._check_at = time.monotonic() + NETWORK_CHECK_SECONDS
         self._announce()
+        claims = self._listen()
+        if claims and not self._defend(claims):
+            self._fail(status.CONFLICT, self._conflict(claims))
+            return
+        impairment = self._impairment()
+        if self._impaired and not impairment:
+            # What switches and neighbours learned may be out of date.
+            self._schedule_announcements()
+        self._impaired = bool(impairment)
         if self._phase is Phase.PUBLISHED or self._reporter.published:
             self._phase = Phase.PUBLISHED
+        if impairment:
+            # The addresses stay: nothing is won without them.
+            self._set(status.FAILED, impairment)
+        elif self._phase is Phase.PUBLISHED and self._gateways.keys() <= self._gateway_macs.keys():
             self._set(status.SERVING)
         else:
             self._set(status.STARTING, self._reporter.publish_error)
+
+    def _expect_gateways(self, *, answered: bool) -> None:
+        """Begin to ask the gateways; `answered`: the router is serving already, so they did."""
+        self._ask_at = 0.0
+        self._gateway_heard = dict.fromkeys(self._gateways, time.monotonic())
+        self._gateway_macs = dict.fromkeys(self._gateways, "") if answered else {}
+
+    def _listen(self) -> dict[IP, str]:
+        """Ask the gateways if it is time, and hear what the segment says; returns who claims the router's addresses."""
+        if self._watch is None:
+            self._watch = Watch(names.EGRESS_INTERFACE, self._config.mac, [*self._ips, *self._gateways])
+        claims = {}
+        for ip, mac in self._watch.heard():
+            if ip in self._gateways:
+                self._gateway_heard[ip], self._gateway_macs[ip] = time.monotonic(), mac
+            else:
+                claims[ip] = mac
+        if time.monotonic() >= self._ask_at:
+            self._ask_at = time.monotonic() + GATEWAY_ASK_SECONDS
+            for gateway, source in self._gateways.items():
+                # Everybody is asked if the known MAC address did not answer lately.
+                lately = time.monotonic() - self._gateway_heard[gateway] < 1.5 * GATEWAY_ASK_SECONDS
+                with contextlib.suppress(OSError):
+                    self._watch.ask(gateway, source, self._gateway_macs.get(gateway, "") if lately else "")
+        return claims
+
+    def _defend(self, claims: Mapping[IP, str]) -> bool:
+        """Somebody claims an address that the router has: say once whose it is; False if that was done already."""
+        self.conflicts += 1
+        holders = ",".join(f"{ip} by {mac}" for ip, mac in claims.items())
+        event("address-claimed", addresses=holders, defended=time.monotonic() >= self._defended_until)
+        if time.monotonic() < self._defended_until:
+            return False
+        self._defended_until = time.monotonic() + DEFEND_SECONDS
+        self._announce_at.insert(0, 0.0)
+        self._announce()
+        return True
+
+    def _impairment(self) -> str:
+        """Why servers cannot be reached although the addresses are here; empty if they can."""
+        if not self._network.carrier():
+            return NO_CARRIER
+        silent = " and ".join(str(ip) for ip, answers in self.gateways.items() if not answers)
+        if silent:
+            return (
+                f"gateway {silent} of router {self._config.router} does not answer on {names.EGRESS_INTERFACE}: check the "
+                "gateway, the VLAN, and whether the hypervisor lets the router's MAC address through"
+            )
+        return ""
 
     def _schedule_announcements(self) -> None:
         start = time.monotonic()

@@ -79,6 +79,14 @@ class Metrics:
         for kind in network.REPAIRS:
             repairs.add_metric([kind], self._address.repairs[kind])
         yield repairs
+        conflicts = "Times that another host claimed the router's address while it served"
+        yield CounterMetricFamily("egress_router_address_claims", conflicts, self._address.conflicts)
+        gateways = GaugeMetricFamily(
+            "egress_router_gateway_answers", "1 while the gateway answers the serving router", labels=["gateway"]
+        )
+        for gateway, answers in self._address.gateways.items():
+            gateways.add_metric([str(gateway)], float(answers))
+        yield gateways
         count, limit = conntrack.usage()
         yield GaugeMetricFamily("egress_router_conntrack_entries", "Connections that the kernel tracks", count or 0)
         yield GaugeMetricFamily("egress_router_conntrack_max", "Connections that the kernel can track", limit or 0)
