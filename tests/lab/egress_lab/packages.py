@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
+from .settings import REPOSITORY
 from .shell import LabError, run, step
 
 COMMON = {
@@ -35,11 +36,7 @@ def ensure(programs: dict[str, str]) -> None:
             f"The tests need {', '.join(missing)}, and there is no apt-get to install them with: install them by hand."
         )
     with step(f"installing {' '.join(missing)}", "30 seconds"):
-        run(["apt-get", "update", "-q"])
-        run(
-            ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing],
-            env={"DEBIAN_FRONTEND": "noninteractive"},
-        )
+        run([str(REPOSITORY / "tools/packages"), *missing])
 
 
 def _search_path() -> str:
