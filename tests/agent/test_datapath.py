@@ -311,9 +311,10 @@ def test_a_server_is_told_that_its_packets_are_too_big(router: Router, family: i
         made.settimeout(3)
         return made
 
-    with namespaces.inside("outside", body) as answering, connect(
-        "pods", router.ip4 if family == 4 else router.ip6, 7000, kind=socket.SOCK_DGRAM
-    ) as client:
+    with (
+        namespaces.inside("outside", body) as answering,
+        connect("pods", router.ip4 if family == 4 else router.ip6, 7000, kind=socket.SOCK_DGRAM) as client,
+    ):
         client.send(b"?")
         peer = answering.recvfrom(10)[1]
         assert peer[0] == (EGRESS4 if family == 4 else EGRESS6)

@@ -125,7 +125,9 @@ def _ask(router: Router) -> dict:
         return {}
 
 
-@pytest.mark.parametrize("setting", ["eth0.forwarding=0", "net1.accept_redirects=1", "net1.proxy_arp=1", "eth0.medium_id=0"])
+@pytest.mark.parametrize(
+    "setting", ["eth0.forwarding=0", "net1.accept_redirects=1", "net1.proxy_arp=1", "eth0.medium_id=0"]
+)
 def test_settings(router: Router, setting: str) -> None:
     before = repairs(router, "setting")
     name, value = f"net.ipv4.conf.{setting}".split("=")

@@ -218,10 +218,7 @@ class Network:
         )
 
     def _missing_addresses(self, index: int) -> list[Address]:
-        present = {
-            (_local(message), message["prefixlen"])
-            for message in self._ipr.get_addr(index=index)
-        }
+        present = {(_local(message), message["prefixlen"]) for message in self._ipr.get_addr(index=index)}
         return [a for a in self._config.addresses if (str(a.ip), a.interface.network.prefixlen) not in present]
 
     def _add_routes(self, index: int, address: Address) -> bool:

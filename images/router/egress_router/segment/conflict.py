@@ -26,9 +26,7 @@ from .packet_socket import OUTGOING, join
 PROBE_FRAMES = 3
 
 
-def probe(
-    interface: str, mac: str, addresses: Iterable[IP], seconds: float, stop: threading.Event
-) -> dict[IP, str]:
+def probe(interface: str, mac: str, addresses: Iterable[IP], seconds: float, stop: threading.Event) -> dict[IP, str]:
     """Ask the segment for `addresses` from `mac`; returns those in use, each with the MAC address that has it.
 
     Takes `seconds`, less if every address is in use or `stop` is set. Raises OSError, for example if the interface is gone.

@@ -238,7 +238,9 @@ def test_the_networks_of_the_pod() -> None:
 def test_a_router_with_ipv4_alone_needs_no_tuning_plugin() -> None:
     """OpenShift's tuning plugin refuses sysctls that are not on its list."""
     assert network_plugins(router()) == ["macvlan"]
-    assert network_plugins(router(addresses=[V6])) == network_plugins(router(addresses=[V4, V6])) == ["macvlan", "tuning"]
+    assert (
+        network_plugins(router(addresses=[V6])) == network_plugins(router(addresses=[V4, V6])) == ["macvlan", "tuning"]
+    )
 
 
 def test_the_manifests_are_plain_data() -> None:
