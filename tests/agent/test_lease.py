@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 
@@ -77,11 +78,33 @@ def test_sigterm_leaves_nothing(make_pod) -> None:
     assert pod.process is not None and pod.process.returncode == 0
 
 
-def test_sigterm_takes_less_than_a_second_without_an_answer(make_pod, api: FakeApi) -> None:
+def test_sigterm_without_an_answer(make_pod, api: FakeApi) -> None:
+    """The address goes at once, and the pod ends within its grace period."""
     pod = make_pod().serve()
     api.freeze()
-    assert pod.terminate() < TERMINATED
-    assert pod.addresses_on_net1() == set()
+    assert pod.process is not None
+    pod.process.send_signal(signal.SIGTERM)
+    until(lambda: pod.addresses_on_net1() == set(), "the address is gone", 2)
+    assert pod.process.poll() is None, "it still tries to give the lease back"
+    assert pod.process.wait(10) == 0
+    assert float(re.findall(r"event=stopped seconds=(\S+)", pod.log())[-1]) < 4.5
+
+
+def test_sigterm_with_a_slow_api_server_gives_the_lease_back(make_pod, api: FakeApi) -> None:
+    """Lease first: a lease that is not released costs the next pod its whole duration."""
+    pod = make_pod()
+    pod.lease_seconds, pod.renew_seconds = 15, 5.0
+    pod.serve()
+    api.delay = 0.25
+    try:
+        before = len(api.requests)
+        assert pod.terminate() < 3.5
+        patched = [request.split("?")[0].split("/")[-2] for request in api.requests[before:] if "PATCH" in request]
+        assert patched == ["leases", "endpointslices", "endpointslices"]
+    finally:
+        api.delay = 0.0
+    assert (pod.holder(), pod.status().state) == ("", "stopped")
+    assert pod.endpoints(4) == [] and pod.endpoints(6) == []
 
 
 def test_a_frozen_holder_is_replaced_when_it_is_silent(pair: tuple[Router, Router]) -> None:

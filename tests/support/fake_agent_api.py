@@ -51,6 +51,8 @@ class FakeApi:
         # Requests wait while this is not set: a server that accepts and does not answer.
         self.thawed = threading.Event()
         self.thawed.set()
+        # Seconds that each answer takes.
+        self.delay = 0.0
         # As from something between the agent and the API server: 200 with an object that is none.
         self.odd = False
         self._server: http.server.ThreadingHTTPServer | None = None
@@ -270,6 +272,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         while not self.fake.thawed.wait(0.1):
             if self.fake.stopped:
                 raise ConnectionError
+        time.sleep(self.fake.delay)
         parts = urlsplit(self.path)
         rest = parts.path.partition(f"/namespaces/{NAMESPACE}/")[2].split("/")
         return rest[0], rest[1] if len(rest) > 1 else "", dict(parse_qsl(parts.query))

@@ -147,11 +147,14 @@ class Elector:
 
     def release(self, status: Status, timeout: Timeout) -> None:
         """Give the lease back with a last `status`, after close(). Raises ApiError."""
+        version = self._version if self.held else ""
         for _attempt in range(3):
-            lease = self._kube.lease(timeout)
-            if (lease.get("spec") or {}).get("holderIdentity") != self._config.pod:
-                return
-            metadata = {"resourceVersion": lease["metadata"]["resourceVersion"], "annotations": status.annotations()}
+            if not version:
+                lease = self._kube.lease(timeout)
+                if (lease.get("spec") or {}).get("holderIdentity") != self._config.pod:
+                    return
+                version = lease["metadata"]["resourceVersion"]
+            metadata = {"resourceVersion": version, "annotations": status.annotations()}
             try:
                 self._kube.patch_lease({"metadata": metadata, "spec": {"holderIdentity": None}}, timeout)
                 return
@@ -159,6 +162,7 @@ class Elector:
                 # A renewal that was already on its way arrived first.
                 if error.status != 409:
                     raise
+                version = ""
 
     def _look(self) -> bool:
         """Read the Lease; returns whether this pod holds it."""

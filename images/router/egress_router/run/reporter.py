@@ -87,10 +87,12 @@ class Reporter:
         self._wake.set()
 
     def release(self, status: Status, timeout: Timeout) -> None:
-        """Remove the pod from the slices and give the lease back. Raises ApiError."""
-        for family in self._patches:
-            self._patch_slice(family, NOBODY, timeout)
-        self._elector.release(status, timeout)
+        """Give the lease back, for which the next pod waits, and remove the pod from the slices. Raises ApiError."""
+        try:
+            self._elector.release(status, timeout)
+        finally:
+            for family in self._patches:
+                self._patch_slice(family, NOBODY, timeout)
 
     def _run(self, read_status: Callable[[], Status]) -> None:
         # A candidate asks often, because a released lease stays unused for as long.
