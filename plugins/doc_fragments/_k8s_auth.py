@@ -72,7 +72,9 @@ options:
       - verify_ssl
   proxy:
     description:
-      - URL of an HTTP proxy in front of the API server. E(HTTP_PROXY) and the like are not looked at.
+      - URL of an HTTP proxy in front of the API server. It applies whatever the environment has.
+      - Without it, versions 34 and later of the Kubernetes client obey E(HTTPS_PROXY), E(HTTP_PROXY) and E(NO_PROXY), and versions
+        36 and later E(ALL_PROXY) too. Earlier versions look at none of them, and version 34.1 not at E(NO_PROXY).
       - Also taken from the environment variable E(K8S_AUTH_PROXY).
     type: str
   no_proxy:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import copy
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -63,6 +64,8 @@ class FakeCluster:
         self.fault: Fault = lambda method, path: None
         # Called after each write that is not a dry run: the agents live here.
         self.watchers: list[Callable[[str, dict[str, Any]], None]] = []
+        # Seconds by which the clocks of the cluster are ahead of the test's.
+        self.ahead = 0.0
         self._version = 100
         self._lock = threading.RLock()
 
@@ -251,7 +254,8 @@ class FakeAgent:
         }
         lease = self.cluster.objects[("leases", self.namespace, self.name)]
         lease["metadata"].setdefault("annotations", {}).update(Status(**status).annotations())
-        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        clock = datetime.now(timezone.utc) + timedelta(seconds=self.cluster.ahead)
+        now = clock.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         lease["spec"] = {"holderIdentity": status["pod"], "leaseDurationSeconds": 15, "renewTime": now}
 
 
@@ -321,6 +325,10 @@ def serving(cluster: FakeCluster) -> Iterator[str]:
             self.wfile.write(data)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            """The header Date."""
+            return super().date_time_string((time.time() if timestamp is None else timestamp) + cluster.ahead)
 
         def log_message(self, *args: object) -> None:
             """Says nothing."""

@@ -17,7 +17,9 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -78,6 +80,12 @@ class Cluster:
         self.dry_run = dry_run
         # How many requests it has made.
         self.requests = 0
+        # Its clock, less ours.
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        """The time by the API server's clock, as its last answer had it: the nodes' clocks are nearer to it than ours may be."""
+        return datetime.now(timezone.utc) + self._ahead
 
     def find(
         self, kind: str, namespace: str | None = None, labels: str = "", fields: str = "", metadata_only: bool = False
@@ -247,8 +255,16 @@ class Cluster:
             )
 
         with translated(verb, what, namespace, self._client.configuration.host):
-            data: bytes = (_persistently(ask) if method in _REPEATABLE else ask()).data
+            response = _persistently(ask) if method in _REPEATABLE else ask()
+            self._read_clock(response)
+            data: bytes = response.data
             return data.decode()
+
+    def _read_clock(self, response: Any) -> None:
+        # The client's own answer wraps that of urllib3.
+        date = getattr(response, "urllib3_response", response).headers.get("Date")
+        with suppress(TypeError, ValueError):
+            self._ahead = parsedate_to_datetime(date) - datetime.now(timezone.utc)
 
 
 def _persistently(ask: Callable[[], Any]) -> Any:
@@ -290,12 +306,17 @@ def translated(verb: str, what: str, namespace: str = "", host: str = "") -> Gen
     except HTTPError as error:
         reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
         purpose = f" to {verb} {what}" if verb else ""
-        raise Unreachable(f"cannot reach the API server at {host or _host_of(error)}{purpose}: {reason}") from error
+        raise Unreachable(f"cannot reach {_way(error, host)}{purpose}: {reason}") from error
 
 
-def _host_of(error: Any) -> str:
+def _way(error: Any, host: str) -> str:
+    """The API server, and the proxy in front of it, without its password."""
     pool = getattr(error, "pool", None)
-    return f"{pool.scheme}://{pool.host}:{pool.port}" if pool is not None else "the given address"
+    proxy = getattr(pool, "proxy", None)
+    if not host and pool is not None and (proxy is None or pool.host != proxy.host):
+        host = f"{pool.scheme}://{pool.host}:{pool.port}"
+    through = f" through the proxy {proxy.scheme}://{proxy.host}:{proxy.port}" if proxy is not None else ""
+    return f"the API server at {host or 'the given address'}{through}"
 
 
 def _status(error: Any) -> dict[str, Any]:

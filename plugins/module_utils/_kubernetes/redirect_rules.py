@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import count
 from typing import Any
 
@@ -384,14 +385,14 @@ class _Change:
             nonlocal lease
             lease = self._lease()
             status = Status.from_lease(lease)
-            if status.serving and status.rules_hash == wanted and not lease_is_over(lease):
+            if status.serving and status.rules_hash == wanted and not lease_is_over(lease, self.cluster.now()):
                 return ""
             if status.rules_version == version and status.rules_error:
                 return f"its agent refused the rules: {status.rules_error}"
             return None
 
         reason = wait_until(check, seconds)
-        return _silence(lease, seconds) if reason is None else reason
+        return _silence(lease, seconds, self.cluster.now()) if reason is None else reason
 
     def _lease(self) -> dict[str, Any]:
         try:
@@ -459,13 +460,13 @@ def _port_lines(ports: frozenset[PortKey]) -> tuple[str, ...]:
     return tuple(f"service port {port}/{protocol}" for port, protocol in sorted(ports))
 
 
-def _silence(lease: dict[str, Any], seconds: float) -> str:
+def _silence(lease: dict[str, Any], seconds: float, now: datetime) -> str:
     status = Status.from_lease(lease)
     if not status.state:
         known = "none of its pods has reported yet"
     elif status.state in (CONFLICT, FAILED):
         known = f"pod {status.pod} cannot serve: {status.error}"
-    elif lease_is_over(lease):
+    elif lease_is_over(lease, now):
         known = f"pod {status.pod} has not renewed its lease, its node or its network may be down"
     elif status.serving:
         count = status.rules_count or "0"

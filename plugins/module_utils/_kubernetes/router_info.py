@@ -21,7 +21,7 @@ from .cluster import Cluster
 from .pods import GRACE_SECONDS, going, pod_problem, waits_for_sandbox
 from .selection import Key, find_all, router_of
 
-# A lease counts as expired only this long after its end: the clocks of node and controller may differ.
+# A lease counts as expired only this long after its end: the clocks of node and API server may differ.
 CLOCK_SLACK_SECONDS = 60.0
 
 
@@ -35,6 +35,8 @@ class Facts:
     deployment: dict[str, Any] | None = None
     pods: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    # By the API server's clock.
+    now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
     @property
     def status(self) -> Status:
@@ -51,7 +53,7 @@ class Facts:
     def serving(self) -> bool:
         """Whether a running pod reports that it serves. A pod that crashed may have reported it just before."""
         holder = self.holder
-        alive = holder is not None and not pod_problem(holder) and not lease_is_over(self.lease or {})
+        alive = holder is not None and not pod_problem(holder) and not lease_is_over(self.lease or {}, self.now)
         return alive and self.status.serving
 
     @property
@@ -126,13 +128,13 @@ class Facts:
         }
 
 
-def lease_is_over(lease: dict[str, Any]) -> bool:
-    """Whether the holder has not renewed the lease in time."""
+def lease_is_over(lease: dict[str, Any], now: datetime) -> bool:
+    """Whether the holder has not renewed the lease in time. `now`: by the API server's clock."""
     spec = lease.get("spec") or {}
     if not spec.get("renewTime"):
         return True
     renewed = datetime.fromisoformat(spec["renewTime"].replace("Z", "+00:00"))
-    age = (datetime.now(timezone.utc) - renewed).total_seconds()
+    age = (now - renewed).total_seconds()
     return bool(age > spec.get("leaseDurationSeconds", 0) + CLOCK_SLACK_SECONDS)
 
 
@@ -147,6 +149,8 @@ def read(cluster: Cluster, wanted: list[Key] | None, where: list[Any]) -> list[F
                 found.setdefault(key, Facts(*key))
             if key in found:
                 _keep(found[key], kind, item)
+    for facts in found.values():
+        facts.now = cluster.now()
     return list(found.values()) if wanted is not None else [found[key] for key in sorted(found)]
 
 

@@ -85,7 +85,7 @@ def _meant(value: object) -> str:
     if pair:
         return f": write port: {pair[1]} and target_port: {pair[2]}"
     number = whole_number(value)
-    if isinstance(value, int) and number is not None and number > 65535:
+    if isinstance(value, int) and number is not None and number > 99_999:
         first, last = divmod(number, 60)
         return f" (of an unquoted pair such as {first}:{last:02}, YAML makes this number: write port and target_port)"
     return ""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 from .._common.concurrent import wait_until
-from .._common.errors import EgressError, Forbidden, NotReady
+from .._common.errors import EgressError, Forbidden, InputError, NotReady
 from .._contract import names
 from .._contract.probe import ResultsError, from_json
 from .._kubernetes.cluster import Cluster
@@ -72,6 +73,7 @@ def manifest(params: dict[str, Any]) -> dict[str, Any]:
 def run(cluster: Cluster, params: dict[str, Any]) -> dict[str, Any]:
     """`results` as the probe printed them, `node` and `pod_ips` of the client. The pod is deleted in every case."""
     namespace = params["namespace"]
+    check_targets(params["targets"])
     if cluster.dry_run or not params["targets"]:
         return {"results": [], "node": "", "pod_ips": []}
     pod = cluster.create("Pod", namespace, manifest(params))
@@ -86,6 +88,30 @@ def run(cluster: Cluster, params: dict[str, Any]) -> dict[str, Any]:
         "node": (ended.get("spec") or {}).get("nodeName", ""),
         "pod_ips": [ip["ip"] for ip in ended["status"].get("podIPs") or []],
     }
+
+
+def check_targets(targets: list[str]) -> None:
+    """InputError with every target that the client would not take."""
+    wrong = [target for target in targets if not _is_target(target)]
+    if wrong:
+        raise InputError(
+            "\n".join(
+                f"targets: '{target}' is not a target: write it as tcp://HOST:PORT, udp:// or http://"
+                for target in wrong
+            )
+        )
+
+
+def _is_target(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return (
+            parts.scheme in ("tcp", "udp", "http")
+            and bool(parts.hostname)
+            and bool(parts.port or parts.scheme == "http")
+        )
+    except ValueError:
+        return False
 
 
 def _arguments(params: dict[str, Any]) -> list[str]:

@@ -124,3 +124,14 @@ def test_a_pod_that_may_not_be_made(cluster: FakeCluster, run: Run) -> None:
     said = 'pods "egress-probe-x" is forbidden: violates PodSecurity "restricted"'
     cluster.fault = lambda method, path: (403, said) if method == "POST" else None
     assert run("probe", **OPTIONS)["msg"] == f"cannot create Pods of namespace payments: {said}"
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_targets_are_checked_before_a_pod_runs(cluster: FakeCluster, run: Run, check: bool) -> None:
+    wrong = ["billing-db:5432", "tcp://billing-db", "tcp://:80", "tcp://db:http", "sctp://db:80", "tcp://db:99999"]
+    result = run(
+        "probe", check=check, **{**OPTIONS, "targets": [*wrong, *OPTIONS["targets"], "udp://[2001:db8::1]:53"]}
+    )
+    said = "is not a target: write it as tcp://HOST:PORT, udp:// or http://"
+    assert result["msg"].splitlines() == [f"targets: '{target}' {said}" for target in wrong]
+    assert pods(cluster) == [] and cluster.writes == []

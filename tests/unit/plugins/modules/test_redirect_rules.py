@@ -618,3 +618,19 @@ def test_a_list_of_absent_routers_needs_no_cluster(cluster: FakeCluster, run: Ru
     absent = {"name": "old", "namespace": "payments", "state": "absent"}
     result = run("redirect_rules", routers=[absent], defaults={})
     assert not result["changed"] and result["routers"] == [] and cluster.requests == []
+
+
+@pytest.mark.parametrize("ahead", [-7200.0, 7200.0])
+def test_a_clock_that_is_not_the_clusters(cluster: FakeCluster, run: Run, ahead: float) -> None:
+    cluster.ahead = ahead
+    add_router(cluster, "payments", "billing-db")
+    result = run("redirect_rules", routers=[router(DB)])
+    assert result["changed"] and not result.get("failed"), result
+    # The last report grows old by the cluster's clock.
+    cluster.ahead = ahead + 120
+    assert "has not renewed its lease" in run("redirect_rules", routers=[router(DB)], wait_timeout=0)["msg"]
+
+
+def test_the_proxy_is_named(run: Run) -> None:
+    result = run("redirect_rules", proxy="http://ann:secret@127.0.0.1:1", routers=[router(DB)])
+    assert " through the proxy http://127.0.0.1:1: " in result["msg"] and "secret" not in result["msg"]
