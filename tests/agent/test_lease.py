@@ -78,6 +78,19 @@ def test_sigterm_leaves_nothing(make_pod) -> None:
     assert pod.process is not None and pod.process.returncode == 0
 
 
+def test_sigterm_resets_the_connections(make_pod) -> None:
+    """Idle ones too, at both ends: clients would wait at a pod that is gone, servers would keep dead sessions."""
+    pod = make_pod()
+    pod.put_rules(RULES + "5432 TCP 2001:db8:113::10\n")
+    pod.serve()
+    streams = [Stream(address, 5432) for address in (pod.ip4, pod.ip6) for _number in range(20)]
+    established = f"ip netns exec @outside ss -Htn state established dst {EGRESS4} or dst [{EGRESS6}]"
+    assert len(namespaces.run(established).splitlines()) == len(streams)
+    assert pod.terminate() < TERMINATED
+    assert all(stream.was_reset() for stream in streams)
+    until(lambda: not namespaces.run(established), "the servers know too", 1)
+
+
 def test_sigterm_without_an_answer(make_pod, api: FakeApi) -> None:
     """The address goes at once, and the pod ends within its grace period."""
     pod = make_pod().serve()

@@ -249,5 +249,14 @@ class Stream:
         except ConnectionError:
             return True
 
+    def was_reset(self) -> bool:
+        """Whether the connection ended by itself, without another word from here."""
+        try:
+            return not self._reader.readline()
+        except TimeoutError:
+            return False
+        except ConnectionError:
+            return True
+
     def close(self) -> None:
         self._connection.close()

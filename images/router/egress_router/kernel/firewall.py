@@ -119,6 +119,11 @@ class Firewall:
         self._read_back(self._wanted)
         return True
 
+    def farewell(self) -> None:
+        """The pod ends: reset what is redirected. Nothing else may be called afterwards."""
+        with self._lock:
+            self._run(table.farewell())
+
     def listing(self) -> Listing:
         """The table as the kernel has it now; empty if it is gone. For any thread."""
         with self._reading:

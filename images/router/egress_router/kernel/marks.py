@@ -15,6 +15,8 @@ from __future__ import annotations
 BASE = 0xE6C00000
 # In all our marks, these bits equal those of BASE.
 MASK = 0xFFF00000
+# A packet's mark, none of a connection: see kernel/farewell.py.
+PROVOKING = 0xE6B00000
 
 _FALLBACK = 1 << 19
 _IPV6 = 1 << 18

@@ -34,7 +34,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.names impo
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import Rule, RuleSet
 
 from ..config import Config
-from .marks import BASE, MASK, fallback_mark, rule_mark
+from .marks import BASE, MASK, PROVOKING, fallback_mark, rule_mark
 
 FAMILY = "inet"
 NAME = "egress_router"
@@ -200,6 +200,15 @@ table {FAMILY} {name} {{
     ct state related ct direction original ct mark & {MASK:#x} == {BASE:#x} meta mark set {BASE:#x}
   }}
 }}
+"""
+
+
+def farewell() -> str:
+    """Commands for a pod that ends: redirected TCP connections are reset, and connection tracking ignores our provocation."""
+    return f"""\
+add chain {FAMILY} {NAME} farewell {{ type filter hook output priority raw; policy accept; }}
+add rule {FAMILY} {NAME} farewell meta mark {PROVOKING:#x} notrack
+insert rule {FAMILY} {NAME} forward meta l4proto tcp ct mark & {MASK:#x} == {BASE:#x} reject with tcp reset
 """
 
 

@@ -19,6 +19,9 @@ from pyroute2.netlink.exceptions import NetlinkError
 from ansible_collections.egress.router.plugins.module_utils._contract import names, status
 
 from ..config import Config
+from ..kernel import farewell
+from ..kernel.firewall import FirewallError
+from ..kernel.marks import PROVOKING
 from ..kernel.network import Network, NetworkError
 from ..log import event, now
 from ..net import IP
@@ -44,6 +47,9 @@ DEFEND_SECONDS = 10.0
 # How often gateways are asked, and when one counts as silent.
 GATEWAY_ASK_SECONDS = 1.0
 GATEWAY_SILENT_SECONDS = 3.0
+# On the way out: how long connections are provoked, and their ends may take to answer. The end takes less than a second.
+PROVOKE_SECONDS = 0.3
+ANSWER_SECONDS = 0.1
 # Seconds after the address was taken: switches and neighbours may miss one announcement.
 ANNOUNCE_AT = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -180,8 +186,25 @@ class EgressAddress:
 
     def end(self) -> None:
         """The pod ends."""
-        self.release()
-        self._set(status.STOPPED)
+        try:
+            if self.present:
+                self._reset_connections()
+        finally:
+            self.release()
+            self._set(status.STOPPED)
+
+    def _reset_connections(self) -> None:
+        """Tell both ends of all connections that they are over; otherwise they would wait for minutes."""
+        try:
+            self._rules.farewell()
+            provoked = farewell.provoke(PROVOKING, time.monotonic() + PROVOKE_SECONDS)
+        except (FirewallError, NetlinkError, OSError) as error:
+            event("reset-failed", error=error)
+            return
+        if provoked:
+            # Each answer is reset when it comes by.
+            time.sleep(ANSWER_SECONDS)
+        event("connections-reset", provoked=provoked)
 
     def _may_serve(self) -> bool:
         return self._elector.serves() and not self._stop.is_set()

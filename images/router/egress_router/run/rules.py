@@ -109,6 +109,10 @@ class Rules:
             self.known.set()
         return accepted
 
+    def farewell(self) -> None:
+        """The pod ends: reset what is redirected."""
+        self._firewall.farewell()
+
     def repair(self) -> None:
         """Restore in the kernel what others changed."""
         try:
