@@ -121,8 +121,7 @@ class Firewall:
 
     def farewell(self) -> None:
         """The pod ends: reset what is redirected. Nothing else may be called afterwards."""
-        with self._lock:
-            self._run(table.farewell())
+        self._nft.run(table.farewell())
 
     def listing(self) -> Listing:
         """The table as the kernel has it now; empty if it is gone. For any thread."""
