@@ -26,7 +26,12 @@ def vsphere_nics(
     nics: Nics = []
     if not problems and not skipped:
         nics, problems = plan_nics(routers, nodes, vms or {}, networks or {})
-    return {"problems": [str(problem) for problem in problems], "skipped": skipped, "nics": nics}
+    return {
+        "problems": [str(problem) for problem in problems],
+        "skipped": skipped,
+        "nics": nics,
+        "namespace": routers[0].namespace if routers else "",
+    }
 
 
 class FilterModule:

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ansible_collections.egress.router.plugins.filter.vsphere_nics import vsphere_nics
+from ansible_collections.egress.router.plugins.filter.vsphere_previous import vsphere_previous
 
 IDS = {name: f"42161111-2222-4333-8444-00000000000{number}" for number, name in enumerate(("w1", "w2"))}
 DEFAULTS = {"image": "registry.example.com/egress-router:0.1.0", "namespace": "payments", "master": "eth1"}
@@ -36,6 +38,7 @@ def test_each_router_has_its_nodes() -> None:
     found = vsphere_nics(routers, cluster(NODES), DEFAULTS)
     assert found == {
         "skipped": "",
+        "namespace": "payments",
         "problems": [],
         "nics": [{"addresses": ["198.51.100.50"], "nodes": BOTH}, {"addresses": ["198.51.100.51"], "nodes": BOTH[:1]}],
     }
@@ -74,6 +77,7 @@ def test_a_cluster_elsewhere() -> None:
     assert found == {
         "problems": [],
         "skipped": "Nothing to do, because no node of the cluster is a vSphere VM.",
+        "namespace": "payments",
         "nics": [],
     }
     assert len(vsphere_nics([router(50)], cluster(elsewhere), DEFAULTS)["problems"]) == 1
@@ -91,3 +95,15 @@ def test_a_bad_list_is_refused_before_nodes_are() -> None:
         found = vsphere_nics([router(50)], cluster(elsewhere), {"namespace": "payments"}, detect=detect)
         assert len(found["problems"]) == 1
         assert "image" in found["problems"][0]
+
+
+def test_what_was_before_the_first_change_is_kept() -> None:
+    address = {"kind": "standard", "esxi_hostname": "esxi-1", "switch": "vSwitch1", "portgroup": "egress"}
+    other = {**address, "portgroup": "other", "mac_changes": "reject"}
+    assert vsphere_previous([other]) == [other]
+    assert vsphere_previous([other], {"resources": []}) == [other]
+    kept = {"resources": [{"data": {"previous": json.dumps([{**address, "mac_changes": "reject"}])}}]}
+    later = {**address, "mac_changes": "accept", "promiscuous_mode": "inherit"}
+    assert vsphere_previous([later, other], kept) == [
+        {**address, "mac_changes": "reject", "promiscuous_mode": "inherit"}, other
+    ]  # fmt: skip
