@@ -510,7 +510,8 @@ def _still_there(item: dict[str, Any], seconds: float) -> str:
     namespace, router = router_of(item)
     name, node = item["metadata"]["name"], (item.get("spec") or {}).get("nodeName")
     what = f"pod {name} on node {node or 'none'}" if item["kind"] == "Pod" else f"Deployment {name}"
-    return f"router {namespace}/{router} is not removed after {seconds:g} s: waiting for {what} to terminate"
+    advice = f" (if node {node} is gone for good, delete its Node object)" if item["kind"] == "Pod" and node else ""
+    return f"router {namespace}/{router} is not removed after {seconds:g} s: waiting for {what} to terminate{advice}"
 
 
 def _all(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:

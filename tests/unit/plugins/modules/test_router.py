@@ -506,7 +506,8 @@ def test_a_pod_that_does_not_end_is_named_and_the_rest_stays(cluster: FakeCluste
     result = deploy(ABSENT, wait_timeout=0)
     said = result["msg"].splitlines()
     assert said[0] == (
-        "router payments/db is not removed after 0 s: waiting for pod db-abc on node worker-1 to terminate"
+        "router payments/db is not removed after 0 s: waiting for pod db-abc on node worker-1 to terminate "
+        "(if node worker-1 is gone for good, delete its Node object)"
     )
     assert said[1] == "done before that: Deployment payments/db"
     assert "Role payments/db" in said[2] and item(cluster, "Role")
