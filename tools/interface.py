@@ -42,11 +42,14 @@ def interface(root: Path) -> dict[str, dict[str, Any]]:
     from ansible.utils.plugin_docs import get_docstring
 
     found: dict[str, dict[str, Any]] = {}
-    for path in sorted((root / "plugins/modules").glob("*.py")):
+    python = (("module", "modules"), ("lookup", "lookup"))
+    for kind, path in [
+        (kind, path) for kind, folder in python for path in sorted((root / "plugins" / folder).glob("*.py"))
+    ]:
         doc, _examples, returned, _metadata = get_docstring(
-            str(path), fragment_loader, collection_name="egress.router", is_module=True
+            str(path), fragment_loader, collection_name="egress.router", is_module=kind == "module"
         )
-        found[f"module {path.stem}"] = {**flat(doc["options"]), **flat(returned or {}, "returned ")}
+        found[f"{kind} {path.stem}"] = {**flat(doc["options"]), **flat(returned or {}, "returned ")}
     for path in sorted((root / "plugins/filter").glob("*.yml")):
         found[f"filter {path.stem}"] = flat(yaml.safe_load(path.read_text())["DOCUMENTATION"].get("options", {}))
     for path in sorted((root / "roles").glob("*/meta/argument_specs.yml")):
