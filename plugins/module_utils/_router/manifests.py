@@ -21,6 +21,9 @@ Manifest: TypeAlias = "dict[str, Any]"
 
 # By it kube-proxy and the cluster's DNS join a Service and its EndpointSlices.
 _SERVICE_NAME = "kubernetes.io/service-name"
+# A mesh's proxy would take over the pod's traffic, and needs capabilities that the pod does not give.
+_NO_MESH_LABELS = {"sidecar.istio.io/inject": "false"}
+_NO_MESH_ANNOTATIONS = {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"}
 _ROLES = "rbac.authorization.k8s.io"
 
 
@@ -148,7 +151,11 @@ def trial_pod(router: Router) -> Manifest:
     spec = {**template["spec"], "automountServiceAccountToken": False}
     # Admission looks for the ServiceAccount.
     del spec["serviceAccountName"]
-    metadata = {"generateName": f"{router.name}-", "labels": template["metadata"]["labels"]}
+    metadata = {
+        "generateName": f"{router.name}-",
+        "labels": template["metadata"]["labels"],
+        "annotations": _NO_MESH_ANNOTATIONS,
+    }
     found: Manifest = _without_empty({"metadata": metadata, "spec": spec})
     return found
 
@@ -243,8 +250,8 @@ def _network_attachment_definition(router: Router) -> Manifest:
 def _role(router: Router) -> Manifest:
     # Everything that the agent may do, each by name. Creating cannot be limited to a name, so it may create nothing.
     rules = [
-        _rule("", ["configmaps"], [names.rules_config_map(router.name)], ["get", "list", "watch"]),
-        _rule("coordination.k8s.io", ["leases"], [router.name], ["get", "update", "patch"]),
+        _rule("", ["configmaps"], [names.rules_config_map(router.name)], ["list", "watch"]),
+        _rule("coordination.k8s.io", ["leases"], [router.name], ["get", "patch"]),
         _rule(
             "discovery.k8s.io",
             # OpenShift asks for endpointslices/restricted before an address outside of the pods' own may be published.
@@ -301,7 +308,10 @@ def _endpoint_slice(router: Router, family: int, service_uid: str) -> Manifest:
 def _deployment(router: Router) -> Manifest:
     networks = json.dumps([{"name": router.name, "interface": names.EGRESS_INTERFACE}])
     template = {
-        "metadata": {"labels": selector(router.name), "annotations": {"k8s.v1.cni.cncf.io/networks": networks}},
+        "metadata": {
+            "labels": {**selector(router.name), **_NO_MESH_LABELS},
+            "annotations": {"k8s.v1.cni.cncf.io/networks": networks, **_NO_MESH_ANNOTATIONS},
+        },
         "spec": _pod_spec(router),
     }
     spec = {
@@ -319,7 +329,7 @@ def _pod_spec(router: Router) -> dict[str, Any]:
         "serviceAccountName": router.name,
         "automountServiceAccountToken": True,
         "enableServiceLinks": False,
-        # The agent gives the address back within a second.
+        # The agent gives the address back within a second, and the lease within 3.5 more if the API server is slow.
         "terminationGracePeriodSeconds": 5,
         "nodeSelector": router.node_selector,
         "tolerations": router.tolerations,

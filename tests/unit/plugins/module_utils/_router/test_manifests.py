@@ -172,13 +172,13 @@ def test_the_agent_may_do_this_and_nothing_else() -> None:
             "apiGroups": [""],
             "resources": ["configmaps"],
             "resourceNames": ["billing-db-rules"],
-            "verbs": ["get", "list", "watch"],
+            "verbs": ["list", "watch"],
         },
         {
             "apiGroups": ["coordination.k8s.io"],
             "resources": ["leases"],
             "resourceNames": ["billing-db"],
-            "verbs": ["get", "update", "patch"],
+            "verbs": ["get", "patch"],
         },
         {
             "apiGroups": ["discovery.k8s.io"],
@@ -188,7 +188,7 @@ def test_the_agent_may_do_this_and_nothing_else() -> None:
         },
     ]
     granted = agent_permissions(router())
-    assert len(granted) == 3 + 3 + 4 and Permission("update", "coordination.k8s.io", "leases") in granted
+    assert len(granted) == 2 + 2 + 4 and Permission("patch", "coordination.k8s.io", "leases") in granted
 
 
 def test_permissions_cover_every_kind() -> None:
@@ -207,7 +207,15 @@ def test_a_trial_pod_is_the_pod_without_what_does_not_exist_yet() -> None:
     assert "serviceAccountName" not in trial["spec"] and trial["spec"]["automountServiceAccountToken"] is False
     same = {key: value for key, value in pod["spec"].items() if key != "serviceAccountName"}
     assert trial["spec"] == {**same, "automountServiceAccountToken": False}
-    assert trial["metadata"] == {"generateName": "billing-db-", "labels": pod["metadata"]["labels"]}
+    # What keeps meshes away is what their admission looks at.
+    mesh = {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"}
+    assert trial["metadata"] == {
+        "generateName": "billing-db-",
+        "labels": pod["metadata"]["labels"],
+        "annotations": mesh,
+    }
+    assert mesh.items() <= pod["metadata"]["annotations"].items()
+    assert pod["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"
 
 
 def test_a_trial_service_is_the_service_under_a_name_that_is_free() -> None:
