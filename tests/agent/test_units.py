@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ import pytest
 from egress_router import config, log
 from egress_router.kernel import conntrack, table
 from egress_router.kernel.marks import BASE, MASK, fallback_mark, rule_mark
+from egress_router.proof import sniffer
 from egress_router.run import life
 from egress_router.run.kube import ApiError
 from egress_router.run.lease import Elector, Fence
@@ -395,3 +397,26 @@ def test_a_slice_is_not_written_by_a_pod_that_lost_the_lease_unnoticed() -> None
         reporter.stop()
     assert kube.patch_endpoint_slice.call_args_list == [call(4, {"endpoints": ["me"]}, "5", None)]
     assert reporter.publish_error == ""
+
+
+def test_a_frame_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another router may have the address by the time the port is used again."""
+    monkeypatch.setattr(sniffer, "_on_link", lambda _ip: True)
+    monkeypatch.setattr(sniffer.Sniffer, "_listen", lambda _self: None)
+    monkeypatch.setattr(sniffer, "attach_filter", lambda *_: None)
+    monkeypatch.setattr(sniffer.socket, "socket", Mock())
+    seen = sniffer.Sniffer()
+    tcp, udp = (socket.IPPROTO_TCP, "198.51.100.50", 40000), (socket.IPPROTO_UDP, "198.51.100.50", 40000)
+    seen._note(tcp, "02:00:00:00:00:01")
+    # Sent again.
+    seen._note(tcp, "02:00:00:00:00:01")
+    assert [seen.mac(*tcp, 0) for _ in range(2)] == ["02:00:00:00:00:01", None]
+    seen._note(tcp, "02:00:00:00:00:02")
+    assert seen.mac(*tcp, 0) == "02:00:00:00:00:02"
+    for number in range(2):
+        seen._note(udp, f"02:00:00:00:00:0{number}")
+    assert [seen.mac(*udp, 0) for _ in range(3)] == ["02:00:00:00:00:00", "02:00:00:00:00:01", None]
+    seen._note(tcp, "02:00:00:00:00:01")
+    late = time.monotonic() + 60
+    monkeypatch.setattr(sniffer, "time", Mock(monotonic=lambda: late))
+    assert seen.mac(*tcp, 0) is None

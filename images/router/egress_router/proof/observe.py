@@ -109,9 +109,10 @@ def _tcp(sniffer: Sniffer | None) -> Any:
 def _http(sniffer: Sniffer | None) -> Any:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            body = b""
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                body = await _seen(writer, sniffer)
+                body = body or await _seen(writer, sniffer)
                 close = b"connection: close" in head.lower() or b" HTTP/1.0\r\n" in head
                 writer.write(
                     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % len(body)

@@ -11,7 +11,8 @@ import functools
 import ipaddress
 import socket
 import threading
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 
 from pyroute2 import IPRoute
 
@@ -26,6 +27,10 @@ _OUTGOING = 4
 _REMEMBERED = 65536
 # How long to wait for the thread: the kernel queues the frame before the connection is established.
 _WAIT_SECONDS = 0.3
+# An older frame is of an earlier connection from the same port, which nobody asked about.
+_AGE_SECONDS = 10.0
+# Of one source: datagrams that wait for their answer.
+_FRAMES = 256
 
 # On network headers: UDP, and the first packet of TCP connections, IPv4 and IPv6.
 _FILTER = (
@@ -50,14 +55,18 @@ _FILTER = (
 
 
 class Sniffer:
-    """Remembers the MAC addresses of the last sources. Raises PermissionError without NET_RAW."""
+    """Remembers the MAC addresses of the last sources. Raises PermissionError without NET_RAW.
+
+    Each frame is told once: a source port is used again, by another router after a move.
+    """
 
     def __init__(self) -> None:
         self._raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ALL))
         attach_filter(self._raw, _FILTER)
         with contextlib.suppress(OSError):
             self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
-        self._macs: OrderedDict[Source, str] = OrderedDict()
+        # When each frame came, and from whom.
+        self._frames: OrderedDict[Source, deque[tuple[float, str]]] = OrderedDict()
         self._news = threading.Condition()
         threading.Thread(target=self._listen, name="sniffer", daemon=True).start()
 
@@ -67,8 +76,28 @@ class Sniffer:
             return None
         source = (protocol, ip, port)
         with self._news:
-            self._news.wait_for(lambda: source in self._macs, wait)
-            return self._macs.get(source)
+            self._news.wait_for(lambda: self._has(source), wait)
+            return self._take(source) if self._has(source) else None
+
+    def _has(self, source: Source) -> bool:
+        frames = self._frames.get(source)
+        while frames and frames[0][0] < time.monotonic() - _AGE_SECONDS:
+            frames.popleft()
+        return bool(frames)
+
+    def _take(self, source: Source) -> str:
+        """Of TCP the last frame, as the first packet of a connection may have been sent again; of UDP the next."""
+        if source[0] == socket.IPPROTO_TCP:
+            return self._frames.pop(source)[-1][1]
+        return self._frames[source].popleft()[1]
+
+    def _note(self, source: Source, mac: str) -> None:
+        with self._news:
+            self._frames.setdefault(source, deque(maxlen=_FRAMES)).append((time.monotonic(), mac))
+            self._frames.move_to_end(source)
+            if len(self._frames) > _REMEMBERED:
+                self._frames.popitem(last=False)
+            self._news.notify_all()
 
     def _listen(self) -> None:
         while True:
@@ -77,12 +106,7 @@ class Sniffer:
                 continue
             source = _source(packet)
             if source is not None:
-                with self._news:
-                    self._macs[source] = address.hex(":")
-                    self._macs.move_to_end(source)
-                    if len(self._macs) > _REMEMBERED:
-                        self._macs.popitem(last=False)
-                    self._news.notify_all()
+                self._note(source, address.hex(":"))
 
 
 @functools.lru_cache(maxsize=4096)
