@@ -321,3 +321,27 @@ def test_a_server_is_told_that_its_packets_are_too_big(router: Router, family: i
         answering.connect(peer)
         answering.send(b"x" * 1440)
         until(lambda: answering.getsockopt(option, mtu) == 1400, "the server knows how big its packets may be", 5)
+
+
+def test_source_ports_that_run_out_are_seen(router: Router) -> None:
+    """The kernel chooses from 1024 to 65535; here all but a few are taken."""
+    router.set_rules("5432 TCP 203.0.113.10\n")
+    labels = '{destination="203.0.113.10:5432",name="",port="5432",protocol="TCP"}'
+    streams = [Stream(router.ip4, 5432) for _number in range(3)]
+    assert router.metric(f"egress_router_rule_source_ports{labels}") >= 3
+    failed, dropped = (f"egress_router_conntrack_{name}_total" for name in ("insert_failed", "drop"))
+    before = router.metric(failed), router.metric(dropped)
+    # No other port than those: the next connection from the same source port of another client clashes.
+    router.run("nft add table ip narrow")
+    router.run("nft add chain ip narrow post { type nat hook postrouting priority 50 ; }")
+    router.run(f"nft add rule ip narrow post oifname net1 tcp dport 5432 snat to {EGRESS4}:20000")
+    try:
+        first = Stream(router.ip4, 5432)
+        with pytest.raises(OSError):
+            ask(router.ip4, 5432, timeout=1.0)
+        first.close()
+    finally:
+        router.run("nft delete table ip narrow")
+    assert router.metric(failed) + router.metric(dropped) > sum(before)
+    for stream in streams:
+        stream.close()

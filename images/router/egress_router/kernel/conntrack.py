@@ -14,6 +14,7 @@ import ipaddress
 import os
 import socket
 import struct
+from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
@@ -27,6 +28,9 @@ from .marks import BASE, MASK, fallback_mark, rule_mark
 
 # Each deletion by mark walks the whole kernel table. With more marks than this, first find out which of them are in use.
 _FEW = 16
+
+# No free source port or a clash; the table is full; connections that gave way because it is nearly full.
+STATISTICS = ("insert_failed", "drop", "early_drop")
 
 # linux/netlink.h, linux/netfilter/nfnetlink_conntrack.h
 _NETFILTER = 12
@@ -50,6 +54,28 @@ class Connection(NamedTuple):
 
 def connections() -> Iterator[Connection]:
     """All connections that have a mark of ours. Raises OSError."""
+    return map(_connection, _dump())
+
+
+def used() -> Counter[int]:
+    """How many connections each mark of ours has, closed ones included whose source port is not free yet. Raises OSError."""
+    return Counter(_mark(message, _attributes(message, 20, len(message))) for message in _dump())
+
+
+def statistics() -> dict[str, int]:
+    """What connection tracking could not do since this network namespace was made: connections by reason.
+
+    Raises OSError or NetlinkError.
+    """
+    found = dict.fromkeys(STATISTICS, 0)
+    with NFCTSocket(nfgen_family=socket.AF_UNSPEC) as conntrack:
+        for processor in conntrack.stat():
+            for name in found:
+                found[name] += processor.get_attr(f"CTA_STATS_{name.upper()}") or 0
+    return found
+
+
+def _dump() -> Iterator[bytes]:
     mark = _attribute(_MARK, struct.pack(">I", BASE)) + _attribute(_MARK_MASK, struct.pack(">I", MASK))
     with _open() as netlink:
         netlink.send(_message(_GET, _REQUEST | _DUMP, socket.AF_UNSPEC, mark))
@@ -60,7 +86,7 @@ def connections() -> Iterator[Connection]:
                 if kind == _ERROR:
                     _check(message)
                 elif kind == _NEW:
-                    yield _connection(message)
+                    yield message
 
 
 def cut(marks: Collection[int]) -> None:
@@ -141,11 +167,15 @@ def _connection(message: bytes) -> Connection:
     start, end = next(ips[kind] for kind in _IP_SOURCES if kind in ips)
     ports = _attributes(message, *reply[_TUPLE_PROTO])
     (port,) = struct.unpack_from(">H", message, ports[_PROTO_SOURCE_PORT][0])
-    (mark,) = struct.unpack_from(">I", message, found[_MARK][0])
     original = slice(*found[_TUPLE_ORIG])
     # 0x8000: nested.
     key = _attribute(0x8000 | _TUPLE_ORIG, message[original])
-    return Connection(mark, (ipaddress.ip_address(message[start:end]), port), message[16], key)
+    return Connection(_mark(message, found), (ipaddress.ip_address(message[start:end]), port), message[16], key)
+
+
+def _mark(message: bytes, found: dict[int, tuple[int, int]]) -> int:
+    mark: int = struct.unpack_from(">I", message, found[_MARK][0])[0]
+    return mark
 
 
 def _check(message: bytes) -> None:

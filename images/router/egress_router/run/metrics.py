@@ -21,6 +21,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.status imp
 from ansible_collections.egress.router.plugins.module_utils._contract.version import VERSION
 
 from ..kernel import conntrack, network
+from ..kernel.marks import fallback_mark, rule_mark
 from ..kernel.table import Counters, Listing
 from .address import STANDBY, EgressAddress
 from .lease import Elector
@@ -28,6 +29,11 @@ from .reporter import Reporter
 from .rules import Rules
 
 _STATES = (SERVING, STARTING, CONFLICT, FAILED, STOPPED, STANDBY)
+_STATISTICS = {
+    "insert_failed": "Connections that were dropped, mostly because no source port was free for their server",
+    "drop": "Connections that were dropped because the connection table was full",
+    "early_drop": "Connections that were forgotten because the connection table was nearly full",
+}
 _LABELS = ("port", "protocol", "destination", "name")
 
 
@@ -90,6 +96,8 @@ class Metrics:
         count, limit = conntrack.usage()
         yield GaugeMetricFamily("egress_router_conntrack_entries", "Connections that the kernel tracks", count or 0)
         yield GaugeMetricFamily("egress_router_conntrack_max", "Connections that the kernel can track", limit or 0)
+        for name, value in conntrack.statistics().items():
+            yield CounterMetricFamily(f"egress_router_conntrack_{name}", _STATISTICS[name], value)
         yield CounterMetricFamily(
             "egress_router_lease_transitions", "How often the lease went to another pod", self._elector.transitions
         )
@@ -112,7 +120,15 @@ class Metrics:
         packets = CounterMetricFamily("egress_router_rule_packets", "Packets of a rule, both ways", labels=_LABELS)
         size = CounterMetricFamily("egress_router_rule_bytes", "Bytes of a rule, both ways", labels=_LABELS)
 
-        def add(labels: list[str], counters: Counters) -> None:
+        ports = GaugeMetricFamily(
+            "egress_router_rule_source_ports",
+            "Source ports that a rule's connections use; 64512 to one server and port is the limit",
+            labels=_LABELS,
+        )
+        used = conntrack.used()
+
+        def add(labels: list[str], counters: Counters, mark: int) -> None:
+            ports.add_metric(labels, used[mark])
             connections.add_metric(labels, counters.connections)
             packets.add_metric(labels, counters.packets)
             size.add_metric(labels, counters.bytes)
@@ -120,7 +136,8 @@ class Metrics:
         for rule in rules.rules:
             target = f"[{rule.destination_ip}]" if rule.family == 6 else rule.destination_ip
             labels = [str(rule.port), rule.protocol, f"{target}:{rule.target_port}", rule.name]
-            add(labels, listing.rule_counters(rule))
+            add(labels, listing.rule_counters(rule), rule_mark(rule.family, rule.protocol, rule.port))
         if rules.fallback_ip:
-            add(["fallback", "", rules.fallback_ip, ""], listing.fallback_counters(rules.fallback_ip))
-        yield from (connections, packets, size)
+            mark = fallback_mark(6 if ":" in rules.fallback_ip else 4)
+            add(["fallback", "", rules.fallback_ip, ""], listing.fallback_counters(rules.fallback_ip), mark)
+        yield from (connections, packets, size, ports)
