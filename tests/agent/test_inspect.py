@@ -248,6 +248,7 @@ def test_an_interface_as_it_is(node: None) -> None:
         **{"name": "eth1", "exists": True, "up": True, "carrier": True, "mtu": 1400, "kind": "veth", "driver": None},
         **{"mac": "02:00:00:00:00:11", "enslaved_to": None, "enslaved_kind": None, "lower": [], "promiscuous": 0},
         "unicast_filter": [],
+        "occupant": None,
     }
     assert {"198.51.100.11/24", "2001:db8:51::11/64"} < set(link()["addresses"])
 

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
-from ..net import IP
-from ..segment.frames import checksum
+from ..net import IP, checksum
 from .marks import BASE, MASK
 
 _SO_MARK = 36

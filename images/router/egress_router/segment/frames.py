@@ -16,7 +16,7 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from ..net import IP
+from ..net import IP, checksum
 
 ARP = 0x0806
 IPV6 = 0x86DD
@@ -122,11 +122,3 @@ def _is_icmp6(frame: bytes, kind: int) -> bool:
         and frame[20] == socket.IPPROTO_ICMPV6
         and frame[54] == kind
     )
-
-
-def checksum(data: bytes) -> int:
-    """RFC 1071."""
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
