@@ -12,6 +12,7 @@ import socket
 import struct
 
 import pytest
+from egress_router.net import checksum
 from egress_router.segment import frames
 
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import EgressAddress
@@ -197,7 +198,7 @@ def advertise(mac: bytes) -> None:
     source, group = (ipaddress.ip_address(text) for text in ("fe80::1", "ff02::1"))
     message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + prefix
     pseudo = source.packed + group.packed + struct.pack("!II", len(message), socket.IPPROTO_ICMPV6)
-    message = message[:2] + struct.pack("!H", frames.checksum(pseudo + message)) + message[4:]
+    message = message[:2] + struct.pack("!H", checksum(pseudo + message)) + message[4:]
     header = struct.pack("!IHBB", 6 << 28, len(message), socket.IPPROTO_ICMPV6, 255) + source.packed + group.packed
 
     def send() -> None:

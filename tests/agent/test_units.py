@@ -20,6 +20,7 @@ import pytest
 from egress_router import config, log
 from egress_router.kernel import conntrack, table
 from egress_router.kernel.marks import BASE, MASK, fallback_mark, rule_mark
+from egress_router.net import checksum
 from egress_router.proof import sniffer
 from egress_router.run import life
 from egress_router.run.kube import ApiError
@@ -296,7 +297,7 @@ def test_frames() -> None:
         assert list(frames.claims(frame)) == [(ip6, mac)]
         # RFC 1071: a message with its checksum sums up to zero.
         pseudo = frame[22:54] + len(frame[54:]).to_bytes(4, "big") + (58).to_bytes(4, "big")
-        assert frames.checksum(pseudo + frame[54:]) == 0
+        assert checksum(pseudo + frame[54:]) == 0
 
 
 @pytest.mark.parametrize("frame", [b"", b"\0" * 14, b"\xff" * 20, b"\0" * 12 + b"\x08\x06" + b"\0" * 10])

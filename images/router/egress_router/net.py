@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Types of addresses, and the checksum of their packets."""
+"""Types of addresses, and the checksum of the Internet protocols."""
 
 from __future__ import annotations
 
