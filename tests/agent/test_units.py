@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from typing import Any
-from unittest.mock import Mock, call
+from unittest.mock import MagicMock, Mock, call
 
 import pytest
 from egress_router import config, log
@@ -22,7 +22,7 @@ from egress_router.kernel import conntrack, table
 from egress_router.kernel.marks import BASE, MASK, fallback_mark, rule_mark
 from egress_router.net import checksum
 from egress_router.proof import sniffer
-from egress_router.run import life
+from egress_router.run import agent, life
 from egress_router.run.kube import ApiError
 from egress_router.run.lease import Elector, Fence
 from egress_router.run.reporter import Reporter
@@ -147,6 +147,13 @@ def test_missing_environment(name: str) -> None:
 def test_wrong_pod_ips() -> None:
     with pytest.raises(config.ConfigError, match="POD_IPS: 'x' is not an IP address"):
         load({"POD_IPS": "10.244.0.11,x"})
+
+
+def test_the_kernel_forwards_only_when_the_table_is_there() -> None:
+    parts = MagicMock()
+    agent.Agent(load(), parts.rules, parts.address, parts.elector, parts.reporter, parts.stop, parts.wake)._adopt()
+    order = [call[0] for call in parts.mock_calls]
+    assert order.index("rules.adopt") < order.index("address.secure") < order.index("address.adopt")
 
 
 class Clock:

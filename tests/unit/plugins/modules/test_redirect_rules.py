@@ -191,8 +191,7 @@ def test_every_problem_of_the_options_at_once(cluster: FakeCluster, run: Run) ->
         ],
     )
     assert result["msg"].splitlines() == [
-        "router payments/billing-db, redirect_rules[0].port: '70000' is not a whole number from 1 to 65535 (of an unquoted "
-        "pair such as 1166:40, YAML makes this number: write port and target_port)",
+        "router payments/billing-db, redirect_rules[0].port: '70000' is not a whole number from 1 to 65535",
         "router payments/billing-db, redirect_rules[0].destination_ip: 'db.example.com' is not an IP address "
         "(host names and networks are not supported)",
         "router payments/billing-db, redirect_rules[1].destination_ip: is required",
