@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import RULES_LIMIT
 from ansible_collections.egress.router.plugins.module_utils._router.router import DEFAULT_RESOURCES
 from ansible_collections.egress.router.tests.support.router_pod import Router
@@ -21,6 +23,13 @@ LIMIT_MIB = int(DEFAULT_RESOURCES["limits"]["memory"].removesuffix("Mi"))
 # The kernel's part of the pod's memory, such as the table itself.
 KERNEL_MIB = 32
 CLIENTS = 12
+
+
+@pytest.fixture
+def router(make_pod: Callable[[], Router]) -> Router:
+    pod = make_pod()
+    pod.keeps_pages = True
+    return pod.serve()
 
 
 def rules(server: str) -> str:

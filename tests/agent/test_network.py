@@ -226,8 +226,9 @@ def test_an_address_without_gateway_reaches_its_segment(make_pod, segment_host) 
     pod.serve()
     seen = ask(pod.ip4, 5432)
     assert (seen["source_ip"], seen["local_ip"]) == (EGRESS4, "198.51.100.1")
-    pod.put_rules("5432 TCP 198.51.100.1\n80 TCP 203.0.113.10\n")
-    until(lambda: "has no gateway" in pod.status().rules_error, "a server behind no gateway is refused")
+    version = pod.put_rules("5432 TCP 198.51.100.1\n80 TCP 203.0.113.10\n")
+    until(lambda: pod.status().rules_version == version, "the agent dealt with the rules")
+    assert "'203.0.113.10' is outside 198.51.100.0/24 and" in pod.status().rules_error
     assert ask(pod.ip4, 5432)["source_ip"] == EGRESS4
 
 

@@ -58,6 +58,8 @@ class Router:
         self.pod_ips = [self.ip4, self.ip6]
         self.headless = False
         self.extra_ports: tuple[Port, ...] = ()
+        # As in a cluster; otherwise each page is as fresh as the request.
+        self.keeps_pages = False
         self.process: subprocess.Popen[bytes] | None = None
         self._log = folder / f"{pod}.log"
 
@@ -83,6 +85,7 @@ class Router:
             "POD_UID": f"uid-of-{self.pod}",
             "POD_IPS": ",".join(self.pod_ips),
             "NODE_NAME": f"node-of-{self.pod}",
+            **({} if self.keeps_pages else {"FRESH_PAGES": "1"}),
         }
         command = f"ip netns exec {namespaces.PREFIX}{self.pod} {CAPABILITIES} /usr/bin/python3".split()
         command += [str(START_AGENT), str(self.api.folder)]
