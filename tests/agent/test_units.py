@@ -418,12 +418,12 @@ def test_a_frame_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     seen._note(tcp, "02:00:00:00:00:01")
     # Sent again.
     seen._note(tcp, "02:00:00:00:00:01")
-    assert [seen.mac(*tcp, 0) for _ in range(2)] == ["02:00:00:00:00:01", None]
+    assert [seen.mac(*tcp, 0) for _number in range(2)] == ["02:00:00:00:00:01", None]
     seen._note(tcp, "02:00:00:00:00:02")
     assert seen.mac(*tcp, 0) == "02:00:00:00:00:02"
     for number in range(2):
         seen._note(udp, f"02:00:00:00:00:0{number}")
-    assert [seen.mac(*udp, 0) for _ in range(3)] == ["02:00:00:00:00:00", "02:00:00:00:00:01", None]
+    assert [seen.mac(*udp, 0) for _number in range(3)] == ["02:00:00:00:00:00", "02:00:00:00:00:01", None]
     seen._note(tcp, "02:00:00:00:00:01")
     late = time.monotonic() + 60
     monkeypatch.setattr(sniffer, "time", Mock(monotonic=lambda: late))

@@ -51,7 +51,8 @@ def report(
                 "checks": [finding.as_dict() for finding in findings],
             }
         )
-        if state.get("serving") and _silent(listed, answers):
+        # A router whose gateway is silent has its addresses, and does not serve.
+        if (state.get("serving") or state.get("addresses")) and _silent(listed, answers):
             hints.append(f"router {router.id}: {_SILENCE}")
     return {
         "ok": all(found["ok"] for found in reports),

@@ -170,7 +170,7 @@ class _Server(socketserver.ThreadingTCPServer):
         self._open[request] = None
         while len(self._open) > CONNECTIONS:
             with contextlib.suppress(OSError, KeyError):
-                oldest, _ = self._open.popitem(last=False)
+                oldest, _nothing = self._open.popitem(last=False)
                 # Its own thread notices, and closes it.
                 oldest.shutdown(socket.SHUT_RDWR)
         super().process_request(request, client_address)
