@@ -230,6 +230,10 @@ def test_silence_is_explained() -> None:
     assert "port security" in found["hints"][0] and "egress.router.openstack_allowed_address_pair" in found["hints"][0]
 
 
+def test_silence_is_explained_when_the_router_has_noticed_it() -> None:
+    assert len(report(silent(), serving=False, state="failed")["hints"]) == 1
+
+
 @pytest.mark.parametrize(
     ("answers", "changes"),
     [
@@ -237,7 +241,7 @@ def test_silence_is_explained() -> None:
         ({**silent(), DB: good()[DB]}, {}),
         ({**silent(), DB: answer(DB, connected=0, refused=1)}, {}),
         (silent(connected=0, timed_out=1, observed=[]), {}),
-        (silent(), {"serving": False}),
+        (silent(), {"serving": False, "addresses": []}),
         ({}, {}),
     ],
     ids=["all well", "one answers", "one refuses", "nothing past it either", "it does not serve", "not probed"],
