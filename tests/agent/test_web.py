@@ -104,7 +104,9 @@ def test_health_does_not_wait_for_the_kernel() -> None:
     pages._counters._make = lambda: {"/metrics": b"", "/rules": b""}
     with pages._counters._lock:
         assert pages.page("/healthz")[0] == 200
-        threads = [threading.Thread(target=pages.page, args=("/metrics",), daemon=True) for _number in range(web.WAITING)]
+        threads = [
+            threading.Thread(target=pages.page, args=("/metrics",), daemon=True) for _number in range(web.WAITING)
+        ]
         for thread in threads:
             thread.start()
         until(lambda: pages.page("/rules")[0] == 503, "too many requests at once", 5)
