@@ -120,7 +120,8 @@ def test_sigterm_with_a_slow_api_server_gives_the_lease_back(make_pod, api: Fake
         before = len(api.requests)
         assert pod.terminate() < 3.5
         patched = [request.split("?")[0].split("/")[-2] for request in api.requests[before:] if "PATCH" in request]
-        assert patched == ["leases", "endpointslices", "endpointslices"]
+        # A renewal may have been on its way.
+        assert patched[-3:] == ["leases", "endpointslices", "endpointslices"]
     finally:
         api.delay = 0.0
     assert (pod.holder(), pod.status().state) == ("", "stopped")
