@@ -27,7 +27,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+IPAddress: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
+IPNetwork: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
 # Of one router. What the agent needs for so many rules fits into the pod's default memory limit, whoever asks for metrics.
 RULES_LIMIT = 5000
@@ -294,14 +297,18 @@ def not_remote(destination_ip: str, address: str, gateway: str) -> str:
         return "is the router itself: set the address of the server"
     if destination not in network:
         return "" if gateway else f"is outside {network} and {address} has no gateway: add a gateway"
+    taken = no_host(destination, network)
+    return f"is {taken} of the router's own segment {network}: set the address of the server" if taken else ""
+
+
+def no_host(ip: IPAddress, network: IPNetwork) -> str:
+    """Which address of a network `ip` is instead of a host's: "the address" or "the broadcast address"; empty if it can be one."""
     # RFC 3021 and RFC 6164: point-to-point links have neither.
     if network.max_prefixlen - network.prefixlen < 2:
         return ""
-    if destination == network.network_address:
-        return f"is the address of the router's own segment {network}: set the address of the server"
-    if destination.version == 4 and destination == network.broadcast_address:
-        return f"is the broadcast address of the router's own segment {network}: set the address of the server"
-    return ""
+    if ip == network.network_address:
+        return "the address"
+    return "the broadcast address" if ip.version == 4 and ip == network.broadcast_address else ""
 
 
 def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

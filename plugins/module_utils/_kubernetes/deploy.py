@@ -131,11 +131,12 @@ class Outcome:
 
     def as_dict(self, with_diff: bool) -> dict[str, Any]:
         """The result of the module router."""
+        routers = [self._router(router) for router in self.routers]
         return {
             "changed": bool(self.changes),
             **({"diff": [change.plan().diff() for change in self.changes]} if with_diff else {}),
-            "routers": [self._router(router) for router in self.routers],
-            "rules_live": all(self._rules_live(router) for router in self.routers if router.present),
+            "routers": routers,
+            "rules_live": all(one["rules_live"] for one in routers if one["state"] == "present"),
             "requests": self.requests,
         }
 
@@ -270,13 +271,12 @@ class _Run:
         alike = {step.id: step for step in self._alike(steps)}
         calls: list[Callable[[], None]] = [partial(namespace, name) for name in missing]
         calls += [partial(one, step) for step in steps if step.id not in alike]
-        others: list[Callable[[], None]] = [partial(one, step) for step in alike.values()]
-        try:
-            _all(lambda call: call(), calls)
-        except EgressError:
+        found = _try(lambda call: call(), calls)
+        if _errors(found):
             # What one is refused for, others are too, and each is told.
-            _all(lambda call: call(), calls + others)
-            raise
+            others: list[Callable[[], None]] = [partial(one, step) for step in alike.values()]
+            found += _try(lambda call: call(), others)
+        _succeeded(found)
         for step in alike.values():
             step.change = _new(step)
 
@@ -516,6 +516,11 @@ def _still_there(item: dict[str, Any], seconds: float) -> str:
 
 def _all(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """The results of `function` for each item, at once; EgressError with all that went wrong, each said once."""
+    return _succeeded(_try(function, items))
+
+
+def _try(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result | EgressError]:
+    """The result of `function` for each item, at once, or what went wrong."""
 
     def one(item: Item) -> Result | EgressError:
         try:
@@ -523,8 +528,15 @@ def _all(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Resu
         except EgressError as error:
             return error
 
-    found = each(one, items, CONNECTIONS)
-    errors = [result for result in found if isinstance(result, EgressError)]
+    return each(one, items, CONNECTIONS)
+
+
+def _errors(found: Iterable[Result | EgressError]) -> list[EgressError]:
+    return [result for result in found if isinstance(result, EgressError)]
+
+
+def _succeeded(found: list[Result | EgressError]) -> list[Result]:
+    errors = _errors(found)
     if errors:
         away = [error for error in errors if isinstance(error, Unreachable)]
         # Whoever cannot be reached says it once, not for every object.

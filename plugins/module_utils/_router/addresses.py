@@ -10,13 +10,10 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from .._common.mac import is_multicast, normal_mac
+from .._contract.rules import IPAddress, IPNetwork, no_host
 from .fields import Fields
-
-IPAddress: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
-IPNetwork: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
 
 @dataclass(frozen=True)
@@ -163,14 +160,8 @@ def _not_a_host(ip: IPAddress, network: IPNetwork) -> str:
     """Why `ip` cannot be a host's address in `network`; empty if it can."""
     if ip.is_unspecified or ip.is_loopback or ip.is_multicast or ip.is_link_local:
         return "is a loopback, link-local, multicast or unspecified address"
-    # RFC 3021 and RFC 6164: point-to-point links have neither a network nor a broadcast address.
-    if network.max_prefixlen - network.prefixlen < 2:
-        return ""
-    if ip == network.network_address:
-        return f"is the address of the network {network} itself"
-    if ip.version == 4 and ip == network.broadcast_address:
-        return f"is the broadcast address of {network}"
-    return ""
+    taken = no_host(ip, network)
+    return f"is {taken} of the network {network}" if taken else ""
 
 
 def _interface(written: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface | None:

@@ -11,7 +11,6 @@ The API server refuses a wrong one only with the object that it is in, when othe
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import Any
 
 from .fields import Fields, expected, shown
@@ -23,10 +22,7 @@ EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
 _PREFIX = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
-_QUANTITY = re.compile(
-    r"(?P<number>[0-9]+(\.[0-9]*)?|\.[0-9]+)((?P<suffix>[KMGTPE]i|[numkMGTPE])|[eE](?P<exponent>[+-]?[0-9]{1,2}))?\Z"
-)
-_POWERS = dict(zip("numkMGTPE", (-9, -6, -3, 3, 6, 9, 12, 15, 18), strict=True))
+_QUANTITY = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?\Z")
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
 
@@ -87,10 +83,6 @@ def read_resources(fields: Fields, key: str) -> dict[str, Any] | None:
     section = fields.section(key)
     found = {name: _read_amounts(section, name) for name in ("requests", "limits") if section.mapping(name) is not None}
     section.finish()
-    limits = found.get("limits", {})
-    for name, text in found.get("requests", {}).items():
-        if name in limits and _amount(text) > _amount(limits[name]):
-            section.problem(f"requests.{name}", f"'{text}' is more than its limit '{limits[name]}': raise the limit")
     return found
 
 
@@ -109,17 +101,6 @@ def _read_amounts(fields: Fields, key: str) -> dict[str, str]:
         else:
             found[name] = str(value)
     return found
-
-
-def _amount(text: str) -> Decimal:
-    """The number that a quantity stands for."""
-    match = _QUANTITY.match(text)
-    if match is None:
-        raise ValueError(text)
-    number, suffix = Decimal(match["number"]), match["suffix"] or ""
-    if suffix.endswith("i"):
-        return number * Decimal(1024) ** ("KMGTPE".index(suffix[0]) + 1)
-    return number.scaleb(_POWERS[suffix] if suffix else int(match["exponent"] or 0))
 
 
 def _is_key(text: str) -> bool:

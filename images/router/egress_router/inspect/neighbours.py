@@ -32,7 +32,6 @@ LEAST_ROUNDS = 2
 # The rest of the time is for the last answer.
 _ASKING = 0.67
 
-_OUTGOING = 4
 # ICMPv6 echo replies, solicitations and advertisements: a busy node receives much else.
 _FILTER = (
     (0x30, 0, 0, 20),  # 0: A = next header
@@ -148,7 +147,7 @@ def _hear(raw: socket.socket, interface: Interface, macs: set[str], heard: Heard
     frame, (name, _protocol, direction, _hardware, _address) = raw.recvfrom(2048)
     sender, ip = frames.sender(frame)
     # A frame of a VLAN on this interface comes with the name of the VLAN's interface.
-    if direction == _OUTGOING or name != interface.name or sender.hex(":") == interface.mac:
+    if direction == packet_socket.OUTGOING or name != interface.name or sender.hex(":") == interface.mac:
         return
     # Not `claims`: other nodes ask at the same time.
     for holder_of, holder in frames.answers(frame):

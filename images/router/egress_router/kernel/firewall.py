@@ -119,9 +119,9 @@ class Firewall:
         self._read_back(self._wanted)
         return True
 
-    def farewell(self) -> None:
+    def reset_connections(self) -> None:
         """The pod ends: reset what is redirected. Nothing else may be called afterwards."""
-        self._nft.run(table.farewell())
+        self._nft.run(table.reset())
 
     def listing(self) -> Listing:
         """The table as the kernel has it now; empty if it is gone. For any thread."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 BASE = 0xE6C00000
 # In all our marks, these bits equal those of BASE.
 MASK = 0xFFF00000
-# A packet's mark, none of a connection: see kernel/farewell.py.
+# A packet's mark, none of a connection: see kernel/reset.py.
 PROVOKING = 0xE6B00000
 
 _FALLBACK = 1 << 19

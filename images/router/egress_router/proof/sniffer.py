@@ -16,14 +16,13 @@ from collections import OrderedDict, deque
 
 from pyroute2 import IPRoute
 
-from ..segment.packet_socket import attach_filter
+from ..segment.packet_socket import OUTGOING, attach_filter
 
 # Protocol number, source address, source port.
 Source = tuple[int, str, int]
 
 _ALL = 0x0003
 _LOOPBACK = 772
-_OUTGOING = 4
 _REMEMBERED = 65536
 # How long to wait for the thread: the kernel queues the frame before the connection is established.
 _WAIT_SECONDS = 0.3
@@ -102,7 +101,7 @@ class Sniffer:
     def _listen(self) -> None:
         while True:
             packet, (_interface, _protocol, direction, hardware, address) = self._raw.recvfrom(64)
-            if direction == _OUTGOING or hardware == _LOOPBACK or len(address) != 6:
+            if direction == OUTGOING or hardware == _LOOPBACK or len(address) != 6:
                 continue
             source = _source(packet)
             if source is not None:

@@ -19,7 +19,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from ansible_collections.egress.router.plugins.module_utils._contract import names, status
 
 from ..config import Config
-from ..kernel import farewell
+from ..kernel import reset
 from ..kernel.firewall import FirewallError
 from ..kernel.marks import PROVOKING
 from ..kernel.network import Network, NetworkError
@@ -106,7 +106,7 @@ class EgressAddress:
         self._gateway_heard: dict[IP, float] = {}
         self._ask_at = 0.0
         self._impaired = False
-        self.conflicts = 0
+        self.claims = 0
         self.state = STANDBY
         self.error = ""
         self.repairs: Counter[str] = Counter()
@@ -196,8 +196,8 @@ class EgressAddress:
     def _reset_connections(self) -> None:
         """Tell both ends of all connections that they are over; otherwise they would wait for minutes."""
         try:
-            self._rules.farewell()
-            provoked = farewell.provoke(PROVOKING, time.monotonic() + PROVOKE_SECONDS)
+            self._rules.reset_connections()
+            provoked = reset.provoke(PROVOKING, time.monotonic() + PROVOKE_SECONDS)
         except (FirewallError, NetlinkError, OSError) as error:
             event("reset-failed", error=error)
             return
@@ -326,7 +326,7 @@ class EgressAddress:
 
     def _defend(self, claims: Mapping[IP, str]) -> bool:
         """Somebody claims an address that the router has: say once whose it is; False if that was done already."""
-        self.conflicts += 1
+        self.claims += 1
         holders = ",".join(f"{ip} by {mac}" for ip, mac in claims.items())
         event("address-claimed", addresses=holders, defended=time.monotonic() >= self._defended_until)
         if time.monotonic() < self._defended_until:

@@ -85,8 +85,8 @@ class Metrics:
         for kind in network.REPAIRS:
             repairs.add_metric([kind], self._address.repairs[kind])
         yield repairs
-        conflicts = "Times that another host claimed the router's address while it served"
-        yield CounterMetricFamily("egress_router_address_claims", conflicts, self._address.conflicts)
+        claims = "Times that another host claimed the router's address while it served"
+        yield CounterMetricFamily("egress_router_address_claims", claims, self._address.claims)
         gateways = GaugeMetricFamily(
             "egress_router_gateway_answers", "1 while the gateway answers the serving router", labels=["gateway"]
         )

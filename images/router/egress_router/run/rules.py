@@ -109,9 +109,9 @@ class Rules:
             self.known.set()
         return accepted
 
-    def farewell(self) -> None:
+    def reset_connections(self) -> None:
         """The pod ends: reset what is redirected."""
-        self._firewall.farewell()
+        self._firewall.reset_connections()
 
     def repair(self) -> None:
         """Restore in the kernel what others changed."""
