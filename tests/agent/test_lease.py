@@ -90,7 +90,7 @@ def test_sigterm_resets_the_connections(make_pod) -> None:
 
     # Of pods that were killed in earlier tests.
     before = established()
-    streams = [Stream(address, 5432) for address in (pod.ip4, pod.ip6) for _number in range(5)]
+    streams = [Stream(address, 5432) for address in (pod.ip4, pod.ip6) for _number in range(20)]
     made = established() - before
     assert len(made) == len(streams)
     assert pod.terminate() < TERMINATED

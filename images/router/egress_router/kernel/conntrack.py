@@ -39,15 +39,35 @@ _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _NEW, _GET, _DELETE = (1 << 8 | number for number in (0, 1, 2))
 _TUPLE_ORIG, _TUPLE_REPLY, _MARK, _MARK_MASK = 1, 2, 8, 21
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
-_IP_SOURCES = (1, 3)
-_PROTO_SOURCE_PORT = 2
+# Source and destination, IPv4 and IPv6.
+_IP_SOURCES, _IP_DESTINATIONS = (1, 3), (2, 4)
+_PROTO_NUMBER, _PROTO_SOURCE_PORT, _PROTO_DESTINATION_PORT = 1, 2, 3
+
+
+class Path(NamedTuple):
+    """From where to where the packets of one direction go."""
+
+    protocol: int
+    source: IP
+    source_port: int
+    target: IP
+    target_port: int
+
+    @property
+    def back(self) -> Path:
+        """The other way."""
+        return Path(self.protocol, self.target, self.target_port, self.source, self.source_port)
 
 
 class Connection(NamedTuple):
-    """A redirected connection. `server`: who answers, and on which port. `key`: what the kernel finds it by."""
+    """A redirected connection. `request`: from the client to the router, `reply`: from the server to the router's egress address.
+
+    `key`: what the kernel finds it by.
+    """
 
     mark: int
-    server: tuple[IP, int]
+    request: Path
+    reply: Path
     family: int
     key: bytes
 
@@ -112,7 +132,7 @@ def cut_others(rules: RuleSet) -> int:
     strays = []
     for connection in connections():
         ip, port = servers.get(connection.mark, (None, None))
-        if connection.server[0] != ip or port not in (None, connection.server[1]):
+        if connection.reply.source != ip or port not in (None, connection.reply.source_port):
             strays.append(connection)
     with _open() as netlink:
         for connection in strays:
@@ -162,15 +182,24 @@ def _attributes(data: bytes, start: int, end: int) -> dict[int, tuple[int, int]]
 
 def _connection(message: bytes) -> Connection:
     found = _attributes(message, 20, len(message))
-    reply = _attributes(message, *found[_TUPLE_REPLY])
-    ips = _attributes(message, *reply[_TUPLE_IP])
-    start, end = next(ips[kind] for kind in _IP_SOURCES if kind in ips)
-    ports = _attributes(message, *reply[_TUPLE_PROTO])
-    (port,) = struct.unpack_from(">H", message, ports[_PROTO_SOURCE_PORT][0])
-    original = slice(*found[_TUPLE_ORIG])
+    request, reply = (_path(message, found[kind]) for kind in (_TUPLE_ORIG, _TUPLE_REPLY))
     # 0x8000: nested.
-    key = _attribute(0x8000 | _TUPLE_ORIG, message[original])
-    return Connection(_mark(message, found), (ipaddress.ip_address(message[start:end]), port), message[16], key)
+    key = _attribute(0x8000 | _TUPLE_ORIG, message[slice(*found[_TUPLE_ORIG])])
+    return Connection(_mark(message, found), request, reply, message[16], key)
+
+
+def _path(message: bytes, where: tuple[int, int]) -> Path:
+    found = _attributes(message, *where)
+    ips, protocol = _attributes(message, *found[_TUPLE_IP]), _attributes(message, *found[_TUPLE_PROTO])
+    source, target = (
+        ipaddress.ip_address(message[slice(*next(ips[kind] for kind in kinds if kind in ips))])
+        for kinds in (_IP_SOURCES, _IP_DESTINATIONS)
+    )
+    source_port, target_port = (
+        struct.unpack_from(">H", message, protocol[kind][0])[0]
+        for kind in (_PROTO_SOURCE_PORT, _PROTO_DESTINATION_PORT)
+    )
+    return Path(message[protocol[_PROTO_NUMBER][0]], source, source_port, target, target_port)
 
 
 def _mark(message: bytes, found: dict[int, tuple[int, int]]) -> int:

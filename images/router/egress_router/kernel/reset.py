@@ -10,32 +10,19 @@ which are the numbers that a reset needs. Neither end is told anything by the se
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 import socket
 import struct
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-
-from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
 from ..net import IP, checksum
-from .marks import BASE, MASK
+from . import conntrack
+from .conntrack import Path
 
 _SO_MARK = 36
 _HEADER_INCLUDED = {4: (socket.IPPROTO_IP, 3), 6: (socket.IPPROTO_IPV6, 36)}
 _ACK = 0x10
-
-
-@dataclass(frozen=True)
-class End:
-    """Who sends to whom in one direction of a connection: address and port."""
-
-    source: IP
-    source_port: int
-    target: IP
-    target_port: int
 
 
 def provoke(mark: int, deadline: float) -> int:
@@ -46,11 +33,11 @@ def provoke(mark: int, deadline: float) -> int:
     sent = 0
     sockets: dict[IP, socket.socket] = {}
     try:
-        for end in _ends(deadline):
-            if end.source not in sockets:
-                sockets[end.source] = _socket(end.source, mark)
+        for path in _paths(deadline):
+            if path.source not in sockets:
+                sockets[path.source] = _socket(path.source, mark)
             try:
-                sockets[end.source].sendto(segment(end), (str(end.target), 0))
+                sockets[path.source].sendto(segment(path), (str(path.target), 0))
                 sent += 1
             except OSError:
                 # This end has no way any more, or a full buffer: the others may.
@@ -61,41 +48,28 @@ def provoke(mark: int, deadline: float) -> int:
     return sent
 
 
-def segment(end: End) -> bytes:
+def segment(path: Path) -> bytes:
     """An IP packet with an acknowledgement that is out of any window but by chance."""
     number = secrets.randbits(32)
     size = 20
-    header = struct.pack("!HHIIBBHHH", end.source_port, end.target_port, number, 0, 5 << 4, _ACK, 0, 0, 0)
-    pseudo = end.source.packed + end.target.packed
-    pseudo += struct.pack("!II" if end.source.version == 6 else "!HH", socket.IPPROTO_TCP, size)
+    header = struct.pack("!HHIIBBHHH", path.source_port, path.target_port, number, 0, 5 << 4, _ACK, 0, 0, 0)
+    pseudo = path.source.packed + path.target.packed
+    pseudo += struct.pack("!II" if path.source.version == 6 else "!HH", socket.IPPROTO_TCP, size)
     header = header[:16] + struct.pack("!H", checksum(pseudo + header)) + header[18:]
-    if end.source.version == 6:
+    if path.source.version == 6:
         return struct.pack("!IHBB", 6 << 28, size, socket.IPPROTO_TCP, 64) + pseudo[:32] + header
     # The kernel fills in the checksum of the IPv4 header.
     return struct.pack("!BBHHHBBH", 0x45, 0, 20 + size, 0, 0, 64, socket.IPPROTO_TCP, 0) + pseudo[:8] + header
 
 
-def _ends(deadline: float) -> Iterator[End]:
+def _paths(deadline: float) -> Iterator[Path]:
     """What each end of the marked TCP connections expects to hear from."""
-    with NFCTSocket(nfgen_family=socket.AF_UNSPEC) as conntrack:
-        for entry in conntrack.dump(mark=BASE, mark_mask=MASK):
-            if time.monotonic() >= deadline:
-                return
-            for name in ("CTA_TUPLE_ORIG", "CTA_TUPLE_REPLY"):
-                tuple_ = entry.get_attr(name)
-                if tuple_.get_attr("CTA_TUPLE_PROTO").get_attr("CTA_PROTO_NUM") == socket.IPPROTO_TCP:
-                    yield _answering(tuple_)
-
-
-def _answering(tuple_: object) -> End:
-    """The other way than one direction's packets come: towards their sender."""
-    addresses = tuple_.get_attr("CTA_TUPLE_IP")  # type: ignore[attr-defined]
-    ports = tuple_.get_attr("CTA_TUPLE_PROTO")  # type: ignore[attr-defined]
-    source, target = (
-        ipaddress.ip_address(addresses.get_attr(f"CTA_IP_V4_{side}") or addresses.get_attr(f"CTA_IP_V6_{side}"))
-        for side in ("SRC", "DST")
-    )
-    return End(target, int(ports.get_attr("CTA_PROTO_DST_PORT")), source, int(ports.get_attr("CTA_PROTO_SRC_PORT")))
+    for connection in conntrack.connections():
+        if time.monotonic() >= deadline:
+            return
+        if connection.request.protocol == socket.IPPROTO_TCP:
+            yield connection.request.back
+            yield connection.reply.back
 
 
 def _socket(source: IP, mark: int) -> socket.socket:

@@ -206,8 +206,8 @@ table {FAMILY} {name} {{
 def reset() -> str:
     """Commands for a pod that ends: redirected TCP connections are reset, and connection tracking ignores our provocation."""
     return f"""\
-add chain {FAMILY} {NAME} reset {{ type filter hook output priority raw; policy accept; }}
-add rule {FAMILY} {NAME} reset meta mark {PROVOKING:#x} notrack
+add chain {FAMILY} {NAME} ending {{ type filter hook output priority raw; policy accept; }}
+add rule {FAMILY} {NAME} ending meta mark {PROVOKING:#x} notrack
 insert rule {FAMILY} {NAME} forward meta l4proto tcp ct mark & {MASK:#x} == {BASE:#x} reject with tcp reset
 """
 
