@@ -56,6 +56,8 @@ class Module:
                     "build",
                     "-mod=readonly",
                     "-trimpath",
+                    # `-s -w` leaves debugging tables out: not even making them saves a twentieth of the time.
+                    "-gcflags=all=-dwarf=false",
                     "-ldflags",
                     self.ldflags,
                     "-o",
@@ -63,7 +65,8 @@ class Module:
                     self.packages,
                 ],
                 cwd=self.folder,
-                env={"CGO_ENABLED": "0", "GOFLAGS": os.environ.get("GOFLAGS", "")},
+                # The compiler's garbage collector takes as much again; it has memory enough.
+                env={"CGO_ENABLED": "0", "GOFLAGS": os.environ.get("GOFLAGS", ""), "GOGC": "400"},
             )
             # The same in one step: a killed build leaves nothing that looks finished.
             built.rename(target)
