@@ -25,11 +25,16 @@ TAIL_LINES = 80
 
 @dataclass(frozen=True)
 class Stage:
-    """One make target. ``expected``: what it takes on 2 cores, cold and warm, beside the others."""
+    """One make target.
+
+    ``expected``: what it takes on 2 cores, cold and warm, beside the others. ``nice``: what it computes gives way to
+    stages with less, first of all to the lane that takes longest.
+    """
 
     target: str
     expected: str
     counts_tests: bool = False  # its pytest summaries count test by test, otherwise the stage is one test
+    nice: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Lane:
-    """Stages in their order. ``nice``: what it computes gives way to the other lanes."""
+    """Stages in their order."""
 
     name: str
     stages: Sequence[Stage]
-    nice: int = 0
     all_need_the_first: bool = False
 
 
@@ -71,8 +75,8 @@ def lanes() -> list[Lane]:
         Lane(
             "servers",
             [
-                Stage("neutron-test", "4 min cold, 2 min warm", counts_tests=True),
-                Stage("vsphere-test", "2 min cold, 1 min warm", counts_tests=True),
+                Stage("neutron-test", "4 min cold, 2 min warm", counts_tests=True, nice=5),
+                Stage("vsphere-test", "2 min cold, 1 min warm", counts_tests=True, nice=5),
                 # Not beside the cluster's start: it has leases and timeouts of seconds.
                 Stage("agent-test", "1-3 min", counts_tests=True),
             ],
@@ -81,15 +85,14 @@ def lanes() -> list[Lane]:
         Lane(
             "computing",
             [
-                Stage("unit", "15 s", counts_tests=True),
-                Stage("lint-all", "2 min cold, 1 min warm"),
-                Stage("docs", "10 s"),
-                Stage("importer", "10 s"),
-                Stage("sanity", "1 min cold, 30 s warm"),
-                Stage("sanity-oldest", "1 min cold, 30 s warm"),
-                Stage("units-oldest", "30 s", counts_tests=True),
+                Stage("unit", "15 s", counts_tests=True, nice=10),
+                Stage("lint-all", "2 min cold, 1 min warm", nice=10),
+                Stage("docs", "10 s", nice=10),
+                Stage("importer", "10 s", nice=10),
+                Stage("sanity", "1 min cold, 30 s warm", nice=10),
+                Stage("sanity-oldest", "1 min cold, 30 s warm", nice=10),
+                Stage("units-oldest", "30 s", counts_tests=True, nice=10),
             ],
-            nice=10,
         ),
     ]
 
@@ -101,14 +104,14 @@ def log_of(stage: Stage) -> Path:
 class Running:
     """A stage's process, in a group of its own."""
 
-    def __init__(self, stage: Stage, nice: int = 0, made: str = "") -> None:
+    def __init__(self, stage: Stage, made: str = "") -> None:
         self.stage = stage
         # Seconds each time, to find that nothing is to be done.
         done = ["--old-file", made] if made else []
         self.began = time.monotonic()
         with log_of(stage).open("wb") as log:
             self.process = subprocess.Popen(
-                ["nice", "-n", str(nice), "make", "--no-print-directory", *done, stage.target],
+                ["nice", "-n", str(stage.nice), "make", "--no-print-directory", *done, stage.target],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -154,15 +157,15 @@ class Run:
                 outcomes.append(Outcome(stage, self.now(), 0, 0, 0, 1))
             else:
                 made = outcomes[0].stage.target if lane.all_need_the_first and outcomes else ""
-                outcomes.append(self.stage(stage, lane.nice, made))
+                outcomes.append(self.stage(stage, made))
         return outcomes
 
-    def stage(self, stage: Stage, nice: int = 0, made: str = "") -> Outcome:
+    def stage(self, stage: Stage, made: str = "") -> Outcome:
         """Runs a stage. `made`: a target that was made before, on which it depends."""
         with self.lock:
             if self.stopped:
                 return Outcome(stage, self.now(), 0, 0, 0, 1)
-            running = Running(stage, nice, made)
+            running = Running(stage, made)
             self.running.add(running)
         self.say(f"{stage.target} ({stage.expected}) ...")
         try:
