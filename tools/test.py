@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,6 +119,10 @@ class Running:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        # Linux shares computing out between sessions first, where it has autogroups: `nice` counts within one alone.
+        # No such file, or not so often: it only takes longer.
+        with suppress(OSError):
+            Path(f"/proc/{self.process.pid}/autogroup").write_text(str(stage.nice))
 
     def wait(self) -> tuple[int, float, float]:
         """Status, seconds, and seconds of computing by it and whatever it waited for."""
