@@ -91,7 +91,7 @@ KUBERNETES = Module(
     f"-s -w -X {_BASE}.gitVersion={KUBERNETES_VERSION} -X {_BASE}.gitMajor={_MAJOR} -X {_BASE}.gitMinor={_MINOR}",
 )
 ETCD = Module("etcd", "tool", "20 seconds")
-COREDNS = Module("coredns", "tool", "90 seconds")
+COREDNS = Module("coredns", ".", "40 seconds")
 CNI_PLUGINS = Module("cniplugins", "tool", "15 seconds")
 KIND = Module("kind", "tool", "15 seconds")
 NETATTACH = Module("netattach", ".", "40 seconds")
