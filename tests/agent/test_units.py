@@ -407,6 +407,29 @@ def test_a_slice_is_not_written_by_a_pod_that_lost_the_lease_unnoticed() -> None
     assert reporter.publish_error == ""
 
 
+@pytest.mark.parametrize(("published", "withdrawn"), [("pod", True), ("another", False), (None, False)])
+@pytest.mark.parametrize("known", [True, False], ids=["changed since", "version not known"])
+def test_a_pod_that_ends_withdraws_itself_and_nobody_else(published: str | None, withdrawn: bool, known: bool) -> None:
+    """The next pod may have published itself as soon as the lease was given back."""
+    version, patched = "7", []
+    endpoints = [{"targetRef": {"name": published}}] if published else None
+
+    def patch(_family: int, body: Any, given: str, _timeout: Any) -> dict[str, Any]:
+        if given != version:
+            raise ApiError(409, "the object has been modified")
+        patched.append(body)
+        return {"metadata": {"resourceVersion": "8"}}
+
+    kube = Mock(patch_endpoint_slice=patch)
+    kube.endpoint_slice.return_value = {"metadata": {"resourceVersion": version}, "endpoints": endpoints}
+    reporter = Reporter(load(), kube, Mock(), lambda: None)
+    reporter.publish({4: {"endpoints": ["me"]}})
+    if known:
+        reporter._versions[4] = "5"
+    reporter.release(Status(), (1.0, 1.0))
+    assert patched == ([{"endpoints": []}] if withdrawn else [])
+
+
 def test_a_frame_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another router may have the address by the time the port is used again."""
     monkeypatch.setattr(sniffer, "_on_link", lambda _ip: True)

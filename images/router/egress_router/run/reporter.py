@@ -92,7 +92,7 @@ class Reporter:
             self._elector.release(status, timeout)
         finally:
             for family in self._patches:
-                self._patch_slice(family, NOBODY, timeout)
+                self._withdraw(family, timeout)
 
     def _run(self, read_status: Callable[[], Status]) -> None:
         # A candidate asks often, because a released lease stays unused for as long.
@@ -156,6 +156,20 @@ class Reporter:
             event("published", families=",".join(map(str, patches)), withdrawn=NOBODY in patches.values())
             self._patched = patches
             self._changed()
+
+    def _withdraw(self, family: int, timeout: Timeout) -> None:
+        """Remove this pod from a slice, and no other one: the next pod may have the lease, and be published already."""
+        if family in self._versions:
+            try:
+                self._patch_slice(family, NOBODY, timeout)
+                return
+            except ApiError as error:
+                if error.status != 409:
+                    raise
+        found = self._kube.endpoint_slice(family)
+        if any((item.get("targetRef") or {}).get("name") == self._config.pod for item in found.get("endpoints") or ()):
+            self._versions[family] = found["metadata"]["resourceVersion"]
+            self._patch_slice(family, NOBODY, timeout)
 
     def _patch_slice(self, family: int, patch: dict[str, Any], timeout: Timeout | None = None) -> None:
         # Taken out: after a failure nobody knows the version.
