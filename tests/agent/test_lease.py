@@ -188,3 +188,19 @@ def test_with_two_replicas_it_is_fenced_before_the_lease_runs_out(make_pod, api:
     until(lambda: pod.addresses_on_net1() == {EGRESS4, EGRESS6}, "it serves again", 8)
     until(lambda: pod.get("/readyz")[0] == 200, "ready", 5)
     assert ask(pod.ip4, 5432)["source_ip"] == EGRESS4
+
+
+def test_a_pod_more_than_it_was_started_with_fences_the_holder(make_pod, api: FakeApi) -> None:
+    """`kubectl scale`: both believe that there is one replica."""
+    first, second = make_pod("node1"), make_pod("node2")
+    first.put_rules(RULES)
+    first.serve()
+    second.start()
+    until(lambda: second.pod in first.lease()["metadata"]["annotations"].get("egress.router/standby", ""), "it says so")
+    renewed = first.lease()["spec"]["renewTime"]
+    until(lambda: first.lease()["spec"]["renewTime"] != renewed, "a renewal")
+    api.stop()
+    until(lambda: first.addresses_on_net1() == set() and first.mac() != MAC, "the address is given up", 10)
+    api.start()
+    (serving,) = until(lambda: [pod for pod in (first, second) if pod.get("/readyz")[0] == 200], "one of them serves")
+    assert ask(serving.ip4, 5432)["source_ip"] == EGRESS4

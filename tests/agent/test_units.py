@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 import json
 import socket
@@ -171,13 +172,14 @@ class Api:
         self.before_patch: Any = lambda: None
 
     def lease(self, timeout: Any = None) -> dict[str, Any]:
-        return {"metadata": dict(self.lease_object["metadata"]), "spec": dict(self.lease_object["spec"])}
+        return copy.deepcopy(self.lease_object)
 
     def patch_lease(self, patch: dict[str, Any], timeout: Any = None) -> dict[str, Any]:
         self.before_patch()
         if patch["metadata"]["resourceVersion"] != self.lease_object["metadata"]["resourceVersion"]:
             raise ApiError(409, "the object has been modified")
-        self.write(**patch["spec"])
+        self.lease_object["metadata"].setdefault("annotations", {}).update(patch["metadata"]["annotations"])
+        self.write(**patch.get("spec", {}))
         return self.lease()
 
     def write(self, **spec: Any) -> None:
@@ -256,6 +258,29 @@ def test_who_may_serve() -> None:
     assert candidate.step(Status()) and candidate.serves()
     api.write(holderIdentity="other")
     assert not candidate.step(Status()) and not candidate.serves()
+
+
+def test_a_holder_that_is_not_alone_is_fenced_whatever_it_was_started_with() -> None:
+    """Somebody has scaled the Deployment."""
+    api, clock = Api(), Clock()
+    holder, waiting = (
+        Elector(api, load({"POD_NAME": name}, lease_seconds=10), Fence(clock), clock)  # type: ignore[arg-type]
+        for name in ("first", "second")
+    )
+    assert holder.step(Status())
+    clock.now += 9
+    assert holder.serves(), "alone, it needs no API server"
+    assert not waiting.step(Status()) and not waiting.step(Status())
+    assert api.lease_object["spec"]["holderIdentity"] == "first"
+    assert holder.step(Status()) and holder.serves()
+    clock.now += 8
+    assert not holder.serves()
+    for _second in range(31):
+        assert holder.step(Status()) and holder.serves()
+        clock.now += 1
+    assert holder.step(Status())
+    clock.now += 60
+    assert holder.serves(), "alone again"
 
 
 @pytest.mark.parametrize(("replicas", "later"), [(1, True), (2, False)])

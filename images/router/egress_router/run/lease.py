@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.egress.router.plugins.module_utils._contract.names import ANNOTATION_PREFIX
 from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
 
 from ..config import Config
@@ -26,6 +27,9 @@ from .kube import ApiError, Kube, Timeout
 FENCE_AT = 0.8
 # How long an adopted router of several replicas serves before it has to renew: nobody knows how old the lease is.
 ADOPTED_SECONDS = 1.0
+# A pod that waits for the lease says so in it, once in each duration; after so many without a word there is none.
+STANDBY = ANNOTATION_PREFIX + "standby"
+STANDBY_DURATIONS = 3
 # The fence's thread wakes up this often, to show that it lives.
 FENCE_BEAT_SECONDS = 5.0
 
@@ -47,6 +51,11 @@ class Fence(threading.Thread):
             self._deadline = deadline
             self._called = False
             self._condition.notify()
+
+    def lift(self) -> None:
+        """No deadline any more."""
+        with self._condition:
+            self._deadline = None
 
     def passed(self) -> bool:
         """Whether the deadline is over; never without one."""
@@ -87,6 +96,10 @@ class Elector:
         self._duration = float(config.lease_seconds)
         self._presumed = False
         self._closed = False
+        # What another pod said of itself last, and until when it counts; and when this one has to say so again.
+        self._standby: str | None = None
+        self._standby_until = 0.0
+        self._stand_by_at = 0.0
         self.held: bool | None = None
         self.holder = ""
         self.renewed_at = 0.0
@@ -118,6 +131,7 @@ class Elector:
             if not (self.held and self._version):
                 self.held = self._look()
                 if not self.held and not self._free():
+                    self._stand_by()
                     return False
             try:
                 lease = self._write(status)
@@ -131,8 +145,10 @@ class Elector:
                 break
             self._note(lease)
             self.renewed_at = sent
-            if self._config.replicas > 1:
+            if self._config.replicas > 1 or self._clock() < self._standby_until:
                 self._fence.set(sent + FENCE_AT * self._config.lease_seconds)
+            else:
+                self._fence.lift()
             self.held = True
             return True
         return bool(self.held)
@@ -183,6 +199,25 @@ class Elector:
             self._seen = seen
             self._seen_at = self._clock()
         self._duration = float(spec.get("leaseDurationSeconds") or self._config.lease_seconds)
+        standby = (lease["metadata"].get("annotations") or {}).get(STANDBY)
+        if standby != self._standby:
+            self._standby = standby
+            if standby and standby.split()[0] != self._config.pod:
+                self._standby_until = self._clock() + STANDBY_DURATIONS * self._duration
+
+    def _stand_by(self) -> None:
+        """Tell the holder that it is not alone, whatever it was started with: somebody may have scaled the Deployment."""
+        if self._closed or self._clock() < self._stand_by_at:
+            return
+        self._stand_by_at = self._clock() + self._duration
+        annotations = {STANDBY: f"{self._config.pod} {_now()}"}
+        try:
+            self._kube.patch_lease({"metadata": {"resourceVersion": self._version, "annotations": annotations}})
+        except ApiError as error:
+            # The holder has renewed in between.
+            if error.status != 409:
+                raise
+            self._stand_by_at = 0.0
 
     def _free(self) -> bool:
         return not self.holder or self._clock() >= self._seen_at + self._duration
@@ -190,7 +225,7 @@ class Elector:
     def _write(self, status: Status) -> dict[str, Any]:
         if self._closed:
             raise ApiError(0, "the agent is stopping")
-        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = _now()
         spec: dict[str, Any] = {
             "holderIdentity": self._config.pod,
             "leaseDurationSeconds": self._config.lease_seconds,
@@ -200,3 +235,7 @@ class Elector:
             spec |= {"acquireTime": now, "leaseTransitions": self._transitions + 1}
         metadata = {"resourceVersion": self._version, "annotations": status.annotations()}
         return self._kube.patch_lease({"metadata": metadata, "spec": spec})
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
