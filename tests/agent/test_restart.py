@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from ansible_collections.egress.router.tests.support.fake_agent_api import FakeApi
 from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, MAC, TERMINATED, Router, Stream, ask
 from ansible_collections.egress.router.tests.support.waiting import always, until
@@ -100,18 +104,26 @@ def test_connections_that_a_killed_agent_did_not_cut(make_pod) -> None:
         stream.close()
 
 
-def test_an_unexpected_error_ends_the_process_and_the_kernel_goes_on(make_pod) -> None:
+@pytest.mark.parametrize(
+    ("thread", "kind", "name", "odd"),
+    # No API server would take them.
+    [("main", "configmaps", "billing-db-rules", {"data": {"rules": 5}}),
+     ("reporter", "leases", "billing-db", {"spec": {"leaseTransitions": "many"}})],
+)  # fmt: skip
+def test_an_unexpected_error_ends_the_process_and_the_kernel_goes_on(
+    make_pod, thread: str, kind: str, name: str, odd: dict[str, Any]
+) -> None:
     pod = make_pod()
     pod.put_rules(RULES)
     pod.serve()
     stream = Stream(pod.ip4, 5432)
-    # No API server would take a number there.
-    pod.api.put("configmaps", "billing-db-rules", {"data": {"rules": 5}})
+    right = pod.api.get(kind, name)
+    pod.api.put(kind, name, odd)
     assert pod.process is not None
     assert pod.process.wait(10) == 1
-    assert "event=crashed thread=main error=" in pod.log()
+    assert f"event=crashed thread={thread} error=" in pod.log()
     assert stream.echoes(), "the kernel forwards on"
-    pod.put_rules(RULES)
+    pod.api.put(kind, name, right)
     pod.start()
     until(lambda: "adopted=True" in pod.log(), "it adopted")
     until(lambda: _page(pod) == 200, "ready", 5)
