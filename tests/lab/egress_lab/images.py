@@ -43,7 +43,7 @@ def build_router(engine: Engine) -> bool:
     inputs = _inputs()
     if engine.label("image", ROUTER_IMAGE, LABEL) == inputs:
         return False
-    baseimage.ensure(engine)
+    base = baseimage.of_router(engine)
     with step(f"building {ROUTER_IMAGE}", "60 seconds the first time, then a few"):
         engine.run(
             "build",
@@ -51,6 +51,8 @@ def build_router(engine: Engine) -> bool:
             *baseimage.build_arguments(engine),
             "--label",
             f"{LABEL}={inputs}",
+            "--build-arg",
+            f"BASE={base}",
             "-f",
             str(ROUTER_CONTAINERFILE),
             "-t",

@@ -43,7 +43,8 @@ WORKER_ADDRESSES = {
     WORKERS[1]: ("198.51.100.12/24", "2001:db8:51::12/64"),
 }
 
-BASE_IMAGE = "docker.io/library/debian:bookworm-slim"
+BASE_SUITE = "bookworm"
+BASE_IMAGE = f"docker.io/library/debian:{BASE_SUITE}-slim"
 NODE_IMAGE = "localhost/egress-lab-node"
 ROUTER_IMAGE = "localhost/egress-router:dev"
 ROUTER_CONTAINERFILE = REPOSITORY / "images" / "router" / "Containerfile"
