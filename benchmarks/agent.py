@@ -10,17 +10,12 @@ The real agent in network namespaces, with the libraries of the image, against a
 from __future__ import annotations
 
 import itertools
-import os
 import re
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-os.environ["PYTHONPATH"] += f":{Path(__file__).parent.parent}/images/router"
-sys.path += os.environ["PYTHONPATH"].split(":")
 
 from egress_router.run.address import PROBE_AGAIN_SECONDS, PROBE_SECONDS
 from report import Figure, Ratio, publish
@@ -39,7 +34,6 @@ RULES = "5432 TCP 203.0.113.10\n"
 @contextmanager
 def segment() -> Iterator[None]:
     """The pod network, the segment and a node."""
-    namespaces.remove_leftovers()
     try:
         namespaces.build()
         namespaces.add_node("node1")

@@ -13,14 +13,11 @@ variants take turns, several rounds, so that a slow moment of the machine hits e
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-os.environ["PYTHONPATH"] += f":{Path(__file__).parent.parent}/images/router"
 
 from report import Figure, Ratio, paired, publish
 

@@ -79,7 +79,7 @@ def lanes() -> list[Lane]:
                 Stage("neutron-test", "4 min cold, 2 min warm", counts_tests=True, nice=5),
                 Stage("vsphere-test", "2 min cold, 1 min warm", counts_tests=True, nice=5),
                 # Not beside the cluster's start: it has leases and timeouts of seconds.
-                Stage("agent-test", "1-3 min", counts_tests=True),
+                Stage("agent-test", "3 min cold, 1-3 min warm", counts_tests=True),
             ],
         ),
         # Cheapest first, so that a slip shows early.

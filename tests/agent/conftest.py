@@ -34,7 +34,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The namespaces that all tests share, and the observer outside."""
-    namespaces.remove_leftovers()
     try:
         namespaces.build()
         namespaces.add_node("node1")

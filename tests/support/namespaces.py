@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 import signal
 import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -108,20 +106,6 @@ def remove_from_segment(name: str) -> None:
     """Remove a node or a host. Its place on the segment goes at once; with the namespace alone it goes some time later."""
     ip(f"-n @outside link del {name}")
     remove(name)
-
-
-def remove_leftovers() -> None:
-    """Namespaces of runs whose process is gone, with all that still runs in them."""
-    global PREFIX
-    own = PREFIX
-    try:
-        for line in run("ip netns list").splitlines():
-            found = re.match(r"egr-(\d+)-(\S+)", line)
-            if found and not Path("/proc", found[1]).exists():
-                PREFIX = f"egr-{found[1]}-"
-                remove(found[2])
-    finally:
-        PREFIX = own
 
 
 def build() -> None:

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from . import baseimage, cluster, engine, hostnet, images, lock, nodeimage, nodes, outside, packages, segment
+from . import baseimage, cluster, debian, engine, hostnet, images, lock, nodeimage, nodes, outside, packages, segment
 from .settings import (
     BIN,
     CLUSTER,
@@ -99,6 +99,10 @@ def base_image(_arguments: argparse.Namespace) -> None:
     baseimage.ensure(engine.choose())
 
 
+def image_root(_arguments: argparse.Namespace) -> None:
+    print(debian.image_root())
+
+
 def build_image(_arguments: argparse.Namespace) -> None:
     chosen = engine.choose()
     built = images.build_router(chosen)
@@ -118,7 +122,8 @@ COMMANDS = {
     "down": (down, "remove everything that the lab made, but not the caches"),
     "status": (status, "what runs"),
     "env": (env, 'print shell variables: eval "$(tests/lab/lab env)"'),
-    "base-image": (base_image, "provide debian:bookworm-slim to builds"),
+    "base-image": (base_image, "provide debian:bookworm-slim to builds of the lab's own images"),
+    "image-root": (image_root, "print a root file system with the packages of the router's image; made if need be"),
     "build-image": (build_image, "build the router's image if its inputs changed, and put it to use"),
     "load-image": (load_image, "load an archive or an image of the engine into the workers"),
     "outside-start": (outside_start, "start or replace the outside server"),
