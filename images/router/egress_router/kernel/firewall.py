@@ -48,10 +48,13 @@ class Nft:
     def listing(self) -> Listing | None:
         """The agent's table as the kernel has it now; None if it is gone."""
         try:
-            listed = json.loads(self.run(f"list table {table.FAMILY} {table.NAME}"))
+            return self.read(table.NAME)
         except FirewallError:
             return None
-        return table.parse(listed["nftables"])
+
+    def read(self, name: str) -> Listing:
+        """A table like the agent's, as the kernel has it now. Raises FirewallError if it is not there."""
+        return table.parse(json.loads(self.run(f"list table {table.FAMILY} {name}"))["nftables"])
 
 
 class Firewall:
@@ -142,12 +145,9 @@ class Firewall:
         """What nft lists of an unchanged table: created under another name, dormant (no hook runs), and removed again."""
         name = f"{table.NAME}_reference"
         self._nft.run(table.skeleton(self._config, name, "flags dormant;"))
-        # In parts, because nft 1.0.6 frees a table's flags twice when it lists a whole table as JSON.
-        listed = [
-            thing for part in table.parts(name) for thing in json.loads(self._nft.run(f"list {part}"))["nftables"]
-        ]
+        listing = self._nft.read(name)
         self._nft.run(f"delete table {table.FAMILY} {name}")
-        return table.parse(listed).skeleton
+        return listing.skeleton
 
     def _read_back(self, wanted: RuleSet) -> None:
         self._wanted = wanted
