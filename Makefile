@@ -1,7 +1,7 @@
 # The table of contents of everything a developer or CI runs. The work is in tools/, tests/ and benchmarks/.
 # Every target installs what it needs; a second run finds it in ${EGRESS_CACHE:-~/.cache/egress.router}.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit agent-test neutron-test vsphere-test lab lab-down lab-test image molecule bench
+.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit agent-test neutron-test vsphere-test lab lab-down lab-test image sbom molecule bench
 
 run := tools/run
 # Sanity tests whose answer depends on ansible-core's version. The others look at text alone.
@@ -80,6 +80,9 @@ lab-test: venv image ## The lab's own promises, and the tests of its Multus stan
 
 image: lab ## The router's image, built and loaded into the lab
 	tests/lab/lab build-image
+
+sbom: ## The packages of the router's image and their licences, as CycloneDX, in a file
+	tools/sbom
 
 molecule-%: venv image ## One molecule scenario, on a lab that is up or not
 	$(run) tools/molecule $*

@@ -317,6 +317,15 @@ def test_a_second_up_makes_nothing(lab: engine.Engine) -> None:
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
+def test_the_routers_image_lists_its_packages(lab: engine.Engine) -> None:
+    run = ("run", "--rm", "--network", "none", settings.ROUTER_IMAGE)
+    listed = json.loads(lab.output(*run, "egress-router", "sbom"))["components"]
+    installed = lab.output(*run, "dpkg-query", "--show", "--showformat", "${Package} ${Version}\n").splitlines()
+    assert [f"{one['name']} {one['version']}" for one in listed] == installed
+    base = lab.label("image", settings.ROUTER_IMAGE, "org.opencontainers.image.base.name")
+    assert base == baseimage.of_router(lab)
+
+
 def test_up_after_the_outside_server_died_unnoticed(lab: engine.Engine) -> None:
     """As after a power cut: Podman's monitor of the container died as well, so Podman takes it for running."""
     before = lab.running()[settings.OUTSIDE]

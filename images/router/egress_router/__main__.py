@@ -19,6 +19,7 @@ COMMANDS = {
     "probe": ("proof.probe", "connect to servers and print as JSON what happened"),
     "observe": ("proof.observe", "answer connections with the source that was seen"),
     "inspect": ("inspect.command", "look at a node and its segment and print JSON"),
+    "sbom": ("sbom", "list the packages of the image with their licences, as JSON"),
 }
 
 
