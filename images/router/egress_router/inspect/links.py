@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pyroute2 import IPRoute
+from pyroute2.iproute import IPRoute
 
 from ansible_collections.egress.router.plugins.module_utils._contract.inspect import Interface
 

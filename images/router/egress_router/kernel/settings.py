@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 
-from pyroute2 import IPRoute
+from pyroute2.iproute import IPRoute
 from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST, nla, nlmsg
 from pyroute2.netlink.rtnl import RTM_SETLINK
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 
-from pyroute2 import IPRoute
+from pyroute2.iproute import IPRoute
 
 from ..segment.packet_socket import OUTGOING, attach_filter
 
