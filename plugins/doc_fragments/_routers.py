@@ -159,6 +159,39 @@ options:
         default:
           requests: {cpu: 100m, memory: 96Mi}
           limits: {memory: 256Mi}
+      pod_labels:
+        description:
+          - Labels of the router's pods, in addition to those of the collection, which cannot be set. A change restarts the pods,
+            as that of all keys of the pods does.
+        type: dict
+        default: {}
+      pod_annotations:
+        description: Annotations of the router's pods, in addition to those of the collection, which cannot be set.
+        type: dict
+        default: {}
+      priority_class_name:
+        description:
+          - Name of the PriorityClass of the router's pods. If left out, it is the cluster's default.
+        type: str
+      runtime_class_name:
+        description:
+          - Name of the RuntimeClass of the router's pods. If left out, it is the default of the node's container runtime.
+          - The runtime must let the pod use the node's kernel, with its nftables and the macvlan interface. Sandboxes such as gVisor
+            do not.
+        type: str
+      image_pull_secrets:
+        description:
+          - Names of the Secrets in the router's namespace with which nodes pull O(routers[].image).
+          - The collection neither creates nor reads them.
+        type: list
+        elements: str
+        default: []
+      host_users:
+        description:
+          - With V(false) the router's pod gets a user namespace of its own, so that root in the pod is nobody on the node.
+          - The cluster has to support that. Kubernetes does by default since 1.33, with a container runtime that does.
+          - If left out, it is the cluster's default.
+        type: bool
       service:
         description: The Service through which clients reach the router.
         type: dict
@@ -198,16 +231,18 @@ options:
             type: dict
             default: {}
           labels:
-            description: Labels of the Service, in addition to those of the collection.
+            description: Labels of the Service, in addition to those of the collection, which cannot be set.
             type: dict
             default: {}
   defaults:
     description:
       - What every router has unless it says otherwise. The variable C(egress_router_defaults) of the collection's roles.
-      - The keys are those of O(routers) that do not identify a router, which are O(routers[].fallback_ip), O(routers[].image),
-        O(routers[].macvlan_mode), O(routers[].master), O(routers[].mtu), O(routers[].namespace), O(routers[].node_selector),
-        O(routers[].redirect_rules), O(routers[].replicas), O(routers[].resources), O(routers[].service), O(routers[].state) and
-        O(routers[].tolerations).
+      - The keys are those of O(routers) that do not identify a router, which are O(routers[].fallback_ip), O(routers[].host_users),
+        O(routers[].image),
+        O(routers[].image_pull_secrets), O(routers[].macvlan_mode), O(routers[].master), O(routers[].mtu),
+        O(routers[].namespace), O(routers[].node_selector), O(routers[].pod_annotations), O(routers[].pod_labels),
+        O(routers[].priority_class_name), O(routers[].redirect_rules), O(routers[].replicas), O(routers[].resources),
+        O(routers[].runtime_class_name), O(routers[].service), O(routers[].state) and O(routers[].tolerations).
       - Dictionaries are merged, a router's own keys win. Lists are replaced.
     type: dict
     default: {}

@@ -26,6 +26,7 @@ def verify_plan(
         "routers": [{"name": router.name, "namespace": router.namespace} for router in routers],
         "namespace": routers[0].namespace if routers else "",
         "image": routers[0].image if routers else "",
+        "image_pull_secrets": routers[0].image_pull_secrets if routers else [],
         "targets": targets(routers, states or [], scope),
     }
 

@@ -45,6 +45,10 @@ options:
   hold:
     description: How many seconds to keep TCP connections open and in use, to see whether they are interrupted.
     type: float
+  image_pull_secrets:
+    description: Names of the Secrets in O(namespace) with which nodes pull O(image). What does not exist is left out.
+    type: list
+    elements: str
   node_selector:
     description: Labels of the nodes that can run the pod.
     type: dict

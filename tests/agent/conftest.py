@@ -94,11 +94,12 @@ class _pods:
     def __enter__(self) -> MakePod:
         return self._make
 
-    def _make(self, node: str = "node1", tuning: dict[str, str] | None = None) -> Router:
+    def _make(self, node: str = "node1", tuning: dict[str, str] | None = None, user_namespace: bool = False) -> Router:
         number = next(_numbers)
         pod = f"pod{number}"
-        namespaces.add_pod(pod, node, number, tuning)
+        namespaces.add_pod(pod, node, number, tuning, user_namespace)
         made = Router(self._api, self._folder, pod, number)
+        made.user_namespace = user_namespace
         self._made.append(made)
         return made
 

@@ -59,6 +59,8 @@ class FakeCluster:
         self.keeps_cluster_ip = False
         # Whether the identity may bind Roles that do not exist: the cluster's administrator may.
         self.may_bind_unseen = True
+        # Whether the feature gate UserNamespacesSupport is on.
+        self.user_namespaces = True
         # Names of Deployments whose pods do not end.
         self.lingering: set[str] = set()
         self.fault: Fault = lambda method, path: None
@@ -170,6 +172,8 @@ class FakeCluster:
             item["spec"].setdefault("clusterIP", before["spec"]["clusterIP"])
         _check(key[0], before, item)
         _set_defaults(key[0], item)
+        if key[0] == "pods" and not self.user_namespaces:
+            item["spec"].pop("hostUsers", None)
         if query.get("dryRun") == "All":
             self.writes.append(f"dry run {method} {key[0]}/{key[2]}")
             return item

@@ -87,9 +87,18 @@ def set_sysctls(name: str, settings: dict[str, str]) -> None:
     run(f"ip netns exec @{name} sysctl -q -w {' '.join(words)}")
 
 
-def add(name: str) -> None:
-    """A new namespace; IPv6 addresses are usable at once there."""
-    ip(f"netns add @{name}")
+def add(name: str, user_namespace: bool = False) -> None:
+    """A new namespace; IPv6 addresses are usable at once there. `user_namespace`: a new user namespace owns it."""
+    if user_namespace:
+        # `cat` answers as soon as it is inside, and ends with its input.
+        command = ["unshare", "--user", "--map-root-user", "--net", "cat"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as inhabitant:
+            assert inhabitant.stdin and inhabitant.stdout
+            inhabitant.stdin.write(b"?")
+            inhabitant.stdout.read(1)
+            ip(f"netns attach @{name} {inhabitant.pid}")
+    else:
+        ip(f"netns add @{name}")
     ip(f"-n @{name} link set lo up")
     set_sysctls(name, {"net.ipv6.conf.default.accept_dad": "0", "net.ipv6.conf.all.accept_dad": "0"})
 
@@ -133,9 +142,11 @@ def add_node(name: str) -> None:
     ip(f"-n @{name} link set eth1 up")
 
 
-def add_pod(name: str, node: str, number: int, tuning: dict[str, str] | None = None) -> None:
+def add_pod(
+    name: str, node: str, number: int, tuning: dict[str, str] | None = None, user_namespace: bool = False
+) -> None:
     """A router's pod with eth0 10.244.0.NUMBER and net1 without address."""
-    add(name)
+    add(name, user_namespace)
     ip(f"-n @pods link add {name} type veth peer name eth0 netns @{name}")
     ip(f"-n @pods link set {name} master cni0 up")
     ip(f"-n @{name} link set eth0 up")

@@ -37,6 +37,7 @@ AGENT_PORT = 29797
 # What SIGTERM promises, by the agent's own clock: how soon a busy machine starts it and reaps it is not its doing.
 TERMINATED = 1.0
 START_AGENT = Path(__file__).with_name("start_agent.py")
+ENTER_USER_NAMESPACE = Path(__file__).with_name("enter_user_namespace.py")
 # The pod's security context: root with two capabilities and no way to more.
 CAPABILITIES = "setpriv --bounding-set=-all,+net_admin,+net_raw --no-new-privs"
 
@@ -57,6 +58,7 @@ class Router:
         self.addresses = (EgressAddress(f"{EGRESS4}/24", GATEWAY4), EgressAddress(f"{EGRESS6}/64", GATEWAY6))
         self.pod_ips = [self.ip4, self.ip6]
         self.headless = False
+        self.user_namespace = False
         self.extra_ports: tuple[Port, ...] = ()
         # As in a cluster; otherwise each page is as fresh as the request.
         self.keeps_pages = False
@@ -87,7 +89,8 @@ class Router:
             "NODE_NAME": f"node-of-{self.pod}",
             **({} if self.keeps_pages else {"FRESH_PAGES": "1"}),
         }
-        command = f"ip netns exec {namespaces.PREFIX}{self.pod} {CAPABILITIES} /usr/bin/python3".split()
+        within = f"/usr/bin/python3 {ENTER_USER_NAMESPACE}" if self.user_namespace else ""
+        command = f"ip netns exec {namespaces.PREFIX}{self.pod} {within} {CAPABILITIES} /usr/bin/python3".split()
         command += [str(START_AGENT), str(self.api.folder)]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)

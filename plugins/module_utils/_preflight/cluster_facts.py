@@ -22,6 +22,7 @@ from .._contract.identity import VARIABLE, Identity, IdentityError
 from .._kubernetes import router_info
 from .._kubernetes.cluster import Cluster, quantity
 from .._router.manifests import KINDS, Permission, trial_pod, trial_service
+from .._router.own import NETWORK_STATUS
 from .._router.router import Router
 from .checks import permissions
 from .facts import (
@@ -45,9 +46,9 @@ from .facts import (
     Quota,
     Refusal,
     Settings,
+    pod_trial,
 )
 
-_STATUS = "k8s.v1.cni.cncf.io/network-status"
 # Pods that have ended have returned their addresses.
 _RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 _IDENTITY, _CONFIGS = "identity", "network configurations"
@@ -154,7 +155,11 @@ def _of_namespaces(cluster: Cluster, spaces: list[str], routers: list[Router]) -
             _Read(QUOTAS, partial(cluster.find, "ResourceQuota", space), space),
             _Read(POLICIES, partial(cluster.find, "NetworkPolicy", space), space),
             _Read(PERMISSIONS, partial(_missing_permissions, cluster, first), space),
-            _Read(TRIALS, partial(_trial, cluster, "Pod", space, trial_pod(first)), space),
+        ]
+        pods = {pod_trial(router): router for router in routers if router.namespace == space}
+        found += [
+            _Read(TRIALS, partial(_trial, cluster, "Pod", space, trial_pod(router)), key)
+            for key, router in pods.items()
         ]
         services = {router.families: router for router in routers if router.namespace == space}
         found += [
@@ -169,7 +174,7 @@ def _pods(cluster: Cluster) -> list[Pod]:
     found = []
     for row in cluster.table("Pod", fields=_RUNNING):
         metadata, cells = row["metadata"], row["cells"]
-        status = (metadata.get("annotations") or {}).get(_STATUS, "")
+        status = (metadata.get("annotations") or {}).get(NETWORK_STATUS, "")
         ips = [cells.get("IP") or "", *_ips_of_networks(status)]
         found.append(
             Pod(
@@ -308,7 +313,7 @@ def _denied(cluster: Cluster, wanted: list[Permission], namespace: str) -> tuple
 def _trial(cluster: Cluster, kind: str, space: str, body: dict[str, Any]) -> Refusal | None:
     """Why the API server refuses an object, by a dry run; None if it accepts it."""
     try:
-        cluster.create(kind, space, body, dry_run=True)
+        made = cluster.create(kind, space, body, dry_run=True)
     except NotFound:
         return None  # The namespace does not exist yet.
     except ApiError as error:
@@ -316,4 +321,6 @@ def _trial(cluster: Cluster, kind: str, space: str, body: dict[str, Any]) -> Ref
         if isinstance(error, Forbidden) and not isinstance(error, Denied):
             raise
         return Refusal(error.said)
-    return None
+    # What belongs to a feature that is switched off, it leaves out without a word.
+    ignored = body["spec"].get("hostUsers") is False and (made.get("spec") or {}).get("hostUsers") is None
+    return Refusal("", Refusal.NO_USER_NAMESPACES) if ignored else None

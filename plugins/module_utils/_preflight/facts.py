@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -120,16 +121,22 @@ class Named:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why the API server refuses an object in a dry run. `said`: its own words. `by`: which of its admission plugins it is."""
+    """Why the API server refuses an object in a dry run. `said`: its own words. `by`: which of its admission plugins it is.
+
+    `known`: what it is, if its words do not tell.
+    """
 
     POD_SECURITY = "pod security"
     # The quota is used up.
     QUOTA_EXCEEDED = "quota exceeded"
     # The object does not say how much it takes of a resource with a quota.
     QUOTA_FAILED = "quota failed"
+    # It accepts the pod, but without the user namespace.
+    NO_USER_NAMESPACES = "no user namespaces"
     OTHERS = "others"
 
     said: str
+    known: str = ""
 
     @property
     def by(self) -> str:
@@ -139,7 +146,7 @@ class Refusal:
             "exceeded quota": self.QUOTA_EXCEEDED,
             "failed quota": self.QUOTA_FAILED,
         }
-        return next((by for word, by in words.items() if word in self.said), self.OTHERS)
+        return self.known or next((by for word, by in words.items() if word in self.said), self.OTHERS)
 
 
 @dataclass(frozen=True)
@@ -156,12 +163,14 @@ class Inspection:
 class Settings:
     """What the user knows of the cluster. `mac_limit`: how many MAC addresses a NIC may have; None: what its driver filters.
 
-    `meta_plugins`: names of the executables of meta-plugins, besides the known ones.
+    `meta_plugins`: names of the executables of meta-plugins, besides the known ones. `inspection_namespace`: of the pods on the
+    nodes; empty if they get one of their own.
     """
 
     create_namespaces: bool = False
     mac_limit: int | None = None
     meta_plugins: tuple[str, ...] = ()
+    inspection_namespace: str = ""
 
 
 @dataclass(frozen=True)
@@ -182,7 +191,7 @@ class Facts:
     `routers`: the present ones of the list. `inspected`: ids of those whose nodes were inspected. `attachment_api`: whether
     the cluster serves NetworkAttachmentDefinitions. `missing_permissions`: by namespace, such as "create deployments.apps".
     `api_server`: address and port of each of its endpoints.
-    `trials`: by namespace, why the API server refuses a router's pod. `service_trials`: why it refuses a Service, by
+    `trials`: by pod_trial, why the API server refuses a router's pod. `service_trials`: why it refuses a Service, by
     namespace and IP families. `amounts`: by router and key such as `requests.cpu`, what one of its pods takes.
     """
 
@@ -200,7 +209,7 @@ class Facts:
     api_server: tuple[tuple[str, int], ...] = ()
     missing_permissions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     identity: str = ""
-    trials: Mapping[str, Refusal | None] = field(default_factory=dict)
+    trials: Mapping[tuple[str, str], Refusal | None] = field(default_factory=dict)
     service_trials: Mapping[tuple[str, tuple[int, ...]], Refusal | None] = field(default_factory=dict)
     inspections: Mapping[str, Inspection] = field(default_factory=dict)
     inspected: tuple[str, ...] = ()
@@ -247,10 +256,26 @@ class Facts:
         found = self.deployed.get(router.id)
         return found is not None and router.mac in found.macs
 
+    def refusal(self, router: Router) -> Refusal | None:
+        """Why the API server refuses the router's pod; None if it accepts it, or was not asked."""
+        return self.trials.get(pod_trial(router))
+
     def is_new(self, router: Router) -> bool:
         """Whether the router has no Deployment yet."""
         deployed = self.deployed.get(router.id)
         return deployed is None or not deployed.has_deployment
+
+
+def pod_trial(router: Router) -> tuple[str, str]:
+    """What decides whether the API server accepts a router's pod: routers that have it in common need one dry run."""
+    settings = (
+        router.pod_labels,
+        router.pod_annotations,
+        router.priority_class_name,
+        router.runtime_class_name,
+        router.host_users,
+    )
+    return router.namespace, json.dumps(settings, sort_keys=True)
 
 
 def name_of(item: Mapping[str, Any]) -> str:

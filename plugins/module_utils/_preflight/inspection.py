@@ -100,6 +100,8 @@ def manifest(node: str, routers: list[Router], options: PodOptions) -> dict[str,
         "containers": [inspecting, *others],
         "enableServiceLinks": False,
         "hostNetwork": True,
+        # A namespace of the pods' own has none of them.
+        "imagePullSecrets": [{"name": name} for name in _pull_secrets(routers)] if options.namespace else [],
         # Without the scheduler: this node has to be inspected, even if it is cordoned or tainted.
         "nodeName": node,
         "restartPolicy": "Never",
@@ -130,6 +132,10 @@ def question(routers: Iterable[Router], cni_directory: str) -> Question:
 
 def _images(routers: Iterable[Router]) -> list[str]:
     return list(dict.fromkeys(router.image for router in routers))
+
+
+def _pull_secrets(routers: Iterable[Router]) -> list[str]:
+    return list(dict.fromkeys(name for router in routers for name in router.image_pull_secrets))
 
 
 def _name(number: int) -> str:

@@ -55,7 +55,9 @@ def run(connect: Callable[[], Cluster], params: dict[str, Any]) -> dict[str, Any
         raise InputError("\n".join(unknown))
     routers, began = [router for router in option.read(params) if router.present], time.monotonic()
     cluster = connect()
-    settings = Settings(params["create_namespaces"], params["mac_limit"], tuple(params["meta_plugins"]))
+    settings = Settings(
+        params["create_namespaces"], params["mac_limit"], tuple(params["meta_plugins"]), params["namespace"]
+    )
     facts = inspect_nodes(cluster, read(cluster, routers, settings), params)
     facts, asked = questions(facts, params)
     seconds = round(time.monotonic() - began, 1)

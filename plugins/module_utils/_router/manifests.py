@@ -15,15 +15,11 @@ from typing import Any, TypeAlias
 from .._contract import names
 from .._contract.identity import VARIABLE, EgressAddress, Identity, Port
 from .._contract.version import VERSION
+from .own import LABEL_SERVICE_NAME, LABEL_VERSION, NETWORKS, NO_MESH_ANNOTATIONS, NO_MESH_LABELS
 from .router import Router
 
 Manifest: TypeAlias = "dict[str, Any]"
 
-# By it kube-proxy and the cluster's DNS join a Service and its EndpointSlices.
-_SERVICE_NAME = "kubernetes.io/service-name"
-# A mesh's proxy would take over the pod's traffic, and needs capabilities that the pod does not give.
-_NO_MESH_LABELS = {"sidecar.istio.io/inject": "false"}
-_NO_MESH_ANNOTATIONS = {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"}
 _ROLES = "rbac.authorization.k8s.io"
 
 
@@ -71,7 +67,7 @@ class Permission:
 
 def labels(name: str) -> dict[str, str]:
     """The labels of every object of a router."""
-    return {**selector(name), "app.kubernetes.io/version": VERSION}
+    return {**selector(name), LABEL_VERSION: VERSION}
 
 
 def selector(name: str) -> dict[str, str]:
@@ -82,6 +78,11 @@ def selector(name: str) -> dict[str, str]:
         names.LABEL_COMPONENT: "router",
         names.LABEL_MANAGED_BY: names.MANAGED_BY,
     }
+
+
+def pod_labels(router: Router) -> dict[str, str]:
+    """The labels of a router's pods, for example for network policies."""
+    return {**router.pod_labels, **selector(router.name), **NO_MESH_LABELS}
 
 
 def object_names(router: Router) -> list[tuple[str, str]]:
@@ -139,7 +140,7 @@ def owned_by(manifest: Manifest, service_uid: str) -> Manifest:
     owner = {
         "apiVersion": KIND["Service"].api_version,
         "kind": "Service",
-        "name": metadata["labels"][_SERVICE_NAME],
+        "name": metadata["labels"][LABEL_SERVICE_NAME],
         "uid": service_uid,
     }
     return {**manifest, "metadata": {**metadata, "ownerReferences": [owner]}}
@@ -154,7 +155,7 @@ def trial_pod(router: Router) -> Manifest:
     metadata = {
         "generateName": f"{router.name}-",
         "labels": template["metadata"]["labels"],
-        "annotations": _NO_MESH_ANNOTATIONS,
+        "annotations": {**router.pod_annotations, **NO_MESH_ANNOTATIONS},
     }
     found: Manifest = _without_empty({"metadata": metadata, "spec": spec})
     return found
@@ -298,7 +299,7 @@ def _endpoint_slice(router: Router, family: int, service_uid: str) -> Manifest:
     own = {
         # Not Kubernetes' own controllers.
         "endpointslice.kubernetes.io/managed-by": names.MANAGED_BY,
-        _SERVICE_NAME: router.service.name,
+        LABEL_SERVICE_NAME: router.service.name,
     }
     name = names.endpoint_slice(router.name, family)
     made = _object(router, "EndpointSlice", name, own, addressType=f"IPv{family}")
@@ -309,8 +310,8 @@ def _deployment(router: Router) -> Manifest:
     networks = json.dumps([{"name": router.name, "interface": names.EGRESS_INTERFACE}])
     template = {
         "metadata": {
-            "labels": {**selector(router.name), **_NO_MESH_LABELS},
-            "annotations": {"k8s.v1.cni.cncf.io/networks": networks, **_NO_MESH_ANNOTATIONS},
+            "labels": pod_labels(router),
+            "annotations": {**router.pod_annotations, NETWORKS: networks, **NO_MESH_ANNOTATIONS},
         },
         "spec": _pod_spec(router),
     }
@@ -331,6 +332,10 @@ def _pod_spec(router: Router) -> dict[str, Any]:
         "enableServiceLinks": False,
         # The agent gives the address back within a second, and the lease within 3.5 more if the API server is slow.
         "terminationGracePeriodSeconds": 5,
+        "imagePullSecrets": [{"name": name} for name in router.image_pull_secrets],
+        "priorityClassName": router.priority_class_name or None,
+        "runtimeClassName": router.runtime_class_name or None,
+        "hostUsers": router.host_users,
         "nodeSelector": router.node_selector,
         "tolerations": router.tolerations,
         # Several pods of a router are of use on several nodes only.

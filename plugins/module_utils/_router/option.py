@@ -76,6 +76,12 @@ _ROUTER: dict[str, Any] = {
     "node_selector": _TEXTS,
     "tolerations": _list_of(_TOLERATION),
     "resources": {"type": "dict", "default": DEFAULT_RESOURCES},
+    "pod_labels": _TEXTS,
+    "pod_annotations": _TEXTS,
+    "priority_class_name": _TEXT,
+    "runtime_class_name": _TEXT,
+    "image_pull_secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
+    "host_users": {"type": "bool"},
     "service": {"type": "dict", "default": {}, "options": _SERVICE},
 }
 

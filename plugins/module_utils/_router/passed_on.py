@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""What is passed on to the Kubernetes API as it is: labels, annotations, tolerations and resources.
+"""What is passed on to the Kubernetes API as it is: labels, annotations, names of its objects, tolerations and resources.
 
 The API server refuses a wrong one only with the object that it is in, when others have been written already.
 """
@@ -11,6 +11,7 @@ The API server refuses a wrong one only with the object that it is in, when othe
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from .fields import Fields, expected, shown
@@ -20,15 +21,16 @@ OPERATORS = ("Exists", "Equal")
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
-_PREFIX = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
+# A DNS subdomain: the prefix of a label's key, and the name of most objects.
+_SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 _QUANTITY = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?\Z")
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
 
-def read_labels(fields: Fields, key: str) -> dict[str, str]:
-    """The labels of an object, or those of nodes that are selected."""
-    found = read_annotations(fields, key)
+def read_labels(fields: Fields, key: str, own: Collection[str] = ()) -> dict[str, str]:
+    """The labels of an object, or those of nodes that are selected. `own`: those that only the collection sets."""
+    found = read_annotations(fields, key, own)
     for name, value in found.items():
         if value and not _LABEL.match(value):
             fields.problem(
@@ -39,15 +41,43 @@ def read_labels(fields: Fields, key: str) -> dict[str, str]:
     return found
 
 
-def read_annotations(fields: Fields, key: str) -> dict[str, str]:
+def read_annotations(fields: Fields, key: str, own: Collection[str] = ()) -> dict[str, str]:
     """Annotations have the keys of labels, and any text."""
     found = fields.texts(key)
     for name in found:
+        if name in own:
+            fields.problem(key, f"'{name}' is set by the collection itself: remove it")
         if not _is_key(name):
             fields.problem(
                 key, f"'{name}' is not a valid key: use [PREFIX/]NAME, such as disktype or example.com/disktype"
             )
     return found
+
+
+def read_object_name(fields: Fields, key: str) -> str:
+    """The name of an object of the cluster; empty if there is none."""
+    name = fields.text(key)
+    _check_object_name(fields, key, name)
+    return name
+
+
+def read_object_names(fields: Fields, key: str) -> list[str]:
+    """The names of objects, each once."""
+    found: dict[str, None] = {}
+    for place, item in fields.items(key):
+        where = f"{key}[{place}]"
+        name = Fields({where: item}, fields.problems).text(where)
+        _check_object_name(fields, where, name)
+        if name:
+            found[name] = None
+    return list(found)
+
+
+def _check_object_name(fields: Fields, key: str, name: str) -> None:
+    if name and not _SUBDOMAIN.match(name):
+        fields.problem(
+            key, f"'{name}' is not the name of an object: use up to 253 lowercase letters, digits, '-' and '.'"
+        )
 
 
 def read_toleration(fields: Fields) -> dict[str, Any]:
@@ -105,4 +135,4 @@ def _read_amounts(fields: Fields, key: str) -> dict[str, str]:
 
 def _is_key(text: str) -> bool:
     prefix, separator, name = text.rpartition("/")
-    return _LABEL.match(name) is not None and (not separator or _PREFIX.match(prefix) is not None)
+    return _LABEL.match(name) is not None and (not separator or _SUBDOMAIN.match(prefix) is not None)

@@ -13,9 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._contract.rules import DNS_LABEL, RuleSet, not_remote
+from . import own
 from .addresses import Address, read_addresses, read_mac
 from .fields import Fields, expected, is_omitted
-from .passed_on import read_annotations, read_labels, read_resources, read_toleration
+from .passed_on import (
+    read_annotations,
+    read_labels,
+    read_object_name,
+    read_object_names,
+    read_resources,
+    read_toleration,
+)
 from .problems import Problems
 from .redirects import PortKey, read_port, read_rule_set
 
@@ -47,7 +55,8 @@ class Router:
     """One egress router. An absent one may have nothing but name, namespace and service.
 
     `master`: the nodes' interface under the macvlan; empty leaves it to the CNI plugin (default route).
-    `mtu`: None leaves it to the CNI plugin (the master's). `mac`: always set, see addresses.default_mac.
+    `mtu`: None leaves it to the CNI plugin (the master's). `mac`: always set, see addresses.default_mac. `host_users`: None
+    leaves it to the cluster.
     """
 
     name: str
@@ -65,6 +74,12 @@ class Router:
     node_selector: dict[str, str] = field(default_factory=dict)
     tolerations: list[dict[str, Any]] = field(default_factory=list)
     resources: dict[str, Any] = field(default_factory=dict)
+    pod_labels: dict[str, str] = field(default_factory=dict)
+    pod_annotations: dict[str, str] = field(default_factory=dict)
+    priority_class_name: str = ""
+    runtime_class_name: str = ""
+    image_pull_secrets: list[str] = field(default_factory=list)
+    host_users: bool | None = None
 
     @property
     def id(self) -> str:
@@ -125,6 +140,12 @@ def read_router(
         node_selector=read_labels(fields, "node_selector"),
         tolerations=[read_toleration(section) for section in fields.sections("tolerations")],
         resources=read_resources(fields, "resources") or DEFAULT_RESOURCES,
+        pod_labels=read_labels(fields, "pod_labels", own.POD_LABELS),
+        pod_annotations=read_annotations(fields, "pod_annotations", own.POD_ANNOTATIONS),
+        priority_class_name=read_object_name(fields, "priority_class_name"),
+        runtime_class_name=read_object_name(fields, "runtime_class_name"),
+        image_pull_secrets=read_object_names(fields, "image_pull_secrets"),
+        host_users=None if fields.raw("host_users") is None else fields.boolean("host_users"),
     )
     fields.finish()
     _check_destinations(router, fields)
@@ -173,7 +194,7 @@ def _read_service(fields: Fields, router_name: str, rules: RuleSet) -> Service:
         headless,
         tuple(sorted(set(ports))),
         read_annotations(section, "annotations"),
-        read_labels(section, "labels"),
+        read_labels(section, "labels", own.OBJECT_LABELS),
     )
     section.finish()
     if given and not _SERVICE_NAME.match(given):

@@ -24,6 +24,7 @@ from . import (
     openstack,
     permissions,
     quota,
+    user_namespaces,
     vsphere,
 )
 
@@ -38,6 +39,7 @@ CHECKS: tuple[Check, ...] = (
     cluster_address.CHECK,
     *mac_budget.CHECKS,
     *namespace.CHECKS,
+    user_namespaces.CHECK,
     quota.CHECK,
     network_policy.CHECK,
     permissions.CHECK,

@@ -42,7 +42,7 @@ def _default_level(facts: Facts) -> Iterator[Finding]:
     """The level of namespaces without the label is known to the API server alone."""
     labelled = {finding.routers for finding in _level(facts)}
     for router in facts.routers:
-        refusal = facts.trials.get(router.namespace)
+        refusal = facts.refusal(router)
         if refusal and refusal.by == Refusal.POD_SECURITY and (router.id,) not in labelled:
             yield _violates(router, f"namespace {router.namespace} refuses a pod like the router's: {refusal.said}")
 
@@ -57,7 +57,7 @@ def _violates(router: Router, seen: str) -> Finding:
 
 def _admission(facts: Facts) -> Iterator[Finding]:
     for router in facts.routers:
-        refusal = facts.trials.get(router.namespace)
+        refusal = facts.refusal(router)
         if refusal and refusal.by == Refusal.OTHERS:
             yield Finding(
                 "admission", ERROR, f"the API server refuses a pod like the router's: {refusal.said}", "that it accepts one",

@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..._router.manifests import selector
+from ..._router.manifests import pod_labels
 from ..._router.router import Router
 from ..facts import POLICIES, Facts, name_of
 from ..finding import ERROR, Check, Finding, Part
@@ -91,7 +91,7 @@ def _selects(policy: Mapping[str, Any], router: Router) -> bool:
     """https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.34/#labelselector-v1-meta"""
     if policy["metadata"]["namespace"] != router.namespace:
         return False
-    labels = selector(router.name)
+    labels = pod_labels(router)
     wanted = (policy.get("spec") or {}).get("podSelector") or {}
     if any(labels.get(key) != value for key, value in (wanted.get("matchLabels") or {}).items()):
         return False

@@ -40,7 +40,7 @@ def _left(facts: Facts) -> Iterator[Finding]:
 def _required(facts: Facts) -> Iterator[Finding]:
     """A quota of a resource refuses pods that do not say how much of it they take."""
     for router in facts.routers:
-        refusal = facts.trials.get(router.namespace)
+        refusal = facts.refusal(router)
         if refusal and refusal.by == Refusal.QUOTA_FAILED and facts.is_new(router):
             yield Finding(
                 "quota", ERROR, f"the API server refuses a pod like the router's: {refusal.said}",

@@ -18,7 +18,7 @@ ROUTERS = [
     {"name": "gone", "namespace": "m", "state": "absent"},
     {"name": "a", "namespace": "n", "addresses": [{"ip": "198.51.100.5/24"}], "redirect_rules": [RULE]},
 ]
-DEFAULTS = {"image": "img:1"}
+DEFAULTS = {"image": "img:1", "image_pull_secrets": ["registry"]}
 
 
 def test_the_plan() -> None:
@@ -26,7 +26,7 @@ def test_the_plan() -> None:
     plan = verify_plan(ROUTERS, DEFAULTS)
     assert plan == {
         "problems": [], "routers": [{"name": "a", "namespace": "n"}], "namespace": "n", "image": "img:1",
-        "targets": ["udp://a.n.svc:53"],
+        "image_pull_secrets": ["registry"], "targets": ["udp://a.n.svc:53"],
     }  # fmt: skip
     assert verify_plan(ROUTERS, DEFAULTS, states) == {
         **plan,
@@ -49,4 +49,12 @@ def test_the_report_is_on_present_routers() -> None:
     assert empty == {
         "ok": True, "routers": [], "summary": "0 routers: 0 passed, 0 failed", "table": [], "problems": [], "hints": [],
     }  # fmt: skip
-    assert verify_plan(ROUTERS[:1]) == {"problems": [], "routers": [], "namespace": "", "image": "", "targets": []}
+    plan = verify_plan(ROUTERS[:1])
+    assert plan == {
+        "problems": [],
+        "routers": [],
+        "namespace": "",
+        "image": "",
+        "image_pull_secrets": [],
+        "targets": [],
+    }

@@ -442,6 +442,36 @@ def test_the_trial_is_a_dry_run(cluster: FakeCluster, preflight: Preflight) -> N
     assert {write.rsplit("-", 1)[0] for write in cluster.writes} == {"dry run POST pods/db", "dry run POST services/db"}
 
 
+def test_pods_that_differ_in_what_admission_looks_at_are_tried_one_by_one(
+    cluster: FakeCluster, preflight: Preflight
+) -> None:
+    """One dry run stands for all routers of a namespace whose pods do not differ."""
+    of: list[dict[str, Any]] = [{}, {}, {"priority_class_name": "x"}, {"pod_labels": {"a": "b"}}, {"host_users": False}]
+    routers = [{"name": f"r{n}", "addresses": [{"ip": f"198.51.100.{n}/24"}], **keys} for n, keys in enumerate(of, 20)]
+    preflight(routers=routers, node_checks=False)
+    assert len([write for write in cluster.writes if write.startswith("dry run POST pods/")]) == 4
+
+
+def test_a_cluster_that_ignores_host_users(cluster: FakeCluster, preflight: Preflight) -> None:
+    for wanted, there in (({"host_users": False}, True), ({"host_users": True}, False), ({}, False)):
+        cluster.user_namespaces = there
+        assert ids(preflight(defaults={**DEFAULTS, **wanted}, node_checks=False)) == []
+    cluster.user_namespaces = False
+    result = preflight(defaults={**DEFAULTS, "host_users": False}, node_checks=False)
+    assert ids(result) == ["user_namespaces"]
+
+
+def test_pull_secrets_are_used_where_they_can_be(cluster: FakeCluster, preflight: Preflight) -> None:
+    created = kubelet(cluster)
+    cluster.add("namespaces", "", "tools")
+    second = {"name": "web", "image_pull_secrets": ["registry", "mirror"], "addresses": [{"ip": "198.51.100.51/24"}]}
+    options = {"routers": [*OPTIONS["routers"], second], "defaults": {**DEFAULTS, "image_pull_secrets": ["registry"]}}
+    preflight(namespace="tools", **options)
+    preflight(**options)
+    names = [[one["name"] for one in pod["spec"]["imagePullSecrets"]] for pod in created]
+    assert names == [["registry", "mirror"], ["registry", "mirror"], [], []]
+
+
 def test_without_node_checks(cluster: FakeCluster, preflight: Preflight) -> None:
     created = kubelet(cluster)
     result = preflight(node_checks=False)

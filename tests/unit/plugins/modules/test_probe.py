@@ -61,7 +61,8 @@ def test_results_come_back_and_the_pod_goes(cluster: FakeCluster, run: Run) -> N
 
 def test_the_pod_has_no_privilege(cluster: FakeCluster, run: Run) -> None:
     created = kubelet(cluster, json.dumps({"results": []}))
-    run("probe", node_selector={"zone": "a"}, tolerations=[{"operator": "Exists"}], labels={"x": "y"}, **OPTIONS)
+    more = {"tolerations": [{"operator": "Exists"}], "labels": {"x": "y"}, "image_pull_secrets": ["registry"]}
+    run("probe", node_selector={"zone": "a"}, **more, **OPTIONS)
     spec, metadata = created[0]["spec"], created[0]["metadata"]
     assert spec["automountServiceAccountToken"] is False and spec["restartPolicy"] == "Never"
     assert spec["containers"][0]["securityContext"] == {
@@ -74,6 +75,7 @@ def test_the_pod_has_no_privilege(cluster: FakeCluster, run: Run) -> None:
     }
     assert spec["activeDeadlineSeconds"] == 120
     assert (spec["nodeSelector"], spec["tolerations"]) == ({"zone": "a"}, [{"operator": "Exists"}])
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
     assert metadata["labels"]["x"] == "y"
 
 

@@ -25,6 +25,7 @@ from ansible_collections.egress.router.plugins.module_utils._preflight.facts imp
     Inspection,
     Named,
     Pod,
+    pod_trial,
 )
 from ansible_collections.egress.router.plugins.module_utils._router.manifests import identity, network_config
 from ansible_collections.egress.router.plugins.module_utils._router.router import Router
@@ -122,7 +123,7 @@ def facts(*routers: Router, on_nodes: Answer | Inspection | None = None, **chang
                 }
                 for one in wanted
             },
-            trials={"payments": None},
+            trials={pod_trial(one): None for one in wanted},
             inspections={
                 "worker-1": Inspection(seen()),
                 "worker-2": other if isinstance(other, Inspection) else Inspection(other),

@@ -29,10 +29,17 @@ FULL = {
     "node_selector": {"zone": "a"},
     "tolerations": [{"key": "egress", "operator": "Exists"}],
     "resources": {"limits": {"memory": "512Mi"}},
+    "pod_labels": {"team": "payments"},
+    "pod_annotations": {"example.com/owner": "payments"},
+    "priority_class_name": "important",
+    "runtime_class_name": "crun",
+    "image_pull_secrets": ["registry"],
+    "host_users": False,
 }
 
 
 def test_what_is_dumped_is_loaded() -> None:
     routers, problems = load([FULL, {"name": "old", "namespace": "payments", "state": "absent"}])
     assert problems == []
+    assert set(FULL) - {"redirect_rules", "fallback_ip"} <= set(vars(routers[0])), "every key is in it"
     assert checked.load(checked.dump(routers)) == routers

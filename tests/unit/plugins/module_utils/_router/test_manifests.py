@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import yaml
 from ansible_collections.egress.router.plugins.module_utils._common.yaml_text import to_yaml
 from ansible_collections.egress.router.plugins.module_utils._contract import names
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import VARIABLE, Identity
+from ansible_collections.egress.router.plugins.module_utils._router import own
 from ansible_collections.egress.router.plugins.module_utils._router.manifests import (
     KIND,
     KINDS,
@@ -54,7 +56,7 @@ CASES: dict[str, dict[str, Any]] = {
             "name": "postgres",
             "extra_ports": [{"port": 9999}, {"port": 123, "protocol": "UDP"}],
             "annotations": {"example.com/owner": "payments"},
-            "labels": {"team": "payments", names.LABEL_INSTANCE: "not-this-one"},
+            "labels": {"team": "payments"},
         },
     },
     "placement": {
@@ -62,6 +64,14 @@ CASES: dict[str, dict[str, Any]] = {
         "node_selector": {"example.com/egress": "true"},
         "tolerations": [{"key": "egress", "operator": "Equal", "value": "only", "effect": "NoSchedule"}],
         "resources": {"requests": {"cpu": "50m"}, "limits": {"memory": "128Mi"}},
+    },
+    "pod": {
+        "pod_labels": {"team": "payments", "example.com/tier": "egress"},
+        "pod_annotations": {"example.com/owner": "payments"},
+        "priority_class_name": "important",
+        "runtime_class_name": "crun",
+        "image_pull_secrets": ["registry", "mirror"],
+        "host_users": False,
     },
     "network": {"master": "bond0.100", "macvlan_mode": "private", "mtu": 1400, "mac": "02:00:5e:00:53:01"},
 }
@@ -151,6 +161,29 @@ def test_rules_do_not_restart_the_pod() -> None:
     assert made(mac="02:00:5e:00:53:01")["Deployment"] != made()["Deployment"]
 
 
+def test_what_is_set_of_the_pod_is_on_the_pod_alone_and_a_change_rolls_it() -> None:
+    """What rolls a Deployment is its template."""
+    plain, changed = made(), made(**CASES["pod"])
+    assert [kind for kind in plain if plain[kind] != changed[kind]] == ["Deployment"]
+    for key, value in CASES["pod"].items():
+        one = made(**{key: value})["Deployment"]
+        assert one["spec"].pop("template") != plain["Deployment"]["spec"]["template"], key
+        assert one == {**plain["Deployment"], "spec": one["spec"]}
+        assert one["spec"]["selector"] == plain["Deployment"]["spec"]["selector"]
+
+
+def test_a_users_own_label_never_replaces_one_of_the_collection() -> None:
+    of = replace(
+        router(), pod_labels=dict.fromkeys(own.POD_LABELS, "x"), pod_annotations=dict.fromkeys(own.POD_ANNOTATIONS, "x")
+    )
+    (pod,) = [one["spec"]["template"]["metadata"] for one in manifests(of) if one["kind"] == "Deployment"]
+    plain = made()["Deployment"]["spec"]["template"]["metadata"]
+    assert plain["labels"].items() <= pod["labels"].items()
+    assert plain["annotations"].items() <= pod["annotations"].items()
+    assert set(plain["labels"]) <= set(own.POD_LABELS) and set(plain["annotations"]) <= set(own.POD_ANNOTATIONS)
+    assert set(made()["Service"]["metadata"]["labels"]) == set(own.OBJECT_LABELS)
+
+
 def test_the_pod_has_two_capabilities_and_no_more() -> None:
     for pod in (made()["Deployment"]["spec"]["template"], trial_pod(router())):
         spec = pod["spec"]
@@ -202,8 +235,8 @@ def test_permissions_cover_every_kind() -> None:
 
 
 def test_a_trial_pod_is_the_pod_without_what_does_not_exist_yet() -> None:
-    of = router(**CASES["placement"])
-    trial, pod = trial_pod(of), made(**CASES["placement"])["Deployment"]["spec"]["template"]
+    of = router(**CASES["placement"], **CASES["pod"])
+    trial, pod = trial_pod(of), made(**CASES["placement"], **CASES["pod"])["Deployment"]["spec"]["template"]
     assert "serviceAccountName" not in trial["spec"] and trial["spec"]["automountServiceAccountToken"] is False
     same = {key: value for key, value in pod["spec"].items() if key != "serviceAccountName"}
     assert trial["spec"] == {**same, "automountServiceAccountToken": False}
@@ -212,7 +245,7 @@ def test_a_trial_pod_is_the_pod_without_what_does_not_exist_yet() -> None:
     assert trial["metadata"] == {
         "generateName": "billing-db-",
         "labels": pod["metadata"]["labels"],
-        "annotations": mesh,
+        "annotations": {**mesh, "example.com/owner": "payments"},
     }
     assert mesh.items() <= pod["metadata"]["annotations"].items()
     assert pod["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"

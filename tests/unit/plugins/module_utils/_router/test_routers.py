@@ -153,6 +153,27 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
       "digit at both ends"]),
     ("annotations that are none", {"service": {"annotations": {"Example.com/a": "any text"}}},
      ["service.annotations: 'Example.com/a' is not a valid key: use [PREFIX/]NAME, such as disktype or example.com/disktype"]),
+    ("labels of the collection", {"service": {"labels": {"app.kubernetes.io/instance": "x"}},
+      "pod_labels": {"app.kubernetes.io/name": "x", "sidecar.istio.io/inject": True, "pod-template-hash": 1},
+      "pod_annotations": {"k8s.v1.cni.cncf.io/networks": "other", "linkerd.io/inject": "enabled"}},
+     ["service.labels: 'app.kubernetes.io/instance' is set by the collection itself: remove it",
+      "pod_labels: 'app.kubernetes.io/name' is set by the collection itself: remove it",
+      "pod_labels: 'sidecar.istio.io/inject' is set by the collection itself: remove it",
+      "pod_labels: 'pod-template-hash' is set by the collection itself: remove it",
+      "pod_annotations: 'k8s.v1.cni.cncf.io/networks' is set by the collection itself: remove it",
+      "pod_annotations: 'linkerd.io/inject' is set by the collection itself: remove it"]),
+    ("labels of pods that are none", {"pod_labels": {"a": "b c"}, "pod_annotations": ["x"]},
+     ["pod_labels.a: 'b c' is not a label's value: use up to 63 letters, digits, '-', '_' and '.', with a letter or digit at both "
+      "ends",
+      "pod_annotations: expected a dictionary, got a list"]),
+    ("names of objects", {"priority_class_name": "Important", "runtime_class_name": ["crun"], "image_pull_secrets": ["a_b", 5, {"name": "x"}]},
+     ["priority_class_name: 'Important' is not the name of an object: use up to 253 lowercase letters, digits, '-' and '.'",
+      "runtime_class_name: expected a string, got a list",
+      "image_pull_secrets[0]: 'a_b' is not the name of an object: use up to 253 lowercase letters, digits, '-' and '.'",
+      "image_pull_secrets[2]: expected a string, got a dictionary"]),
+    ("pull secrets are a text", {"image_pull_secrets": "registry"},
+     ["image_pull_secrets: expected a list, got the string 'registry': start each item on a line of its own with '- '"]),
+    ("host users", {"host_users": "maybe"}, ["host_users: 'maybe' is not a boolean: write true or false"]),
     ("port is a YAML yes", {"redirect_rules": rule(port=True)},
      ["redirect_rules[0].port: the boolean true is not a whole number from 1 to 65535"]),
     ("port is a range", {"redirect_rules": rule(port="80-90")},
@@ -379,8 +400,9 @@ def test_an_absent_router_needs_only_its_name_and_conflicts_with_nobody() -> Non
     # What it has is taken away elsewhere by these very values, so they must be right.
     assert sentences([spec(name="old", state="absent", mac="x", typo=1), spec()]) == [
         "router payments/old, mac: 'x' is not a MAC address: write it as 02:e6:c6:33:64:32",
-        "router payments/old, typo: is not a valid key: valid keys are addresses, fallback_ip, image, mac, macvlan_mode, master, "
-        "mtu, name, namespace, node_selector, redirect_rules, replicas, resources, service, state, tolerations",
+        "router payments/old, typo: is not a valid key: valid keys are addresses, fallback_ip, host_users, image, image_pull_secrets, "
+        "mac, macvlan_mode, master, mtu, name, namespace, node_selector, pod_annotations, pod_labels, priority_class_name, "
+        "redirect_rules, replicas, resources, runtime_class_name, service, state, tolerations",
     ]
     # An address may go from one router to another.
     assert sentences([spec(name="old", state="absent"), spec()]) == []
@@ -415,8 +437,23 @@ def test_texts_of_surveys_are_taken_as_numbers() -> None:
     )
     assert router.rules.rules[0].target_port == 15432
     assert (router.replicas, router.mtu, router.service.headless) == (2, 1400, True)
+    assert [good(host_users=value).host_users for value in ("no", "true", False, " ", "")] == [
+        False,
+        True,
+        False,
+        None,
+        None,
+    ]
+    assert good(pod_labels={"egress": True, "tier": 3}).pod_labels == {"egress": "true", "tier": "3"}
+    assert good(image_pull_secrets=[" registry ", "registry", None, 5]).image_pull_secrets == ["registry", "5"]
     # A field of a survey that was left blank.
-    assert good(fallback_ip="", mac="", mtu=" ").mtu is None
+    blank = good(fallback_ip="", mac="", mtu=" ", priority_class_name="", runtime_class_name=" ", image_pull_secrets="")
+    assert (blank.mtu, blank.priority_class_name, blank.runtime_class_name, blank.image_pull_secrets) == (
+        None,
+        "",
+        "",
+        [],
+    )
 
 
 def test_what_is_fine() -> None:
@@ -486,6 +523,11 @@ def test_omit_leaves_out_a_key_or_an_item_wherever_it_is(omit: Any) -> None:
                 redirect_rules=[{"port": 1, "destination_ip": "198.51.100.9", "target_port": omit, "name": omit}, omit],
                 node_selector={"zone": omit},
                 tolerations=[omit],
+                pod_labels={"team": omit},
+                pod_annotations=omit,
+                priority_class_name=omit,
+                image_pull_secrets=[omit, "registry"],
+                host_users=omit,
                 service={"name": omit, "labels": omit, "headless": omit},
                 resources={"limits": {"cpu": omit, "memory": "1Gi"}},
             ),
@@ -503,6 +545,8 @@ def test_omit_leaves_out_a_key_or_an_item_wherever_it_is(omit: Any) -> None:
     assert router.rules.lines() == ["1 TCP 198.51.100.9"]
     assert (router.node_selector, router.tolerations) == ({}, [])
     assert router.resources == {"limits": {"memory": "1Gi"}}
+    assert (router.pod_labels, router.pod_annotations, router.priority_class_name) == ({}, {}, "")
+    assert (router.image_pull_secrets, router.host_users) == (["registry"], None)
 
 
 def test_null_takes_a_default_away() -> None:

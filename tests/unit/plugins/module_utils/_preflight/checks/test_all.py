@@ -22,6 +22,7 @@ from ansible_collections.egress.router.plugins.module_utils._preflight.facts imp
     Quota,
     Refusal,
     Settings,
+    pod_trial,
 )
 from ansible_collections.egress.router.plugins.module_utils._preflight.finding import Finding
 from ansible_collections.egress.router.plugins.module_utils._preflight.report import examine
@@ -29,6 +30,7 @@ from ansible_collections.egress.router.plugins.module_utils._router.manifests im
     Permission,
     selector,
 )
+from ansible_collections.egress.router.plugins.module_utils._router.router import Router
 from ansible_collections.egress.router.tests.unit.plugins.module_utils._preflight.good_cluster import (
     IP,
     MAC,
@@ -99,13 +101,21 @@ def quota(hard: dict[str, str], used: dict[str, str], **changes: Any) -> Facts:
     return facts(quotas=(Quota("payments", "team", *numbers, **changes),))
 
 
-def refused(said: str) -> Facts:
-    return facts(trials={"payments": Refusal(said)})
+def refused(said: str, known: str = "", **changes: Any) -> Facts:
+    of = router(**changes)
+    return facts(of, trials={pod_trial(of): Refusal(said, known)})
 
 
-def policies(*specs: dict[str, Any], servers: tuple[tuple[str, int], ...] = ()) -> Facts:
+def runtime(**features: bool) -> dict[str, Any]:
+    """A node whose container runtime has these features, beside a handler that has all of them."""
+    handlers = [{"name": "crun", "features": {"userNamespaces": True}}, {"name": "", "features": features}]
+    found = node("worker-1")
+    return {**found, "status": {**found["status"], "runtimeHandlers": handlers}}
+
+
+def policies(*specs: dict[str, Any], servers: tuple[tuple[str, int], ...] = (), of: Router | None = None) -> Facts:
     items = [{"metadata": {"name": f"p{n}", "namespace": "payments"}, "spec": spec} for n, spec in enumerate(specs)]
-    return facts(policies=tuple(items), api_server=servers)
+    return facts(*([of] if of else []), policies=tuple(items), api_server=servers)
 
 
 def deployed_one(**changes: Any) -> Facts:
@@ -205,6 +215,33 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
     "restricted by default": (
         refused('pods "x" is forbidden: violates PodSecurity "baseline:latest": NET_ADMIN'),
         "pod_security", "error", "namespace payments refuses a pod like the router's"),
+    "the feature gate is off": (
+        refused("", Refusal.NO_USER_NAMESPACES, host_users=False),
+        "user_namespaces", "error", "leaves out hostUsers, so the pod would run without one; expected: a user namespace"),
+    "a runtime without user namespaces": (
+        facts(router(host_users=False), nodes=(runtime(userNamespaces=False), node("worker-2"))),
+        "user_namespaces", "error", "the node's container runtime has no user namespaces"),
+    "a runtime that knows no user namespaces": (
+        facts(router(host_users=False), nodes=(runtime(), node("worker-2"))),
+        "user_namespaces", "error", "the node's container runtime has no user namespaces"),
+    "a missing priority class": (
+        refused("no PriorityClass with name x was found", priority_class_name="x"), "admission", "error", "no PriorityClass"),
+    "a policy for the router's own labels": (
+        policies({"podSelector": {"matchLabels": {"team": "payments"}}, "policyTypes": ["Egress"]},
+                 of=router(pod_labels={"team": "payments"})),
+        "network_policy", "error", "permit no outgoing traffic"),
+    "an image that cannot be pulled": (
+        facts(on_nodes=Inspection(images={"img:1": "ErrImagePull: unauthorized"})), "image", "error", "add a pull secret"),
+    "an image that preflight cannot pull": (
+        facts(router(image_pull_secrets=["registry"]), on_nodes=Inspection(images={"img:1": "ErrImagePull: unauthorized"})),
+        "image", "warning", "This proves nothing, because image_pull_secrets are read in the router's own namespace"),
+    "an image that the same secrets cannot pull": (
+        facts(router(image_pull_secrets=["registry"]), on_nodes=Inspection(images={"img:1": "ErrImagePull: unauthorized"}),
+              settings=Settings(inspection_namespace="checks")),
+        "image", "error", "add a pull secret"),
+    "an image that was pulled and does not start": (
+        facts(router(image_pull_secrets=["registry"]), on_nodes=Inspection(images={"img:1": "StartError: exit code 128"})),
+        "image", "error", "StartError"),
     "refused by a webhook": (
         refused("admission webhook denied the request: no root"), "admission", "error", "no root"),
     "no IPv6 Services": (
@@ -359,6 +396,15 @@ SOUND: dict[str, Facts] = {
         {"podSelector": {"matchLabels": {"app": "web"}}},
         {"podSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]}},
         {"podSelector": {"matchExpressions": [{"key": names.LABEL_NAME, "operator": "NotIn", "values": ["egress-router"]}]}}),
+    "a runtime with user namespaces": facts(
+        router(host_users=False), nodes=(runtime(userNamespaces=True), node("worker-2"))),
+    "a runtime without user namespaces, and nobody wants them": facts(
+        router(host_users=True), nodes=(runtime(), node("worker-2"))),
+    "a runtime class of which only the cluster knows": facts(
+        router(host_users=False, runtime_class_name="crun"), nodes=(runtime(), node("worker-2"))),
+    "a policy for pods without the router's label": policies(
+        {"podSelector": {"matchExpressions": [{"key": "team", "operator": "DoesNotExist"}]}, "policyTypes": ["Egress"]},
+        of=router(pod_labels={"team": "payments"})),
     "an old kernel that can": on_worker(kernel="4.18.0-553.el8"),
     "nothing could be seen": facts(on_nodes=Inspection(problem="its pod did not finish in time")),
     "a Service that the quota refuses, which is reported of the quota": facts(
