@@ -125,7 +125,7 @@ options:
           - Required here or in O(defaults), unless O(routers[].state=absent).
         type: str
       node_selector:
-        description: Labels of the nodes that the router may run on. If left out, it may run on any node.
+        description: Labels of the nodes that the router may run on. If left out, it may run on any node with Linux.
         type: dict
         default: {}
       tolerations:

@@ -247,7 +247,7 @@ class Facts:
             and found.identity == identity(router)
             and found.live_mac == router.mac
             and found.image == router.image
-            and dict(found.node_selector) == router.node_selector
+            and dict(found.node_selector) == router.node_labels
             and found.network_config == network_config(router)
         )
 

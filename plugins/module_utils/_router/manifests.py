@@ -336,7 +336,7 @@ def _pod_spec(router: Router) -> dict[str, Any]:
         "priorityClassName": router.priority_class_name or None,
         "runtimeClassName": router.runtime_class_name or None,
         "hostUsers": router.host_users,
-        "nodeSelector": router.node_selector,
+        "nodeSelector": router.node_labels,
         "tolerations": router.tolerations,
         # Several pods of a router are of use on several nodes only.
         "topologySpreadConstraints": [

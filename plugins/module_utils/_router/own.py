@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Labels and annotations that the collection sets itself, so that users' own must leave them alone."""
+"""Labels and annotations that the collection sets or asks for itself, so that users' own must leave them alone."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
 # A mesh's proxy would take over the pod's traffic, and needs capabilities that the pod does not give.
 NO_MESH_LABELS = {"sidecar.istio.io/inject": "false"}
 NO_MESH_ANNOTATIONS = {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"}
+
+# Of every node that can run a router, because its image is for Linux. Every kubelet sets it.
+NODE_LABELS = {"kubernetes.io/os": "linux"}
 
 # What users cannot set on any object, and on pods. The last one is the Deployment's.
 OBJECT_LABELS = (

@@ -19,17 +19,9 @@ _STATE_TAINTS = "node.kubernetes.io/"
 def may_run_on(router: Router, node: Mapping[str, Any]) -> bool:
     """Whether the scheduler may place the router's pod on a node: its labels match, and its taints are tolerated."""
     labels = node["metadata"].get("labels") or {}
-    if not on_linux(node):
-        return False
-    if any(labels.get(key) != value for key, value in router.node_selector.items()):
+    if any(labels.get(key) != value for key, value in router.node_labels.items()):
         return False
     return all(_tolerated(taint, router.tolerations) for taint in node["spec"].get("taints") or ())
-
-
-def on_linux(node: Mapping[str, Any]) -> bool:
-    """Whether it is a node of the only operating system that the router's image is for. Every kubelet sets the label."""
-    labels: Mapping[str, str] = node["metadata"].get("labels") or {}
-    return labels.get("kubernetes.io/os", "linux") == "linux"
 
 
 def _tolerated(taint: Mapping[str, Any], tolerations: list[dict[str, Any]]) -> bool:

@@ -92,6 +92,11 @@ class Router:
         return self.namespace, self.name
 
     @property
+    def node_labels(self) -> dict[str, str]:
+        """What a node has to have of labels to run it."""
+        return {**self.node_selector, **own.NODE_LABELS}
+
+    @property
     def present(self) -> bool:
         """Whether the router is to be there."""
         return self.state == "present"
@@ -137,7 +142,7 @@ def read_router(
         rules=rules,
         replicas=fields.number("replicas", 1, 100, 1) or 1,
         image=_read_image(fields, required=state == "present"),
-        node_selector=read_labels(fields, "node_selector"),
+        node_selector=_read_node_selector(fields),
         tolerations=[read_toleration(section) for section in fields.sections("tolerations")],
         resources=read_resources(fields, "resources") or DEFAULT_RESOURCES,
         pod_labels=read_labels(fields, "pod_labels", own.POD_LABELS),
@@ -234,6 +239,16 @@ def _read_mtu(fields: Fields, addresses: tuple[Address, ...]) -> int | None:
     if mtu is not None and mtu < 1280 and any(address.family == 6 for address in addresses):
         fields.problem("mtu", f"{mtu} is too small for IPv6, which needs at least 1280")
     return mtu
+
+
+def _read_node_selector(fields: Fields) -> dict[str, str]:
+    found = read_labels(fields, "node_selector")
+    for key, value in own.NODE_LABELS.items():
+        if found.get(key, value) != value:
+            fields.problem(
+                f"node_selector.{key}", f"the router's image is for {value}, not for '{found[key]}': remove it"
+            )
+    return found
 
 
 def _read_image(fields: Fields, required: bool) -> str:

@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..._router.placement import on_linux
+from ..._router.own import NODE_LABELS
 from ..._router.router import Router
 from ..facts import NODES, Facts, name_of, ready, schedulable
 from ..finding import ERROR, WARNING, Check, Finding, Part
@@ -64,17 +64,24 @@ def _state(node: Mapping[str, Any]) -> str:
 def _why_none(facts: Facts, router: Router) -> str:
     if not facts.nodes:
         return "the cluster has no nodes"
-    linux = [node for node in facts.nodes if on_linux(node)]
+    linux = _with(NODE_LABELS, facts.nodes)
     if not linux:
-        return "the cluster has no node with Linux"
-    selector = ", ".join(f"{key}={value}" for key, value in router.node_selector.items())
-    wanted = router.node_selector.items()
-    matching = [node for node in linux if wanted <= (node["metadata"].get("labels") or {}).items()]
+        return f"none of the {len(facts.nodes)} nodes has the label {_listed(NODE_LABELS)}"
+    selector = _listed(router.node_selector)
+    matching = _with(router.node_selector, linux)
     if not matching:
         return f"none of the {len(linux)} nodes has the labels of its node_selector: {selector}"
     taints = {f"{taint['key']}:{taint['effect']}" for node in matching for taint in node["spec"].get("taints") or ()}
     what = f"with the labels {selector} " if selector else ""
     return f"every node {what}has a taint that the router does not tolerate: {', '.join(sorted(taints))}"
+
+
+def _with(labels: Mapping[str, str], nodes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [node for node in nodes if labels.items() <= (node["metadata"].get("labels") or {}).items()]
+
+
+def _listed(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in labels.items())
 
 
 CHECKS = (

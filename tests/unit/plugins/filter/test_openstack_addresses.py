@@ -18,7 +18,7 @@ CONTROL_PLANE = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSc
 
 def node(name: str, provider_id: str | None = None, taints: Any = None, **labels: str) -> dict[str, Any]:
     spec = {"providerID": f"openstack:///{IDS[name]}" if provider_id is None else provider_id, "taints": taints}
-    return {"metadata": {"name": name, "labels": labels}, "spec": spec}
+    return {"metadata": {"name": name, "labels": {"kubernetes.io/os": "linux", **labels}}, "spec": spec}
 
 
 def cluster(nodes: list[dict[str, Any]]) -> dict[str, Any]:

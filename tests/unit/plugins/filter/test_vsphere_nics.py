@@ -17,7 +17,7 @@ DEFAULTS = {"image": "registry.example.com/egress-router:0.1.0", "namespace": "p
 
 def node(name: str, provider_id: str | None = None, **labels: str) -> dict[str, Any]:
     spec = {"providerID": f"vsphere://{IDS[name]}" if provider_id is None else provider_id}
-    return {"metadata": {"name": name, "labels": labels}, "spec": spec}
+    return {"metadata": {"name": name, "labels": {"kubernetes.io/os": "linux", **labels}}, "spec": spec}
 
 
 def cluster(nodes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -71,7 +71,8 @@ def cluster(cluster: FakeCluster) -> FakeCluster:
             "conditions": [{"type": "Ready", "status": "True"}],
             "addresses": [{"type": "InternalIP", "address": address}],
         }
-        cluster.add("nodes", "", name, spec={"podCIDRs": ["10.244.0.0/16"]}, status=status)
+        metadata = {"labels": {"kubernetes.io/os": "linux"}}
+        cluster.add("nodes", "", name, metadata=metadata, spec={"podCIDRs": ["10.244.0.0/16"]}, status=status)
     return cluster
 
 
@@ -485,7 +486,7 @@ def serve(cluster: FakeCluster, **changes: Any) -> None:
     (router,), _problems = load(OPTIONS["routers"], DEFAULTS)
     add_router(cluster, "payments", "db")
     container = {"name": "router", "image": "img:1", "env": [{"name": VARIABLE, "value": identity(router).to_json()}]}
-    template = {"spec": {"containers": [{**container, **changes}]}}
+    template = {"spec": {"containers": [{**container, **changes}], "nodeSelector": router.node_labels}}
     cluster.objects[("deployments", "payments", "db")]["spec"]["template"] = template
     labels = cluster.objects[("leases", "payments", "db")]["metadata"]["labels"]
     cluster.add(
@@ -535,7 +536,7 @@ def test_nodes_that_are_not_ready_get_no_pod(cluster: FakeCluster, preflight: Pr
 
 def test_openshift_has_its_plugins_elsewhere(cluster: FakeCluster, preflight: Preflight) -> None:
     created = kubelet(cluster)
-    cluster.objects[("nodes", "", "worker-1")]["metadata"]["labels"] = {"node.openshift.io/os_id": "rhel"}
+    cluster.objects[("nodes", "", "worker-1")]["metadata"]["labels"]["node.openshift.io/os_id"] = "rhel"
     preflight()
     assert created[0]["spec"]["volumes"][0]["hostPath"]["path"] == "/var/lib/cni/bin"
 

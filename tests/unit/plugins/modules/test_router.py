@@ -249,7 +249,8 @@ def test_what_is_not_wanted_any_more_goes(cluster: FakeCluster, deploy: Run) -> 
     service = item(cluster, "Service")
     assert [port["port"] for port in service["spec"]["ports"]] == [names.AGENT_PORT]
     assert "team" not in service["metadata"]["labels"] and not service["metadata"].get("annotations")
-    assert "nodeSelector" not in item(cluster, "Deployment")["spec"]["template"]["spec"]
+    pod = item(cluster, "Deployment")["spec"]["template"]["spec"]
+    assert pod["nodeSelector"] == {"kubernetes.io/os": "linux"}
     assert "1400" not in item(cluster, "NetworkAttachmentDefinition")["spec"]["config"]
 
 

@@ -33,6 +33,7 @@ from ansible_collections.egress.router.plugins.module_utils._router.routers impo
 
 IP, MAC, GATEWAY_MAC = "198.51.100.50", "02:e6:c6:33:64:32", "02:00:5e:00:53:01"
 WORKERS = ("worker-1", "worker-2")
+LINUX = {"kubernetes.io/os": "linux"}
 MULTUS = ("multus", "worker-1"), ("multus", "worker-2")
 
 
@@ -52,7 +53,7 @@ def router(**changes: Any) -> Router:
 
 def node(name: str, **changes: Any) -> dict[str, Any]:
     return {
-        "metadata": {"name": name, "labels": changes.get("labels", {})},
+        "metadata": {"name": name, "labels": changes.get("labels", LINUX)},
         "spec": {"podCIDRs": ["10.244.1.0/24"], **changes.get("spec", {})},
         "status": {
             "conditions": [{"type": "Ready", "status": changes.get("ready", "True")}],
@@ -139,7 +140,7 @@ def deployed(of: Router, ip: str = "", mac: str = "", **changes: Any) -> Deploye
     told = identity(of)
     told = replace(told, mac=mac or told.mac, addresses=(EgressAddress(f"{ip}/24"),) if ip else told.addresses)
     return replace(
-        Deployed(of.namespace, of.name, True, told, told.mac, of.image, of.node_selector, network_config(of), True),
+        Deployed(of.namespace, of.name, True, told, told.mac, of.image, of.node_labels, network_config(of), True),
         **changes,
     )
 

@@ -184,6 +184,12 @@ def test_a_users_own_label_never_replaces_one_of_the_collection() -> None:
     assert set(made()["Service"]["metadata"]["labels"]) == set(own.OBJECT_LABELS)
 
 
+def test_the_pod_runs_on_linux_and_where_the_user_wants_it() -> None:
+    for given in ({}, {"zone": "a"}, {"kubernetes.io/os": "linux"}):
+        pod = made(node_selector=given)["Deployment"]["spec"]["template"]["spec"]
+        assert pod["nodeSelector"] == {**given, "kubernetes.io/os": "linux"}
+
+
 def test_the_pod_has_two_capabilities_and_no_more() -> None:
     for pod in (made()["Deployment"]["spec"]["template"], trial_pod(router())):
         spec = pod["spec"]

@@ -5,24 +5,24 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 
 from ansible_collections.egress.router.plugins.module_utils._router.placement import may_run_on
+from ansible_collections.egress.router.plugins.module_utils._router.router import Router, Service
+
+LINUX = {"kubernetes.io/os": "linux"}
 
 
 @pytest.mark.parametrize(
     ("labels", "expected"),
-    [({"zone": "a", "disk": "ssd"}, True), ({"zone": "b"}, False), ({}, False), (None, False)],
+    [({"zone": "a", "disk": "ssd", **LINUX}, True), ({"zone": "b", **LINUX}, False), (LINUX, False), (None, False)],
 )
 def test_labels_match_by_name_and_value(labels: dict[str, str] | None, expected: bool) -> None:
-    router: Any = SimpleNamespace(node_selector={"zone": "a"}, tolerations=[])
+    router = Router("db", "payments", Service("db"), node_selector={"zone": "a"})
     assert may_run_on(router, {"metadata": {"labels": labels}, "spec": {}}) is expected
 
 
-@pytest.mark.parametrize(("system", "expected"), [("linux", True), ("windows", False)])
+@pytest.mark.parametrize(("system", "expected"), [("linux", True), ("windows", False), ("", False)])
 def test_only_linux_runs_a_router(system: str, expected: bool) -> None:
-    router: Any = SimpleNamespace(node_selector={}, tolerations=[])
-    assert may_run_on(router, {"metadata": {"labels": {"kubernetes.io/os": system}}, "spec": {}}) is expected
+    labels = {"kubernetes.io/os": system} if system else {}
+    assert may_run_on(Router("db", "payments", Service("db")), {"metadata": {"labels": labels}, "spec": {}}) is expected

@@ -262,6 +262,8 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("image", {"image": "my image"}, ["image: 'my image' contains whitespace: write it as REGISTRY/NAME:TAG"]),
     ("node selector", {"node_selector": "zone=a"},
      ["node_selector: expected a dictionary, got the string 'zone=a'"]),
+    ("node selector for another system", {"node_selector": {"zone": "a", "kubernetes.io/os": "windows"}},
+     ["node_selector.kubernetes.io/os: the router's image is for linux, not for 'windows': remove it"]),
     ("node selector's value", {"node_selector": {"zone": ["a"]}},
      ["node_selector.zone: expected a string, got a list"]),
     ("tolerations", {"tolerations": ["Exists"]},

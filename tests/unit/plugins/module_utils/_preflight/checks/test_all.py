@@ -33,6 +33,7 @@ from ansible_collections.egress.router.plugins.module_utils._router.manifests im
 from ansible_collections.egress.router.plugins.module_utils._router.router import Router
 from ansible_collections.egress.router.tests.unit.plugins.module_utils._preflight.good_cluster import (
     IP,
+    LINUX,
     MAC,
     cni,
     deployed,
@@ -151,6 +152,9 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
         facts(on_nodes=Inspection(problem="gone", no_cni_directory=True)), "cni_plugins", "error", "does not exist"),
     "selector matches nothing": (
         facts(router(node_selector={"egress": "yes"})), "nodes", "error", "none of the 2 nodes has the labels"),
+    "no node with Linux": (
+        facts(nodes=(node("worker-1", labels={"kubernetes.io/os": "windows"}), node("worker-2", labels={}))),
+        "nodes", "error", "none of the 2 nodes has the label kubernetes.io/os=linux"),
     "all tainted": (
         facts(nodes=(node("worker-1", spec={"taints": [{"key": "gpu", "effect": "NoSchedule"}]}),)),
         "nodes", "error", "a taint that the router does not tolerate: gpu:NoSchedule"),
@@ -341,7 +345,7 @@ SOUND: dict[str, Facts] = {
     "kind, OpenStack": provider("kind://podman/lab/worker", "openstack:///0abc"),
     "AWS nodes that it does not run on": facts(
         router(node_selector={"place": "here"}),
-        nodes=(node("worker-1", labels={"place": "here"}), node("worker-9", spec={"providerID": AWS}))),
+        nodes=(node("worker-1", labels={**LINUX, "place": "here"}), node("worker-9", spec={"providerID": AWS}))),
     "Multus known by its program": facts(pods=()),
     "another meta-plugin": facts(
         pods=(), settings=Settings(meta_plugins=("mine",)),
