@@ -68,7 +68,9 @@ options:
         description:
           - The rules and the fallback as text, one a line, as they are in the router's ConfigMap. A rule is
             C(PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME]), the fallback C(fallback DESTINATION_IP). Empty lines and
-            lines that start with C(#) are ignored.
+            comments, from C(#) to the end of a line, are ignored.
+          - The value of C(EGRESS_DESTINATION) of OpenShift's former redirect image is such a text too. There the fallback is an
+            address alone, on the last line.
           - Useful for a multi-line field of an AWX survey.
           - Mutually exclusive with O(routers[].redirect_rules) and O(routers[].fallback_ip).
         type: str

@@ -21,7 +21,10 @@ GOOD = "5432 TCP 203.0.113.10\n"
     ("text", "reason"),
     [
         ("5432 TCP 203.0.113.10\nnonsense\n", "line 3 'nonsense'"),
-        ("5432 TCP 203.0.113.10\n5432 TCP 203.0.113.11\n", "port 5432/TCP is redirected twice"),
+        (
+            "5432 TCP 203.0.113.10\n5432 TCP 203.0.113.11\n",
+            "port 5432/TCP is redirected on line 2 already, to 203.0.113.10: keep one",
+        ),
         ("29797 TCP 203.0.113.10\n", "rule 29797/TCP of router billing-db: the agent itself uses this port"),
         (f"80 TCP {EGRESS4}\n", f"'{EGRESS4}' is the router itself"),
         (f"fallback {EGRESS4}\n", f"fallback of router billing-db: destination '{EGRESS4}' is the router itself"),

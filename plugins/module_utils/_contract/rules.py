@@ -5,7 +5,7 @@
 
 """Redirect rules: the value, its text in the ConfigMap, and its hash.
 
-The text has one rule a line, blank lines and `#` lines are skipped::
+The text has one rule a line; blank lines and what follows a `#` are skipped::
 
     PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME]
     fallback DESTINATION_IP
@@ -16,7 +16,7 @@ The text has one rule a line, blank lines and `#` lines are skipped::
     fallback 203.0.113.99
 
 The line form follows the `EGRESS_DESTINATION` of OpenShift's former redirect image, because people know it and because
-it is short. A router takes RULES_LIMIT rules, far less than a ConfigMap holds.
+it is short. As there, an address alone on the last line is the fallback. A router takes RULES_LIMIT rules, far less than a ConfigMap holds.
 """
 
 from __future__ import annotations
@@ -54,6 +54,9 @@ _NO_SERVERS = [
         ("::ffff:0:0/96 ::/96", "it is an IPv4 address in IPv6 form; write the IPv4 address"),
     )
 ]
+
+# A comment ends a line. In a word, # means nothing.
+_COMMENT = re.compile(r"(?:^|\s)#.*")
 
 _HEADER = "# PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME], or: fallback DESTINATION_IP\n"
 
@@ -156,12 +159,11 @@ def rule_set(rules: Iterable[Rule], fallback_ip: str = "") -> RuleSet:
     rules = tuple(rules)
     problems = too_many(len(rules))
     for rule in rules:
-        if rule.key in seen:
-            problems.append(
-                f"port {rule.port}/{rule.protocol} is redirected twice, to {seen[rule.key].destination_ip} and to "
-                f"{rule.destination_ip}: keep one of the two rules"
-            )
-        seen.setdefault(rule.key, rule)
+        first = seen.setdefault(rule.key, rule)
+        if first is not rule:
+            where, other = _server_of(first), _server_of(rule)
+            twice = f"twice to {where}" if where == other else f"twice, to {where} and to {other}"
+            problems.append(f"port {rule.port}/{rule.protocol} is redirected {twice}: keep one of the two rules")
     if problems:
         raise RulesError(problems)
     return RuleSet(tuple(sorted(seen.values())), fallback_ip)
@@ -204,37 +206,61 @@ def make_fallback(destination_ip: object) -> str:
 
 def parse(text: str) -> RuleSet:
     """The RuleSet of a ConfigMap's text; raises RulesError with every problem, each naming its line."""
-    rules: list[Rule] = []
-    fallback = ""
-    problems: list[str] = []
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
-    lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
+    lines = _lines(text)
+    last = lines[-1][0] if lines and _ip_address(lines[-1][1]) else 0
     # Nobody reads what is wrong with each of them.
-    excess = too_many(len(lines) - any(line.startswith("fallback") for _number, line in lines))
+    excess = too_many(len(lines) - (last > 0 or any(_is_fallback(line) for _number, line in lines)))
     if excess:
         raise RulesError(excess)
+    rules: dict[tuple[int, str, int], tuple[int, Rule]] = {}
+    fallback = ""
+    problems: list[str] = []
     for number, line in lines:
-        words = line.split()
         try:
-            if words[0] == "fallback":
+            if number == last or _is_fallback(line):
                 if fallback:
                     raise RulesError(["there is a fallback already: keep one of the two"])
-                fallback = _parse_fallback(words)
+                fallback = _parse_fallback(line)
             else:
-                rules.append(_parse_rule(words))
+                rule = _parse_rule(line.split())
+                first = rules.setdefault(rule.key, (number, rule))
+                if first[0] != number:
+                    raise RulesError([_again(rule, *first)])
         except RulesError as error:
             problems += [f"line {number} '{_quoted(line)}': {problem}" for problem in error.problems]
-    try:
-        found = rule_set(rules, fallback)
-    except RulesError as error:
-        problems += error.problems
     if problems:
         raise RulesError(problems)
-    return found
+    return RuleSet(tuple(sorted(rule for _number, rule in rules.values())), fallback)
+
+
+def _lines(text: str) -> list[tuple[int, str]]:
+    """What is on each line, with its number, without comments, blank lines and the byte-order marks that editors write."""
+    lines = enumerate(text.replace("\ufeff", "").splitlines(), start=1)
+    stripped = ((number, _COMMENT.sub("", line).strip()) for number, line in lines)
+    return [(number, line) for number, line in stripped if line]
+
+
+def _is_fallback(line: str) -> bool:
+    return line.split(maxsplit=1)[0].lower() == "fallback"
+
+
+def _again(rule: Rule, number: int, first: Rule) -> str:
+    """What to say of a rule whose port a rule of another line has already."""
+    if rule == first:
+        return f"is the same rule as line {number}: remove one of the two"
+    port = f"port {rule.port}/{rule.protocol}"
+    return f"{port} is redirected on line {number} already, to {_server_of(first)}: keep one of the two"
+
+
+def _server_of(rule: Rule) -> str:
+    """The address, and the port if it is another one."""
+    return rule.destination_ip + (f" port {rule.target_port}" if rule.target_port != rule.port else "")
 
 
 def _parse_rule(words: list[str]) -> Rule:
     name = ""
+    if len(words) == 1 and _ip_address(words[0]):
+        raise RulesError([f"an address alone is the fallback, on the last line: write fallback {words[0]}"])
     if words[-1].startswith("name="):
         name = words.pop()[len("name=") :]
     if len(words) not in (3, 4):
@@ -242,16 +268,20 @@ def _parse_rule(words: list[str]) -> Rule:
     return make_rule(words[0], words[1], words[2], words[3] if len(words) == 4 else None, name)
 
 
-def _parse_fallback(words: list[str]) -> str:
-    if len(words) != 2:
+def _parse_fallback(line: str) -> str:
+    *word, address = line.split()
+    if len(word) > 1 or (not word and _is_fallback(line)):
         raise RulesError(["a fallback is the word fallback and one IP address"])
-    return make_fallback(words[1])
+    return make_fallback(address)
 
 
 def _quoted(value: object) -> str:
-    """What a message shows of somebody's text."""
+    """What a message shows of somebody's text, with what cannot be seen written out."""
     text = str(value)
-    return text if len(text) <= _QUOTE_LIMIT else f"{text[:_QUOTE_LIMIT]}..."
+    shown = text if len(text) <= _QUOTE_LIMIT else f"{text[:_QUOTE_LIMIT]}..."
+    if shown.isprintable():
+        return shown
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in shown)
 
 
 def _port(value: object, field: str, problems: list[tuple[str, str]]) -> int:

@@ -195,8 +195,8 @@ def test_every_problem_of_the_options_at_once(cluster: FakeCluster, run: Run) ->
         "router payments/billing-db, redirect_rules[0].destination_ip: 'db.example.com' is not an IP address "
         "(host names and networks are not supported)",
         "router payments/billing-db, redirect_rules[1].destination_ip: is required",
-        "router payments/other, redirect_rules: port 5432/TCP is redirected twice, to 203.0.113.10 and to "
-        "203.0.113.10: keep one of the two rules",
+        "router payments/other, redirect_rules: port 5432/TCP is redirected twice to 203.0.113.10: keep one of the two "
+        "rules",
         "router payments/other: is in the list twice: put its rules into one item",
     ]
     assert cluster.requests == []

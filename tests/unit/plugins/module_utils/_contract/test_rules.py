@@ -22,14 +22,17 @@ from ansible_collections.egress.router.plugins.module_utils._contract.rules impo
 RULES = "80 TCP 10.4.5.6\n8080 TCP 10.7.8.9 80\nfallback 10.1.2.3\n"
 
 # EGRESS_DESTINATION as egress/router/egress_router_test.go of openshift/images tests it: where the grammar is shared,
-# the same lines mean the same. Differences: the fallback has a word and may stand anywhere, a port may have a rule for
-# each protocol, SCTP and IPv6 exist.
+# the same lines mean the same. Differences: the fallback may have a word and then stand anywhere, a port may have a rule for
+# each protocol, SCTP and IPv6 exist; upper case, tabs, comments behind a rule and line ends of Windows are read.
 SHARED = [
     ("80 tcp 10.4.5.6", ["80 TCP 10.4.5.6"]),
     ("8080 tcp 10.7.8.9 80", ["8080 TCP 10.7.8.9 80"]),
     ("80 tcp 10.4.5.6\n8080 tcp 10.7.8.9 80", ["80 TCP 10.4.5.6", "8080 TCP 10.7.8.9 80"]),
     ("# a comment\n80 tcp 10.4.5.6\n\n#90 tcp 10.4.5.6\n  8080   tcp 10.7.8.9 80\n",
      ["80 TCP 10.4.5.6", "8080 TCP 10.7.8.9 80"]),
+    ("80 tcp 10.4.5.6\n8080 tcp 10.7.8.9 80\n10.1.2.3\n\n# the end\n",
+     ["80 TCP 10.4.5.6", "8080 TCP 10.7.8.9 80", "fallback 10.1.2.3"]),
+    ("10.1.2.3", ["fallback 10.1.2.3"]),
     ("", []),
     ("# only a comment", []),
 ]  # fmt: skip
@@ -37,11 +40,66 @@ REFUSED = [
     ("not an IP address", "line 1 'not an IP address': port 'not' is not a whole number"),
     ("80 tcp 10.4.5.6\ninvalid\n8080 tcp 10.7.8.9", "line 2 'invalid'"),
     ("800000 tcp 10.4.5.6", "port '800000' is not a whole number from 1 to 65535"),
-    ("80 tcp 10.4.5.6\n80 tcp 10.7.8.9", "port 80/TCP is redirected twice"),
+    (
+        "80 tcp 10.4.5.6\n80 tcp 10.7.8.9",
+        "line 2 '80 tcp 10.7.8.9': port 80/TCP is redirected on line 1 already, to 10.4.5.6: keep one of the two",
+    ),
+    (
+        "10.1.2.3\n80 tcp 10.4.5.6",
+        "line 1 '10.1.2.3': an address alone is the fallback, on the last line: write fallback 10.1.2.3",
+    ),
+    ("10.1.2.3\n10.1.2.4", "line 1 '10.1.2.3': an address alone is the fallback, on the last line"),
+    ("80 tcp 10.4.5.6\n10.1.2.3\n8080 tcp 10.7.8.9 80", "line 2 '10.1.2.3': an address alone is the fallback"),
     ("80 tcp 10.4.5.0/24", "destination_ip '10.4.5.0/24' is not an IP address"),
     ("80-90 tcp 10.4.5.6", "port '80-90'"),
-    ("80 tcp 10.4.5.6 80 # no comment here", "a rule is PORT"),
 ]
+# Whatever people's editors, spreadsheets and web pages make of the same lines. Each is read as these two.
+MEANT = ["80 TCP 10.4.5.6 name=web", "fallback 10.1.2.3"]
+FORMS = {
+    "a byte-order mark": "\ufeff80 TCP 10.4.5.6 name=web\nfallback 10.1.2.3\n",
+    "files put together, each with its mark": "\ufeff# a\n\ufeff80 TCP 10.4.5.6 name=web\n\ufefffallback 10.1.2.3",
+    "line ends of Windows": "# the web\r\n80 TCP 10.4.5.6 name=web\r\n\r\nfallback 10.1.2.3\r\n",
+    "line ends of old Macs": "80 TCP 10.4.5.6 name=web\rfallback 10.1.2.3\r",
+    "tabs": "\t80\tTCP\t\t10.4.5.6 \tname=web\t\nfallback\t10.1.2.3\n",
+    "spaces of a web page": "80\u00a0TCP\u00a010.4.5.6\u00a0name=web\nfallback\u00a010.1.2.3",
+    "a comment behind a rule": "80 TCP 10.4.5.6 name=web # the web\nfallback 10.1.2.3\t#the rest",
+    "an empty comment": "80 TCP 10.4.5.6 name=web #\nfallback 10.1.2.3 # # #",
+    "an address alone": "80 TCP 10.4.5.6 name=web\n10.1.2.3",
+    "an address alone, and comments": "80 TCP 10.4.5.6 name=web\n10.1.2.3 # the rest\n# the end\n\n",
+    "another case": "80 tcp 10.4.5.6 name=web\nFallback 10.1.2.3",
+    "upper case": "80 Tcp 10.4.5.6 name=web\nFALLBACK 10.1.2.3",
+    "the fallback first": "FALLBACK 10.1.2.3\n80 TCP 10.4.5.6 name=web",
+}
+# What has two meanings is not guessed: the line, what is wrong, what to write.
+TOLD = {
+    "the same line twice": (
+        "53 UDP 10.4.5.6\n\n53 udp 10.4.5.6 53 # again",
+        "line 3 '53 udp 10.4.5.6 53': is the same rule as line 1: remove one of the two"),
+    "the same line three times": (
+        "53 UDP 10.4.5.6\n53 UDP 10.4.5.6\n53 UDP 10.4.5.6",
+        "line 2 '53 UDP 10.4.5.6': is the same rule as line 1: remove one of the two; "
+        "line 3 '53 UDP 10.4.5.6': is the same rule as line 1: remove one of the two"),
+    "another port of the same server": (
+        "53 UDP 10.4.5.6\n53 UDP 10.4.5.6 5353",
+        "line 2 '53 UDP 10.4.5.6 5353': port 53/UDP is redirected on line 1 already, to 10.4.5.6: keep one of the two"),
+    "the port of the server that came first": (
+        "53 UDP 10.4.5.6 5353\n53 UDP 10.4.5.6",
+        "line 2 '53 UDP 10.4.5.6': port 53/UDP is redirected on line 1 already, to 10.4.5.6 port 5353: keep one of the two"),
+    "another name": (
+        "53 UDP 10.4.5.6\n53 UDP 10.4.5.6 name=dns",
+        "line 2 '53 UDP 10.4.5.6 name=dns': port 53/UDP is redirected on line 1 already, to 10.4.5.6: keep one of the two"),
+    "the fallback twice": (
+        "Fallback 10.1.2.3\n10.1.2.4", "line 2 '10.1.2.4': there is a fallback already: keep one of the two"),
+    "an address alone that is no server": (
+        "127.0.0.1", "line 1 '127.0.0.1': fallback_ip '127.0.0.1' is not the address of a remote server: it is a loopback address"),
+    "a fallback with a port": (
+        "fallback 10.1.2.3 80", "line 1 'fallback 10.1.2.3 80': a fallback is the word fallback and one IP address"),
+    "a number sign within a word": (
+        "80 TCP 10.4.5.6#web", "line 1 '80 TCP 10.4.5.6#web': destination_ip '10.4.5.6#web' is not an IP address "
+        "(host names and networks are not supported)"),
+    "what cannot be seen": (
+        "\u200b80 TCP 10.4.5.6", r"line 1 '\u200b80 TCP 10.4.5.6': port '\u200b80' is not a whole number from 1 to 65535"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "lines"), SHARED)
@@ -53,6 +111,29 @@ def test_lines_of_the_former_image(text: str, lines: list[str]) -> None:
 def test_lines_that_it_refused_are_refused(text: str, said: str) -> None:
     with pytest.raises(RulesError, match=re.escape(said)):
         parse(text)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_the_text(form: str) -> None:
+    found = parse(FORMS[form])
+    assert found.lines() == MEANT
+    assert parse(found.text()) == found
+
+
+@pytest.mark.parametrize("form", TOLD)
+def test_what_is_not_guessed(form: str) -> None:
+    text, said = TOLD[form]
+    assert _problems(text) == said
+
+
+def test_a_list_of_rules_says_it_without_lines() -> None:
+    for second, said in (
+        (make_rule(53, "UDP", "10.4.5.6"), "port 53/UDP is redirected twice to 10.4.5.6: keep one of the two rules"),
+        (make_rule(53, "UDP", "10.4.5.6", 5353),
+         "port 53/UDP is redirected twice, to 10.4.5.6 and to 10.4.5.6 port 5353: keep one of the two rules"),
+    ):  # fmt: skip
+        with pytest.raises(RulesError, match=f"^{re.escape(said)}$"):
+            rule_set([make_rule(53, "UDP", "10.4.5.6"), second])
 
 
 def test_fallback() -> None:
@@ -119,6 +200,7 @@ def test_what_the_routers_own_segment_does_not_lead_to(
 def test_more_rules_than_a_router_takes() -> None:
     text = "".join(f"{port} TCP 203.0.113.10\n" for port in range(1, RULES_LIMIT + 1)) + "fallback 203.0.113.99\n"
     assert len(parse(text).rules) == RULES_LIMIT
+    assert len(parse(text.replace("fallback ", "")).rules) == RULES_LIMIT
     with pytest.raises(RulesError, match=r"^5001 rules are more than the 5000 that a router takes: spread them over"):
         parse(text + "9999 UDP 203.0.113.10\n")
 
@@ -143,8 +225,8 @@ def test_every_problem_with_its_line() -> None:
     assert [problem.split(":")[0] for problem in error.value.problems] == [
         "line 1 '0 TCP x'",
         "line 1 '0 TCP x'",
+        "line 3 '80 TCP 10.4.5.6'",
         "line 4 'fallback y'",
-        "port 80/TCP is redirected twice, to 10.4.5.6 and to 10.4.5.6",
     ]
 
 
