@@ -88,7 +88,9 @@ options:
         default: []
         suboptions:
           port:
-            description: Port that clients connect to, from V(1) to V(65535).
+            description:
+              - Port that clients connect to, from V(1) to V(65535).
+              - Without quotes, YAML reads C(0443) as 291 and C(22:22) as 1342.
             type: int
             required: true
           protocol:

@@ -18,6 +18,16 @@ def normal_mac(text: str) -> str | None:
     return ":".join(re.findall("..", digits)) if _DIGITS.match(digits) else None
 
 
+def unquoted(text: str) -> str:
+    """What to say of a number instead of a MAC address: YAML 1.1 reads 52:54:00:12:34:56 as one to base 60. Else empty."""
+    if not re.fullmatch(r"[0-9]{1,11}", text):
+        return ""
+    number = int(text)
+    first, groups = number // 60**5, [number // 60**power % 60 for power in (4, 3, 2, 1, 0)]
+    meant = f" as '{first}:{':'.join(f'{group:02}' for group in groups)}'" if 10 <= first <= 99 else ""
+    return f"YAML reads an unquoted MAC address as the number {number}: quote it{meant}"
+
+
 def is_multicast(mac: str) -> bool:
     """Whether a normalised MAC address is a multicast or broadcast address."""
     return bool(int(mac[:2], 16) & 1)

@@ -354,7 +354,7 @@ def _hint(text: str) -> str:
     for bare, advice in (
         (text.removesuffix("/32").removesuffix("/128"), ""),
         (text.removeprefix("[").removesuffix("]"), ""),
-        (host.removeprefix("[").removesuffix("]"), " and put the port in target_port"),
+        (host.removeprefix("[").removesuffix("]"), ", and the port as target_port of a rule"),
     ):
         if _ip_address(bare):
             return f": write it as {bare}{advice}"

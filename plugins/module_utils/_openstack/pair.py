@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._common.errors import InputError
-from .._common.mac import is_multicast, normal_mac
+from .._common.mac import is_multicast, normal_mac, unquoted
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,12 @@ def read_pair(ip_address: str | None, mac_address: str | None) -> Pair:
         )
     normalised = normal_mac(mac)
     if normalised is None:
-        raise InputError(f"mac_address '{mac}' of {address} is not a MAC address: use the form 02:e6:c6:33:64:32")
+        meant = unquoted(mac)
+        raise InputError(
+            f"mac_address of {address}: {meant}"
+            if meant
+            else f"mac_address '{mac}' of {address} is not a MAC address: use the form 02:e6:c6:33:64:32"
+        )
     if is_multicast(normalised):
         raise InputError(
             f"mac_address '{mac}' of {address} is a multicast address: specify the router's own MAC address"

@@ -11,7 +11,7 @@ import hashlib
 import ipaddress
 from dataclasses import dataclass
 
-from .._common.mac import is_multicast, normal_mac
+from .._common.mac import is_multicast, normal_mac, unquoted
 from .._contract.rules import IPAddress, IPNetwork, no_host
 from .fields import Fields
 
@@ -75,31 +75,18 @@ def default_mac(addresses: tuple[Address, ...]) -> str:
 
 def read_mac(fields: Fields, addresses: tuple[Address, ...]) -> str:
     """The `mac` that the user gave, in lowercase with colons, or the derived one."""
-    number = fields.raw("mac")
-    if isinstance(number, int) and not isinstance(number, bool):
-        fields.problem(
-            "mac", f"YAML reads an unquoted MAC address as the number {number}: quote it{_as_base_60(number)}"
-        )
-        return ""
     given = fields.text("mac")
     if not given:
         return default_mac(addresses)
     mac = normal_mac(given)
     if mac is None:
-        fields.problem("mac", f"'{given}' is not a MAC address: write it as 02:e6:c6:33:64:32")
+        fields.problem("mac", unquoted(given) or f"'{given}' is not a MAC address: write it as 02:e6:c6:33:64:32")
         return ""
     if is_multicast(mac):
         fields.problem("mac", f"'{given}' is a multicast address: choose one whose first byte is even, such as 02")
     elif mac == "00:00:00:00:00:00":
         fields.problem("mac", f"'{given}' is not usable: choose another one, or leave mac out to have it derived")
     return mac
-
-
-def _as_base_60(number: int) -> str:
-    """`: '52:54:00:12:34:56'`, which YAML 1.1 takes for a number to base 60; empty if it was something else."""
-    groups = [number // 60**power % 60 for power in (4, 3, 2, 1, 0)]
-    first = number // 60**5
-    return f" as '{first}:{':'.join(f'{group:02}' for group in groups)}'" if 10 <= first <= 99 else ""
 
 
 def _mac(packed: bytes) -> str:

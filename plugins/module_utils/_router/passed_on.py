@@ -125,7 +125,8 @@ def _read_amounts(fields: Fields, key: str) -> dict[str, str]:
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             fields.problem(where, expected("a quantity such as 100m or 96Mi", value))
         elif not _QUANTITY.match(str(value)):
-            bare = re.sub(r"\s", "", str(value))
+            # 96 MiB, 96MB.
+            bare = re.sub(r"\s|(?<=[kKMGTPEi])[bB]$", "", str(value))
             meant = bare if _QUANTITY.match(bare) else "100m, 2 or 96Mi"
             fields.problem(where, f"{shown(value)} is not a quantity: write it as {meant}")
         else:

@@ -20,12 +20,13 @@ from .problems import Problems
 PortKey: TypeAlias = "tuple[int, str]"
 
 _AGENT_PORT_TAKEN = f"{AGENT_PORT}/TCP is the router's own port for probes and metrics: choose another port"
-_LEGACY = re.compile(
-    r"(?:[0-9]{1,5}\s+(?:tcp|udp|sctp)\s+)?[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:\s+[0-9]{1,5})?\s*(?:#.*)?\Z", re.IGNORECASE
+# A line of a text of rules, such as the value of EGRESS_DESTINATION: a rule, or a fallback with or without its word.
+_LINE = re.compile(
+    r"(?:[0-9]{1,5}\s+(?:tcp|udp|sctp)\s|fallback\s|[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:\s+#.*)?\Z)", re.IGNORECASE
 )
 _MIGRATION = (
-    "these are lines of EGRESS_DESTINATION, as OpenShift's redirect image took them: write each as a dictionary, such as "
-    "{port: 80, protocol: TCP, destination_ip: 203.0.113.11}, and an address alone as fallback_ip"
+    "these are lines of text, as the ConfigMap has them and the EGRESS_DESTINATION of OpenShift's redirect image: write each as a "
+    "dictionary, such as {port: 80, protocol: TCP, destination_ip: 203.0.113.11}, and the fallback as fallback_ip"
 )
 _KEYS = frozenset(("port", "protocol", "destination_ip", "target_port", "name"))
 
@@ -33,7 +34,7 @@ _KEYS = frozenset(("port", "protocol", "destination_ip", "target_port", "name"))
 def read_rule_set(fields: Fields) -> RuleSet:
     """The rules and the fallback of one router."""
     rules = []
-    if _is_egress_destination(fields.raw("redirect_rules")):
+    if _is_text(fields.raw("redirect_rules")):
         fields.problem("redirect_rules", _MIGRATION)
         return RuleSet()
     for place, item in fields.items("redirect_rules"):
@@ -97,11 +98,11 @@ def refuse_agent_port(rules: RuleSet, problems: Problems) -> None:
         problems.add("text", _AGENT_PORT_TAKEN)
 
 
-def _is_egress_destination(value: object) -> bool:
-    """Whether these are the lines that OpenShift's redirect image took."""
+def _is_text(value: object) -> bool:
+    """Whether these are lines of a text of rules."""
     lines = value.splitlines() if isinstance(value, str) else value
     return isinstance(lines, Sequence) and any(
-        isinstance(line, str) and _LEGACY.match(line.strip()) is not None for line in lines
+        isinstance(line, str) and _LINE.match(line.strip()) is not None for line in lines
     )
 
 
@@ -125,6 +126,10 @@ def _read_rule(fields: Fields) -> Rule | None:
     key = read_port(fields)
     destination_ip = fields.text("destination_ip") if fields.required("destination_ip") else ""
     target_port, name = fields.raw("target_port"), fields.text("name")
+    meant = _meant(target_port)
+    if meant:
+        fields.problem("target_port", f"{shown(target_port)} is not a whole number from 1 to 65535{meant}")
+        target_port = None
     fields.finish()
     if not destination_ip:
         return None

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .._common.errors import InputError
-from .._common.mac import normal_mac
+from .._common.mac import normal_mac, unquoted
 from .node import Vm, same_name
 
 STANDARD, DISTRIBUTED, OPAQUE = "standard", "distributed", "opaque"
@@ -80,7 +80,12 @@ def read_selector(addresses: Iterable[str], network: str, mac: str) -> AdapterSe
             raise InputError(f"address '{text}' is not an IP address: use the form 198.51.100.50") from None
     normalised = normal_mac(mac) if mac else ""
     if normalised is None:
-        raise InputError(f"mac_address '{mac}' is not a MAC address: use the form 00:50:56:9a:00:01")
+        meant = unquoted(mac)
+        raise InputError(
+            f"mac_address: {meant}"
+            if meant
+            else f"mac_address '{mac}' is not a MAC address: use the form 00:50:56:9a:00:01"
+        )
     return AdapterSelector(tuple(found), network, normalised)
 
 

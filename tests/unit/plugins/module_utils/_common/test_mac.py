@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
-from ansible_collections.egress.router.plugins.module_utils._common.mac import is_multicast, normal_mac
+from ansible_collections.egress.router.plugins.module_utils._common.mac import is_multicast, normal_mac, unquoted
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,24 @@ from ansible_collections.egress.router.plugins.module_utils._common.mac import i
 )
 def test_mac_addresses(written: str, normal: str | None) -> None:
     assert normal_mac(written) == normal
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "41135085296",
+            "YAML reads an unquoted MAC address as the number 41135085296: quote it as '52:54:00:12:34:56'",
+        ),
+        ("5", "YAML reads an unquoted MAC address as the number 5: quote it"),
+        # Twelve digits are an address without colons.
+        ("525400123456", ""),
+        ("52:54:00:12:34", ""),
+    ],
+)
+def test_what_yaml_made_of_an_address(text: str, said: str) -> None:
+    assert unquoted(text) == said
+    assert yaml.safe_load("52:54:00:12:34:56") == 41135085296
 
 
 def test_multicast() -> None:

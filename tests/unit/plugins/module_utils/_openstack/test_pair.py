@@ -58,6 +58,11 @@ def test_a_pair_is_read() -> None:
         ("::", "02:e6:c6:33:64:32", "is not the address of a host"),
         ("224.0.0.18", "02:e6:c6:33:64:32", "is not the address of a host"),
         ("198.51.100.50", None, "mac_address of 198.51.100.50 is missing: specify the router's own MAC address"),
+        (
+            "198.51.100.50",
+            "41135085296",
+            "mac_address of 198.51.100.50: YAML reads an unquoted MAC address as the number",
+        ),
         ("198.51.100.50", "02:e6", "mac_address '02:e6' of 198.51.100.50 is not a MAC address"),
         ("198.51.100.50", "01:00:5e:00:00:01", "is a multicast address"),
     ],

@@ -47,8 +47,8 @@ V4 = {"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}
 
 # What is wrong -> what is said after "router payments/billing-db, ".
 OF_REDIRECT_IMAGE = (
-    "redirect_rules: these are lines of EGRESS_DESTINATION, as OpenShift's redirect image took them: write each as a dictionary, "
-    "such as {port: 80, protocol: TCP, destination_ip: 203.0.113.11}, and an address alone as fallback_ip"
+    "redirect_rules: these are lines of text, as the ConfigMap has them and the EGRESS_DESTINATION of OpenShift's redirect image: "
+    "write each as a dictionary, such as {port: 80, protocol: TCP, destination_ip: 203.0.113.11}, and the fallback as fallback_ip"
 )
 WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("no addresses", {"addresses": None, "redirect_rules": None},
@@ -113,6 +113,11 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("pair of ports that YAML took for a number", {"redirect_rules": rule(port=8443 * 60 + 22)},
      ["redirect_rules[0].port: '506602' is not a whole number from 1 to 65535 (of an unquoted pair such as 8443:22, YAML "
       "makes this number: write port and target_port)"]),
+    ("pair as target port", {"redirect_rules": rule(target_port="22:2222")},
+     ["redirect_rules[0].target_port: '22:2222' is not a whole number from 1 to 65535: write port: 22 and target_port: 2222"]),
+    ("pair as target port that YAML took for a number", {"redirect_rules": rule(target_port=8443 * 60 + 22)},
+     ["redirect_rules[0].target_port: '506602' is not a whole number from 1 to 65535 (of an unquoted pair such as 8443:22, YAML "
+      "makes this number: write port and target_port)"]),
     ("pair of ports", {"redirect_rules": rule(port="22:2222")},
      ["redirect_rules[0].port: '22:2222' is not a whole number from 1 to 65535: write port: 22 and target_port: 2222"]),
     ("every address", {"addresses": [{"ip": "198.51.100.50/0"}], "redirect_rules": None},
@@ -142,6 +147,9 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
       "resources.requests.memory: 'much' is not a quantity: write it as 100m, 2 or 96Mi",
       "resources.requests.mem: is not a resource: use cpu, memory, ephemeral-storage, or a name with a domain",
       "resources.limits.cpu: expected a quantity such as 100m or 96Mi, got the boolean true"]),
+    ("quantities in bytes", {"resources": {"requests": {"memory": "96 MiB"}, "limits": {"memory": "1GB"}}},
+     ["resources.requests.memory: '96 MiB' is not a quantity: write it as 96Mi",
+      "resources.limits.memory: '1GB' is not a quantity: write it as 1G"]),
     ("exponent and suffix", {"resources": {"requests": {"cpu": "1e3m"}}},
      ["resources.requests.cpu: '1e3m' is not a quantity: write it as 100m, 2 or 96Mi"]),
     ("labels that are none", {"node_selector": {"a b": "c", "zone": "a b"}, "service": {"labels": {"-a": "b", "tier": "x" * 64}}},
@@ -199,11 +207,11 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("destination in brackets", {"redirect_rules": rule(destination_ip="[2001:db8::10]")},
      ["redirect_rules[0].destination_ip: '[2001:db8::10]' is not an IP address: write it as 2001:db8::10"]),
     ("destination with a port", {"redirect_rules": rule(destination_ip="203.0.113.10:5432")},
-     ["redirect_rules[0].destination_ip: '203.0.113.10:5432' is not an IP address: write it as 203.0.113.10 "
-      "and put the port in target_port"]),
+     ["redirect_rules[0].destination_ip: '203.0.113.10:5432' is not an IP address: write it as 203.0.113.10, "
+      "and the port as target_port of a rule"]),
     ("destination in brackets with a port", {"redirect_rules": rule(destination_ip="[2001:db8::10]:53")},
-     ["redirect_rules[0].destination_ip: '[2001:db8::10]:53' is not an IP address: write it as 2001:db8::10 "
-      "and put the port in target_port"]),
+     ["redirect_rules[0].destination_ip: '[2001:db8::10]:53' is not an IP address: write it as 2001:db8::10, "
+      "and the port as target_port of a rule"]),
     ("destination is local", {"redirect_rules": rule(destination_ip="127.0.0.1")},
      ["redirect_rules[0].destination_ip: '127.0.0.1' is not the address of a remote server: it is a loopback address"]),
     ("destination is mapped", {"redirect_rules": rule(destination_ip="::ffff:203.0.113.11")},
@@ -224,6 +232,8 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
       "add one to addresses"]),
     ("fallback of another family", {"fallback_ip": "2001:db8::99"},
      ["fallback_ip: destination '2001:db8::99' is IPv6 and the router has no IPv6 address: add one to addresses"]),
+    ("fallback with a port", {"fallback_ip": "203.0.113.99:80"},
+     ["fallback_ip: '203.0.113.99:80' is not an IP address: write it as 203.0.113.99, and the port as target_port of a rule"]),
     ("fallback is a name", {"fallback_ip": "db.example.com"},
      ["fallback_ip: 'db.example.com' is not an IP address (host names and networks are not supported)"]),
     ("rule's name", {"redirect_rules": rule(name="My DB")},
@@ -240,10 +250,16 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("rules are a block", {"redirect_rules": "80 tcp 203.0.113.11\n8080 TCP 203.0.113.12 80 # web\n203.0.113.13\n"},
      [OF_REDIRECT_IMAGE]),
     ("a rule is a text", {"redirect_rules": ["5432 TCP 203.0.113.10"]}, [OF_REDIRECT_IMAGE]),
+    ("rules are the ConfigMap's text", {"redirect_rules": "# rules\n80 TCP 203.0.113.11 name=web\nfallback 203.0.113.13\n"},
+     [OF_REDIRECT_IMAGE]),
+    ("rules are a text of IPv6", {"redirect_rules": ["53\tudp\t2001:db8::53"]}, [OF_REDIRECT_IMAGE]),
+    ("rules are a fallback alone", {"redirect_rules": ["203.0.113.13 # all"]}, [OF_REDIRECT_IMAGE]),
     ("addresses are a dictionary", {"addresses": {"ip": "198.51.100.50/24"}},
      ["addresses: expected a list, got a dictionary: start each item on a line of its own with '- '"]),
     ("mac", {"mac": "02:e6:c6"}, ["mac: '02:e6:c6' is not a MAC address: write it as 02:e6:c6:33:64:32"]),
     ("mac without quotes", {"mac": 41135085296},
+     ["mac: YAML reads an unquoted MAC address as the number 41135085296: quote it as '52:54:00:12:34:56'"]),
+    ("mac without quotes, by way of a survey", {"mac": "41135085296"},
      ["mac: YAML reads an unquoted MAC address as the number 41135085296: quote it as '52:54:00:12:34:56'"]),
     ("mac is another number", {"mac": 5}, ["mac: YAML reads an unquoted MAC address as the number 5: quote it"]),
     ("multicast mac", {"mac": "01:00:5e:00:00:01"},

@@ -124,5 +124,9 @@ def test_a_selector_is_checked() -> None:
     )
     with pytest.raises(InputError, match=r"address 'db\.example\.com' is not an IP address"):
         read_selector(["db.example.com"], "", "")
+    with pytest.raises(
+        InputError, match=r"^mac_address: YAML reads an unquoted MAC address as the number 41135085296: quote"
+    ):
+        read_selector([], "", "41135085296")
     with pytest.raises(InputError, match="mac_address '00:50' is not a MAC address"):
         read_selector([], "", "00:50")
