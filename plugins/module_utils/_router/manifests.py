@@ -250,16 +250,15 @@ def _network_attachment_definition(router: Router) -> Manifest:
 
 def _role(router: Router) -> Manifest:
     # Everything that the agent may do, each by name. Creating cannot be limited to a name, so it may create nothing.
+    slices = [names.endpoint_slice(router.name, family) for family in router.families]
     rules = [
         _rule("", ["configmaps"], [names.rules_config_map(router.name)], ["list", "watch"]),
         _rule("coordination.k8s.io", ["leases"], [router.name], ["get", "patch"]),
-        _rule(
-            "discovery.k8s.io",
-            # OpenShift asks for endpointslices/restricted before an address outside of the pods' own may be published.
-            ["endpointslices", "endpointslices/restricted"],
-            [names.endpoint_slice(router.name, family) for family in router.families],
-            ["get", "patch"],
-        ),
+        _rule("discovery.k8s.io", ["endpointslices"], slices, ["get", "patch"]),
+        # Before OpenShift lets somebody publish addresses of pods or Services, as the agent does, it asks whether he may
+        # create this, by the slice's name. It asks the same for a patch, never for `patch`. There is nothing to create
+        # behind it, so this one can be limited to names.
+        _rule("discovery.k8s.io", ["endpointslices/restricted"], slices, ["create"]),
     ]
     return _object(router, "Role", router.name, rules=rules)
 

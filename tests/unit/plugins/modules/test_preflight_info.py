@@ -398,7 +398,8 @@ def test_missing_permissions_are_listed_at_once(cluster: FakeCluster, preflight:
     assert ids(result) == ["permissions"]
     seen = result["findings"][0]["seen"]
     assert seen.startswith("jane may not create network-attachment-definitions.k8s.cni.cncf.io, patch network-")
-    assert "patch endpointslices.discovery.k8s.io/restricted" in seen and "configmaps" not in seen
+    assert "create endpointslices.discovery.k8s.io/restricted" in seen and "configmaps" not in seen
+    assert "patch endpointslices.discovery.k8s.io/restricted" not in seen
     cluster.rules_incomplete, cluster.access = True, lambda attributes: attributes["resource"] != "deployments"
     result = preflight()
     assert result["findings"][0]["seen"] == (

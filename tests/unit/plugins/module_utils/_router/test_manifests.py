@@ -221,13 +221,19 @@ def test_the_agent_may_do_this_and_nothing_else() -> None:
         },
         {
             "apiGroups": ["discovery.k8s.io"],
-            "resources": ["endpointslices", "endpointslices/restricted"],
+            "resources": ["endpointslices"],
             "resourceNames": ["billing-db-ipv4"],
             "verbs": ["get", "patch"],
         },
+        {
+            "apiGroups": ["discovery.k8s.io"],
+            "resources": ["endpointslices/restricted"],
+            "resourceNames": ["billing-db-ipv4"],
+            "verbs": ["create"],
+        },
     ]
     granted = agent_permissions(router())
-    assert len(granted) == 2 + 2 + 4 and Permission("patch", "coordination.k8s.io", "leases") in granted
+    assert len(granted) == 2 + 2 + 2 + 1 and Permission("patch", "coordination.k8s.io", "leases") in granted
 
 
 def test_permissions_cover_every_kind() -> None:

@@ -463,10 +463,10 @@ def test_the_same_is_said_once() -> None:
 
 
 def test_permissions_as_the_api_server_is_asked_for_them() -> None:
-    permission = Permission("patch", "discovery.k8s.io", "endpointslices/restricted")
-    assert described(permission) == "patch endpointslices.discovery.k8s.io/restricted"
+    permission = Permission("create", "discovery.k8s.io", "endpointslices/restricted")
+    assert described(permission) == "create endpointslices.discovery.k8s.io/restricted"
     assert attributes(permission, "payments") == {
-        "verb": "patch", "group": "discovery.k8s.io", "resource": "endpointslices", "subresource": "restricted",
+        "verb": "create", "group": "discovery.k8s.io", "resource": "endpointslices", "subresource": "restricted",
         "namespace": "payments",
     }  # fmt: skip
     assert "subresource" not in attributes(Permission("get", "", "pods"), "")
