@@ -194,6 +194,17 @@ options:
           - The cluster has to support that. Kubernetes does by default since 1.33, with a container runtime that does.
           - If left out, it is the cluster's default.
         type: bool
+      security_context_constraints:
+        description:
+          - Name of the SecurityContextConstraints that the router's pods are pinned to on OpenShift. The router's ServiceAccount
+            is let use them.
+          - If left out, it is V(egress-router) on a cluster that serves C(security.openshift.io). Other clusters do not know such
+            constraints, and the name does not matter there.
+          - The manifests that the role P(egress.router.render#role) writes have it only if it is given, because nothing is asked
+            of a cluster.
+          - If there are no constraints of the name, M(egress.router.router) creates them, which only a cluster-admin may. Those of
+            somebody else, or of OpenShift itself, are used as they are.
+        type: str
       service:
         description: The Service through which clients reach the router.
         type: dict
@@ -244,7 +255,8 @@ options:
         O(routers[].image_pull_secrets), O(routers[].macvlan_mode), O(routers[].master), O(routers[].mtu),
         O(routers[].namespace), O(routers[].node_selector), O(routers[].pod_annotations), O(routers[].pod_labels),
         O(routers[].priority_class_name), O(routers[].redirect_rules), O(routers[].replicas), O(routers[].resources),
-        O(routers[].runtime_class_name), O(routers[].service), O(routers[].state) and O(routers[].tolerations).
+        O(routers[].runtime_class_name), O(routers[].security_context_constraints), O(routers[].service), O(routers[].state)
+        and O(routers[].tolerations).
       - Dictionaries are merged, a router's own keys win. Lists are replaced.
     type: dict
     default: {}

@@ -15,6 +15,8 @@ description:
   - Takes a list of routers and makes the cluster match it, for all of them at once.
   - A router consists of a ServiceAccount, a Role and a RoleBinding, a ConfigMap for its rules, a NetworkAttachmentDefinition,
     a Lease, a Service with EndpointSlices, and a Deployment.
+  - On OpenShift the SecurityContextConstraints that the routers' pods need are created too, if they are missing and the identity in
+    use may do so. They are shared by routers and never removed.
   - The objects are created and changed by server-side apply with the field manager C(egress.router.deploy). Fields that
     belong to others are left alone.
   - Nothing is written unless the API server accepts every object of every router in a dry run.

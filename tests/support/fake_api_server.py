@@ -96,7 +96,9 @@ class FakeCluster:
             return {"kind": "Version", "major": "1", "minor": "34"}
         if path in ("/api", "/apis"):
             return {"kind": "APIVersions", "versions": [], "groups": []}
-        words = path.split("/namespaces/", 1)[-1].split("/") if "/namespaces/" in path else ["", *path.split("/")[-1:]]
+        # Behind /api/VERSION or /apis/GROUP/VERSION.
+        of_cluster = ["", *path.split("/")[3 if path.startswith("/api/") else 4 :]]
+        words = path.split("/namespaces/", 1)[-1].split("/") if "/namespaces/" in path else of_cluster
         if len(words) == 1:  # One namespace itself.
             words = ["", "namespaces", *words]
         namespace, plural = words[:2]

@@ -35,6 +35,7 @@ from .._common.errors import (
     Unreachable,
 )
 from .._router.manifests import KINDS, Kind
+from .._router.openshift import CONSTRAINTS
 
 try:
     from kubernetes.client.exceptions import ApiException
@@ -46,6 +47,7 @@ except ImportError:
 
 # What the collection deals with beside the objects of a router.
 _OTHERS = (
+    CONSTRAINTS,
     Kind("Event", "", "v1", "events"),
     Kind("Namespace", "", "v1", "namespaces"),
     Kind("NetworkPolicy", "networking.k8s.io", "v1", "networkpolicies"),

@@ -37,7 +37,9 @@ from .._common.yaml_text import to_yaml
 from .._contract import names
 from .._contract.rules import RuleSet
 from .._router.manifests import KIND, KINDS, Manifest, manifests, owned_by
+from .._router.openshift import CONSTRAINTS
 from .._router.router import Router
+from . import constraints
 from .cluster import Cluster
 from .managed_fields import Tree, extract, in_force, owned_fields, union
 from .redirect_rules import make_config_map
@@ -58,6 +60,7 @@ CONNECTIONS = 10
 
 # Stands for the uid of a Service that does not exist yet, in dry runs and differences.
 _NO_UID = "00000000-0000-0000-0000-000000000000"
+_IDENTITY_OF_CONSTRAINTS = {"apiVersion": CONSTRAINTS.api_version, "kind": CONSTRAINTS.name}
 # Of an object that was not created by server-side apply.
 _LABELS: Tree = {"f:metadata": {"f:labels": {}}}
 
@@ -119,6 +122,7 @@ class Outcome:
     routers: list[Router]
     steps: list[Step] = field(default_factory=list)
     namespaces: list[Change] = field(default_factory=list)
+    constraints: list[Change] = field(default_factory=list)
     # As the routers reported at the end, if they were waited for.
     facts: list[Facts] = field(default_factory=list)
     requests: int = 0
@@ -127,7 +131,7 @@ class Outcome:
     @property
     def changes(self) -> list[Change]:
         """What changes, in the order in which it is done."""
-        return [*self.namespaces, *(step.change for step in self.steps if step.change.changed)]
+        return [*self.namespaces, *self.constraints, *(step.change for step in self.steps if step.change.changed)]
 
     def as_dict(self, with_diff: bool) -> dict[str, Any]:
         """The result of the module router."""
@@ -172,7 +176,7 @@ class Outcome:
 
 def deploy(cluster: Cluster, routers: list[Router], options: Options) -> Outcome:
     """Makes the routers what the list says. In a dry run of the cluster, says what that would change."""
-    outcome = _Run(cluster, routers, options).run()
+    outcome = _Run(cluster, constraints.adapted(cluster, routers), options).run()
     outcome.requests = cluster.requests
     return outcome
 
@@ -195,6 +199,7 @@ class _Run:
         steps.sort(key=lambda step: _order(step.kind))
         outcome = self.outcome
         outcome.namespaces = [_new_namespace(name) for name in missing]
+        outcome.constraints = self._constraints()
         self._predict([step for step in steps if step.id[1] not in missing], missing)
         later = [step for step in steps if step.id[1] in missing]
         outcome.steps = steps
@@ -204,6 +209,7 @@ class _Run:
             return outcome
         try:
             self._create(missing)
+            self._create_constraints()
             self._predict(later, [])
             self._apply([step for step in steps if step.manifest and step.change.changed])
             self._remove([step for step in steps if not step.manifest])
@@ -336,6 +342,24 @@ class _Run:
                 self.cluster.create("Namespace", None, {"metadata": {"name": name}})
             self.created.append(f"Namespace {name}")
 
+    def _constraints(self) -> list[Change]:
+        """The SecurityContextConstraints of OpenShift that have to be made or changed."""
+        found = []
+        for name in constraints.used(self.routers):
+            prediction = constraints.predict(self.cluster, name, self.options.force_conflicts)
+            if prediction:
+                live, after = prediction
+                owned = union(owned_fields(live, MANAGER) if live else {}, owned_fields(after, MANAGER))
+                shown = (item and extract({**item, **_IDENTITY_OF_CONSTRAINTS}, owned) for item in (live, after))
+                found.append(Change(f"{CONSTRAINTS.name} {name}", *shown))
+        return [change for change in found if change.changed]
+
+    def _create_constraints(self) -> None:
+        for change in self.outcome.constraints:
+            name = (change.after or {})["metadata"]["name"]
+            constraints.apply(self.cluster, name, self.options.force_conflicts)
+            self.created.append(change.title)
+
     def _apply(self, steps: list[Step]) -> None:
         """Wave by wave, each when the one before is whole."""
         services = {step.router.id: step for step in self.outcome.steps if step.kind == "Service" and step.manifest}
@@ -398,6 +422,7 @@ class _Run:
     def _fail(self, error: EgressError) -> None:
         """Tells what was done before the error; what was not done is no change."""
         outcome = self.outcome
+        outcome.constraints = [change for change in outcome.constraints if change.title in self.created]
         changes = [step for step in outcome.steps if step.change.changed]
         done = [*self.created, *(step.title for step in changes if step.done)]
         open_ = [step.title for step in changes if not step.done]

@@ -18,6 +18,7 @@ from .._common.concurrent import wait_until
 from .._common.errors import EgressError, Forbidden, NotReady
 from .._contract.status import CONFLICT, FAILED, Status
 from .cluster import Cluster
+from .constraints import advice
 from .pods import GRACE_SECONDS, going, pod_problem, waits_for_sandbox
 from .selection import Key, find_all, router_of
 
@@ -75,7 +76,8 @@ class Facts:
             return "it has no Deployment: deploy it first"
         for condition in (self.deployment.get("status") or {}).get("conditions") or []:
             if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-                return f"the API server refuses to create its pod: {condition.get('message')}"
+                said = str(condition.get("message"))
+                return f"the API server refuses to create its pod: {said}{advice(said)}"
         for pod in self.pods:
             own = [event for event in self.events if event["involvedObject"].get("name") == pod["metadata"]["name"]]
             found = "" if going(pod) else pod_problem(pod, own)

@@ -149,19 +149,20 @@ def _of_namespaces(cluster: Cluster, spaces: list[str], routers: list[Router]) -
     found = []
     for space in spaces:
         found += [_Read(NAMED, partial(_named, cluster, kind.name, space), f"{kind.name} {space}") for kind in KINDS]
-        first = next(router for router in routers if router.namespace == space)
+        here = [router for router in routers if router.namespace == space]
+        first = here[0]
         found += [
             _Read(_CONFIGS, partial(_configs, cluster, space), space),
             _Read(QUOTAS, partial(cluster.find, "ResourceQuota", space), space),
             _Read(POLICIES, partial(cluster.find, "NetworkPolicy", space), space),
-            _Read(PERMISSIONS, partial(_missing_permissions, cluster, first), space),
+            _Read(PERMISSIONS, partial(_missing_permissions, cluster, here), space),
         ]
-        pods = {pod_trial(router): router for router in routers if router.namespace == space}
+        pods = {pod_trial(router): router for router in here}
         found += [
             _Read(TRIALS, partial(_trial, cluster, "Pod", space, trial_pod(router)), key)
             for key, router in pods.items()
         ]
-        services = {router.families: router for router in routers if router.namespace == space}
+        services = {router.families: router for router in here}
         found += [
             _Read(SERVICE_TRIALS, partial(_trial, cluster, "Service", space, trial_service(router)), (space, families))
             for families, router in services.items()
@@ -291,13 +292,14 @@ def _identity(cluster: Cluster) -> str:
     return str(((answer.get("status") or {}).get("userInfo") or {}).get("username") or "")
 
 
-def _missing_permissions(cluster: Cluster, router: Router) -> tuple[str, ...]:
-    """What the identity lacks in the router's namespace by its rules there, or if those are incomplete, by asking."""
-    answer = cluster.create("SelfSubjectRulesReview", None, {"spec": {"namespace": router.namespace}})
+def _missing_permissions(cluster: Cluster, routers: list[Router]) -> tuple[str, ...]:
+    """What the identity lacks in the routers' namespace by its rules there, or if those are incomplete, by asking."""
+    space = routers[0].namespace
+    answer = cluster.create("SelfSubjectRulesReview", None, {"spec": {"namespace": space}})
     status = answer.get("status") or {}
-    lacking = permissions.missing(router, status.get("resourceRules") or ())
+    lacking = permissions.missing(routers, status.get("resourceRules") or ())
     if status.get("incomplete"):
-        return _denied(cluster, lacking, router.namespace)
+        return _denied(cluster, lacking, space)
     return tuple(map(permissions.described, lacking))
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from .._contract import names
 from .._contract.identity import VARIABLE, EgressAddress, Identity, Port
 from .._contract.version import VERSION
-from .own import LABEL_SERVICE_NAME, LABEL_VERSION, NETWORKS, NO_MESH_ANNOTATIONS, NO_MESH_LABELS
+from .own import LABEL_SERVICE_NAME, LABEL_VERSION, NETWORKS, NO_MESH_ANNOTATIONS, NO_MESH_LABELS, REQUIRED_CONSTRAINTS
 from .router import Router
 
 Manifest: TypeAlias = "dict[str, Any]"
@@ -58,11 +58,12 @@ KIND = {kind.name: kind for kind in KINDS}
 
 @dataclass(frozen=True)
 class Permission:
-    """A verb on a resource of an API group."""
+    """A verb on a resource of an API group. `name`: of one object; empty: of any."""
 
     verb: str
     group: str
     resource: str
+    name: str = ""
 
 
 def labels(name: str) -> dict[str, str]:
@@ -161,6 +162,12 @@ def trial_pod(router: Router) -> Manifest:
     return found
 
 
+def pod_template(router: Router) -> Manifest:
+    """The router's pods as its Deployment has them."""
+    found: Manifest = _without_empty(_deployment(router)["spec"]["template"])
+    return found
+
+
 def trial_service(router: Router) -> Manifest:
     """The router's Service as a dry run can create it, whether it exists or not."""
     service = _service(router)
@@ -172,7 +179,8 @@ def trial_service(router: Router) -> Manifest:
 def agent_permissions(router: Router) -> list[Permission]:
     """What the router's Role grants to its agent."""
     return [
-        Permission(verb, group, resource)
+        # Who deploys may do the rest to objects of any name, as routers come and go.
+        Permission(verb, group, resource, rule["resourceNames"][0] if verb == "use" else "")
         for rule in _role(router)["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
@@ -260,6 +268,9 @@ def _role(router: Router) -> Manifest:
         # behind it, so this one can be limited to names.
         _rule("discovery.k8s.io", ["endpointslices/restricted"], slices, ["create"]),
     ]
+    constraints = router.security_context_constraints
+    if constraints:
+        rules.append(_rule("security.openshift.io", ["securitycontextconstraints"], [constraints], ["use"]))
     return _object(router, "Role", router.name, rules=rules)
 
 
@@ -310,7 +321,12 @@ def _deployment(router: Router) -> Manifest:
     template = {
         "metadata": {
             "labels": pod_labels(router),
-            "annotations": {**router.pod_annotations, NETWORKS: networks, **NO_MESH_ANNOTATIONS},
+            "annotations": {
+                **router.pod_annotations,
+                NETWORKS: networks,
+                REQUIRED_CONSTRAINTS: router.security_context_constraints or None,
+                **NO_MESH_ANNOTATIONS,
+            },
         },
         "spec": _pod_spec(router),
     }

@@ -82,6 +82,7 @@ _ROUTER: dict[str, Any] = {
     "runtime_class_name": _TEXT,
     "image_pull_secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
     "host_users": {"type": "bool"},
+    "security_context_constraints": _TEXT,
     "service": {"type": "dict", "default": {}, "options": _SERVICE},
 }
 

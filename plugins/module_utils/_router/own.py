@@ -15,6 +15,8 @@ LABEL_SERVICE_NAME = "kubernetes.io/service-name"
 # Where meta-plugins read a pod's networks, and where they write what became of them.
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
+# With which SecurityContextConstraints, and no others, OpenShift is to admit a pod.
+REQUIRED_CONSTRAINTS = "openshift.io/required-scc"
 # A mesh's proxy would take over the pod's traffic, and needs capabilities that the pod does not give.
 NO_MESH_LABELS = {"sidecar.istio.io/inject": "false"}
 NO_MESH_ANNOTATIONS = {"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"}
@@ -31,4 +33,4 @@ OBJECT_LABELS = (
     LABEL_VERSION,
 )
 POD_LABELS = (*OBJECT_LABELS, *NO_MESH_LABELS, "pod-template-hash")
-POD_ANNOTATIONS = (NETWORKS, NETWORK_STATUS, *NO_MESH_ANNOTATIONS)
+POD_ANNOTATIONS = (NETWORKS, NETWORK_STATUS, REQUIRED_CONSTRAINTS, *NO_MESH_ANNOTATIONS)

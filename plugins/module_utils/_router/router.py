@@ -37,6 +37,8 @@ DEFAULT_RESOURCES: dict[str, Any] = {
 _SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 # ALTIFNAMSIZ of Linux, less the closing zero: it may be an alternative name. Others have 15 characters at most.
 _INTERFACE = re.compile(r"[^/\s:]{1,127}\Z")
+# The name of an object that needs not be a label (a DNS subdomain, RFC 1123).
+_OBJECT_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?\Z")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Router:
 
     `master`: the nodes' interface under the macvlan; empty leaves it to the CNI plugin (default route).
     `mtu`: None leaves it to the CNI plugin (the master's). `mac`: always set, see addresses.default_mac. `host_users`: None
-    leaves it to the cluster.
+    leaves it to the cluster. `security_context_constraints`: those of OpenShift that its pods are pinned to; empty for none.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Router:
     runtime_class_name: str = ""
     image_pull_secrets: list[str] = field(default_factory=list)
     host_users: bool | None = None
+    security_context_constraints: str = ""
 
     @property
     def id(self) -> str:
@@ -151,6 +154,7 @@ def read_router(
         runtime_class_name=read_object_name(fields, "runtime_class_name"),
         image_pull_secrets=read_object_names(fields, "image_pull_secrets"),
         host_users=None if fields.raw("host_users") is None else fields.boolean("host_users"),
+        security_context_constraints=_read_constraints(fields),
     )
     fields.finish()
     _check_destinations(router, fields)
@@ -258,6 +262,16 @@ def _read_image(fields: Fields, required: bool) -> str:
     elif re.search(r"\s", image):
         fields.problem("image", f"'{image}' contains whitespace: write it as REGISTRY/NAME:TAG")
     return image
+
+
+def _read_constraints(fields: Fields) -> str:
+    name = fields.text("security_context_constraints")
+    if name and not _OBJECT_NAME.match(name):
+        fields.problem(
+            "security_context_constraints",
+            f"'{name}' must be 1 to 253 lowercase letters, digits, inner hyphens and inner dots",
+        )
+    return name
 
 
 def _check_destinations(router: Router, fields: Fields) -> None:

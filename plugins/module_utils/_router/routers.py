@@ -32,6 +32,7 @@ DEFAULT_KEYS = (
     "replicas",
     "resources",
     "runtime_class_name",
+    "security_context_constraints",
     "service",
     "state",
     "tolerations",

@@ -21,35 +21,37 @@ CREATE_NAMESPACES = Permission("create", "", "namespaces")
 _ESCALATION = tuple(Permission(verb, "rbac.authorization.k8s.io", "roles") for verb in ("escalate", "bind"))
 
 
-def missing(router: Router, rules: Iterable[Mapping[str, Any]]) -> list[Permission]:
-    """What the rules of a SelfSubjectRulesReview do not permit of what provision does in the router's namespace."""
+def missing(routers: Iterable[Router], rules: Iterable[Mapping[str, Any]]) -> list[Permission]:
+    """What the rules of a SelfSubjectRulesReview do not permit of what provision does in the namespace of these routers."""
     rules = list(rules)
     wanted = needed_permissions()
     if not all(_permitted(permission, rules) for permission in _ESCALATION):
-        wanted += agent_permissions(router)
+        wanted += [permission for router in routers for permission in agent_permissions(router)]
     return [permission for permission in dict.fromkeys(wanted) if not _permitted(permission, rules)]
 
 
 def described(permission: Permission) -> str:
-    """`create deployments.apps`, `patch endpointslices.discovery.k8s.io/restricted`."""
+    """`create deployments.apps`, `create endpointslices.discovery.k8s.io/restricted`, `use things.example.com named NAME`."""
     name, slash, below = permission.resource.partition("/")
-    return f"{permission.verb} {name}{f'.{permission.group}' if permission.group else ''}{slash}{below}"
+    which = f" named {permission.name}" if permission.name else ""
+    return f"{permission.verb} {name}{f'.{permission.group}' if permission.group else ''}{slash}{below}{which}"
 
 
 def attributes(permission: Permission, namespace: str) -> dict[str, str]:
     """For a SelfSubjectAccessReview. `namespace` empty: in the whole cluster."""
     name, slash, below = permission.resource.partition("/")
     found = {"verb": permission.verb, "group": permission.group, "resource": name, "namespace": namespace}
+    found |= {"name": permission.name} if permission.name else {}
     return {**found, "subresource": below} if slash else found
 
 
 def _permitted(permission: Permission, rules: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether one of the rules gives the permission for objects of any name."""
+    """Whether one of the rules gives the permission, for objects of any name if it has none."""
     return any(
         _has(rule.get("verbs"), permission.verb)
         and _has(rule.get("apiGroups"), permission.group)
         and _has_resource(rule.get("resources"), permission.resource)
-        and not rule.get("resourceNames")
+        and (not rule.get("resourceNames") or permission.name in rule["resourceNames"])
         for rule in rules
     )
 

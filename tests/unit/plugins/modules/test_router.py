@@ -604,3 +604,116 @@ def test_the_examples_are_routers() -> None:
 def test_differences_are_written_only_for_those_who_look() -> None:
     assert "diff" not in Outcome([]).as_dict(with_diff=False)
     assert Outcome([]).as_dict(with_diff=True)["diff"] == []
+
+
+SCC = ("securitycontextconstraints", "", "egress-router")
+NO_SCC = (
+    'securitycontextconstraints.security.openshift.io "egress-router" is forbidden: User "jane" cannot {verb} resource '
+    '"securitycontextconstraints" in API group "security.openshift.io" at the cluster scope'
+)
+
+
+@pytest.fixture
+def openshift(cluster: FakeCluster) -> FakeCluster:
+    cluster.apis["/apis/security.openshift.io/v1"] = ["rangeallocations", "securitycontextconstraints"]
+    return cluster
+
+
+def forbid_constraints(cluster: FakeCluster, *methods: str) -> None:
+    cluster.fault = lambda method, path: (
+        (403, NO_SCC.format(verb=method.lower()))
+        if "/securitycontextconstraints" in path and method in methods
+        else None
+    )
+
+
+def pinned_to(cluster: FakeCluster) -> str | None:
+    annotations = item(cluster, "Deployment")["spec"]["template"]["metadata"]["annotations"]
+    found: str | None = annotations.get("openshift.io/required-scc")
+    return found
+
+
+def test_openshift_gets_its_constraints_once_and_keeps_them(openshift: FakeCluster, deploy: Run) -> None:
+    predicted = deploy(DB, WEB, check=True)
+    assert SCC not in openshift.objects and real_writes(openshift) == []
+    created = deploy(DB, WEB)
+    assert list(differences(created)) == list(differences(predicted))
+    assert next(iter(differences(created))) == "SecurityContextConstraints egress-router"
+    writes = [write for write in real_writes(openshift) if "securitycontext" in write or "deployments" in write]
+    assert writes[0] == "PATCH securitycontextconstraints/egress-router" and len(writes) == 3
+    made = openshift.objects[SCC]
+    assert (made["priority"], made["users"], made["allowedCapabilities"]) == (None, [], ["NET_ADMIN", "NET_RAW"])
+    assert pinned_to(openshift) == "egress-router"
+    assert any("securitycontextconstraints" in rule["resources"] for rule in item(openshift, "Role")["rules"])
+    assert not deploy(DB, WEB)["changed"]
+    deploy({**DB, "state": "absent"}, {**WEB, "state": "absent"})
+    assert SCC in openshift.objects, "other routers may use them"
+
+
+def test_another_cluster_knows_no_constraints_even_if_they_are_named(cluster: FakeCluster, deploy: Run) -> None:
+    deploy({**DB, "security_context_constraints": "mine"})
+    assert pinned_to(cluster) is None and SCC not in cluster.objects
+    assert len(item(cluster, "Role")["rules"]) == 4
+    assert not deploy(DB)["changed"]
+
+
+def test_constraints_that_are_missing_and_may_not_be_made(openshift: FakeCluster, deploy: Run) -> None:
+    forbid_constraints(openshift, "PATCH")
+    result = deploy(DB)
+    assert result["failed"] and openshift.objects == {}
+    assert result["msg"] == (
+        "there are no SecurityContextConstraints egress-router, by which OpenShift admits the routers' pods: a cluster-admin has "
+        "to run: kubectl apply --server-side --filename=cluster-admin/egress-router.yaml, with the file that the playbook "
+        "egress.router.render writes if security_context_constraints is egress-router ("
+        + NO_SCC.format(verb="patch")
+        + ")"
+    )
+
+
+def test_constraints_that_may_not_be_looked_at_stop_nothing(openshift: FakeCluster, deploy: Run) -> None:
+    forbid_constraints(openshift, "GET", "PATCH")
+    assert "failed" not in deploy(DB)
+    assert pinned_to(openshift) == "egress-router" and SCC not in openshift.objects
+
+
+@pytest.mark.parametrize("labels", [{}, {"app.kubernetes.io/managed-by": "egress.router"}], ids=["foreign", "ours"])
+def test_constraints_that_are_there_are_used(openshift: FakeCluster, deploy: Run, labels: Options) -> None:
+    openshift.add(*SCC, metadata={"labels": labels}, priority=7)
+    forbid_constraints(openshift, "PATCH")
+    assert "failed" not in deploy(DB)
+    assert openshift.objects[SCC]["priority"] == 7
+
+
+def test_ours_are_brought_up_to_date(openshift: FakeCluster, deploy: Run) -> None:
+    deploy(DB)
+    openshift.objects[SCC]["volumes"] = ["projected"]
+    result = deploy(DB)
+    assert list(differences(result)) == ["SecurityContextConstraints egress-router"]
+    assert openshift.objects[SCC]["volumes"] == ["persistentVolumeClaim", "projected"]
+
+
+def test_constraints_of_openshift_are_never_written(openshift: FakeCluster, deploy: Run) -> None:
+    result = deploy({**DB, "security_context_constraints": "privileged"})
+    assert "privileged comes with OpenShift: a cluster-admin has to restore it" in result["msg"]
+    openshift.add("securitycontextconstraints", "", "privileged", priority=None)
+    assert deploy({**DB, "security_context_constraints": "privileged"})["changed"]
+    assert pinned_to(openshift) == "privileged"
+    assert set(openshift.objects[("securitycontextconstraints", "", "privileged")]) == {"metadata", "priority"}
+
+
+def test_a_failure_names_no_constraints_that_were_not_made(openshift: FakeCluster, deploy: Run) -> None:
+    openshift.fault = lambda method, path: (
+        (500, "no leader") if method == "PATCH" and "security" in path and openshift.writes[-1:] else None
+    )
+    result = deploy(DB)
+    assert result["failed"] and "no leader" in result["msg"] and result["diff"] == []
+    assert "done before that: nothing" in result["msg"]
+
+
+def test_openshift_refuses_the_pod(openshift: FakeCluster, deploy: Run) -> None:
+    deploy(DB)
+    said = 'pods "db-1" is forbidden: unable to validate against any security context constraint: []'
+    failure = {"type": "ReplicaFailure", "status": "True", "message": said}
+    item(openshift, "Deployment")["status"] = {"conditions": [failure]}
+    result = deploy(DB, wait=True)
+    assert f"{said}: a cluster-admin has to apply the SecurityContextConstraints of the router" in result["msg"]

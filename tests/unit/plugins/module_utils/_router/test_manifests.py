@@ -73,6 +73,7 @@ CASES: dict[str, dict[str, Any]] = {
         "image_pull_secrets": ["registry", "mirror"],
         "host_users": False,
     },
+    "openshift": {"security_context_constraints": "egress-router"},
     "network": {"master": "bond0.100", "macvlan_mode": "private", "mtu": 1400, "mac": "02:00:5e:00:53:01"},
 }
 
@@ -234,6 +235,26 @@ def test_the_agent_may_do_this_and_nothing_else() -> None:
     ]
     granted = agent_permissions(router())
     assert len(granted) == 2 + 2 + 2 + 1 and Permission("patch", "coordination.k8s.io", "leases") in granted
+
+
+def test_on_openshift_the_pods_are_pinned_to_constraints_that_their_account_may_use() -> None:
+    plain, pinned = made(), made(security_context_constraints="mine")
+    assert pinned["Role"]["rules"] == [
+        *plain["Role"]["rules"],
+        {
+            "apiGroups": ["security.openshift.io"],
+            "resources": ["securitycontextconstraints"],
+            "resourceNames": ["mine"],
+            "verbs": ["use"],
+        },
+    ]
+    (subject,) = pinned["RoleBinding"]["subjects"]
+    assert (subject["kind"], subject["name"]) == ("ServiceAccount", "billing-db")
+    template = pinned["Deployment"]["spec"]["template"]
+    assert template["metadata"]["annotations"].pop("openshift.io/required-scc") == "mine"
+    assert template == plain["Deployment"]["spec"]["template"], "nothing else of the pod differs"
+    use = Permission("use", "security.openshift.io", "securitycontextconstraints", "mine")
+    assert use in agent_permissions(router(security_context_constraints="mine"))
 
 
 def test_permissions_cover_every_kind() -> None:

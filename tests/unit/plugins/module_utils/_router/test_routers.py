@@ -150,6 +150,8 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("quantities in bytes", {"resources": {"requests": {"memory": "96 MiB"}, "limits": {"memory": "1GB"}}},
      ["resources.requests.memory: '96 MiB' is not a quantity: write it as 96Mi",
       "resources.limits.memory: '1GB' is not a quantity: write it as 1G"]),
+    ("constraints that no object can be called", {"security_context_constraints": "-Mine"},
+     ["security_context_constraints: '-Mine' must be 1 to 253 lowercase letters, digits, inner hyphens and inner dots"]),
     ("exponent and suffix", {"resources": {"requests": {"cpu": "1e3m"}}},
      ["resources.requests.cpu: '1e3m' is not a quantity: write it as 100m, 2 or 96Mi"]),
     ("labels that are none", {"node_selector": {"a b": "c", "zone": "a b"}, "service": {"labels": {"-a": "b", "tier": "x" * 64}}},
@@ -420,7 +422,7 @@ def test_an_absent_router_needs_only_its_name_and_conflicts_with_nobody() -> Non
         "router payments/old, mac: 'x' is not a MAC address: write it as 02:e6:c6:33:64:32",
         "router payments/old, typo: is not a valid key: valid keys are addresses, fallback_ip, host_users, image, image_pull_secrets, "
         "mac, macvlan_mode, master, mtu, name, namespace, node_selector, pod_annotations, pod_labels, priority_class_name, "
-        "redirect_rules, replicas, resources, runtime_class_name, service, state, tolerations",
+        "redirect_rules, replicas, resources, runtime_class_name, security_context_constraints, service, state, tolerations",
     ]
     # An address may go from one router to another.
     assert sentences([spec(name="old", state="absent"), spec()]) == []
