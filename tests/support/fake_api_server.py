@@ -55,6 +55,8 @@ class FakeCluster:
         self.rules: list[dict[str, Any]] = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
         self.rules_incomplete = False
         self.access: Callable[[dict[str, Any]], bool] = lambda attributes: True
+        # The status of OpenShift's reviews of pods, by namespace and pod template.
+        self.admission: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda namespace, template: {}
         # Whether a Service keeps its cluster IP when it is not asked for any more, as on a real API server.
         self.keeps_cluster_ip = False
         # Whether the identity may bind Roles that do not exist: the cluster's administrator may.
@@ -113,6 +115,8 @@ class FakeCluster:
             return {"kind": "List", "apiVersion": "v1", "items": self._list(plural, namespace, query)}
         if method in ("POST", "PATCH") and namespace in self.missing_namespaces:
             raise ApiError(404, f'namespaces "{namespace}" not found', kind="namespaces", name=namespace)
+        if plural == "podsecuritypolicysubjectreviews":
+            return {"status": self.admission(namespace, body["spec"]["template"])}
         if method == "POST":
             name = body["metadata"].get("name") or f"{body['metadata']['generateName']}{self._version}"
             return self._write(method, (plural, namespace, name), body, query)

@@ -49,10 +49,15 @@ except ImportError:
 _OTHERS = (
     CONSTRAINTS,
     Kind("Event", "", "v1", "events"),
+    Kind("Infrastructure", "config.openshift.io", "v1", "infrastructures"),
     Kind("Namespace", "", "v1", "namespaces"),
+    Kind("Network", "config.openshift.io", "v1", "networks"),
+    # It is a Network too, but for the operator.
+    Kind("NetworkOperator", "operator.openshift.io", "v1", "networks"),
     Kind("NetworkPolicy", "networking.k8s.io", "v1", "networkpolicies"),
     Kind("Node", "", "v1", "nodes"),
     Kind("Pod", "", "v1", "pods"),
+    Kind("PodSecurityPolicySubjectReview", "security.openshift.io", "v1", "podsecuritypolicysubjectreviews"),
     Kind("ResourceQuota", "", "v1", "resourcequotas"),
     Kind("SelfSubjectAccessReview", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"),
     Kind("SelfSubjectReview", "authentication.k8s.io", "v1", "selfsubjectreviews"),

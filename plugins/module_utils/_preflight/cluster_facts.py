@@ -19,11 +19,13 @@ from .._common.concurrent import each
 from .._common.errors import ApiError, Denied, Forbidden, NotFound
 from .._contract import names
 from .._contract.identity import VARIABLE, Identity, IdentityError
-from .._kubernetes import router_info
+from .._kubernetes import constraints, router_info
 from .._kubernetes.cluster import Cluster, quantity
 from .._router.manifests import KINDS, Permission, trial_pod, trial_service
+from .._router.openshift import on_cluster
 from .._router.own import NETWORK_STATUS
 from .._router.router import Router
+from . import openshift_facts
 from .checks import permissions
 from .facts import (
     API_SERVER,
@@ -52,6 +54,10 @@ from .facts import (
 # Pods that have ended have returned their addresses.
 _RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 _IDENTITY, _CONFIGS = "identity", "network configurations"
+_NO_TRIAL = (
+    "OpenShift admits the pod of a dry run by what the identity in use may do, and not the router's ServiceAccount, so no pod was "
+    "tried: see security_context_constraints and pod_security"
+)
 
 
 @dataclass(frozen=True)
@@ -80,27 +86,32 @@ class _Answers:
 
 def read(cluster: Cluster, routers: list[Router], settings: Settings) -> Facts:
     """The cluster's part of the facts."""
+    openshift = constraints.is_openshift(cluster)
+    routers = [on_cluster(router, openshift) for router in routers]
     spaces = list(dict.fromkeys(router.namespace for router in routers))
-    answers = _ask([*_of_cluster(cluster), *_of_namespaces(cluster, spaces, routers)])
+    answers = _ask([*_of_cluster(cluster), *_of_namespaces(cluster, spaces, routers, trials=not openshift)])
     if ROUTERS in answers.unread:
         # Other namespaces may be out of reach, those of the list are not.
         own = _ask([_Read(ROUTERS, partial(router_info.read, cluster, None, list(spaces)))])
         answers.found.update(own.found)
     namespaces = {item["metadata"]["name"]: item for item in answers.one(NAMESPACES, [])}
-    unread = dict(answers.unread)
+    unread = {**answers.unread, **({TRIALS: _NO_TRIAL} if openshift else {})}
     absent = [space for space in spaces if space not in namespaces and NAMESPACES not in unread]
     lacking = answers.found.get(PERMISSIONS, {})
     if absent and settings.create_namespaces:
         lacking[""] = _denied(cluster, [permissions.CREATE_NAMESPACES], "")
     configs = {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in answers.all(_CONFIGS)}
+    named = answers.all(NAMED)
+    bindings = [one for one in named if one.kind == "RoleBinding"]
     return Facts(
         routers=tuple(routers),
+        openshift=openshift_facts.read(cluster, routers, bindings) if openshift else None,
         nodes=tuple(answers.one(NODES, [])),
         pods=tuple(answers.one(PODS, [])),
         services=tuple(answers.one(SERVICES, [])),
         namespaces=namespaces,
         deployed={one.id: one for one in (_deployed(item, configs) for item in answers.one(ROUTERS, []))},
-        named=tuple(answers.all(NAMED)),
+        named=tuple(named),
         attachment_api=answers.one(ATTACHMENT_API, True),
         quotas=tuple(map(_quota, answers.all(QUOTAS))),
         amounts={router.id: _amounts(router) for router in routers},
@@ -145,23 +156,23 @@ def _of_cluster(cluster: Cluster) -> list[_Read]:
     ]
 
 
-def _of_namespaces(cluster: Cluster, spaces: list[str], routers: list[Router]) -> list[_Read]:
-    found = []
+def _of_namespaces(cluster: Cluster, spaces: list[str], routers: list[Router], trials: bool) -> list[_Read]:
+    found: list[_Read] = []
     for space in spaces:
         found += [_Read(NAMED, partial(_named, cluster, kind.name, space), f"{kind.name} {space}") for kind in KINDS]
         here = [router for router in routers if router.namespace == space]
-        first = here[0]
         found += [
             _Read(_CONFIGS, partial(_configs, cluster, space), space),
             _Read(QUOTAS, partial(cluster.find, "ResourceQuota", space), space),
             _Read(POLICIES, partial(cluster.find, "NetworkPolicy", space), space),
             _Read(PERMISSIONS, partial(_missing_permissions, cluster, here), space),
         ]
-        pods = {pod_trial(router): router for router in here}
-        found += [
-            _Read(TRIALS, partial(_trial, cluster, "Pod", space, trial_pod(router)), key)
-            for key, router in pods.items()
-        ]
+        if trials:
+            pods = {pod_trial(router): router for router in here}
+            found += [
+                _Read(TRIALS, partial(_trial, cluster, "Pod", space, trial_pod(router)), key)
+                for key, router in pods.items()
+            ]
         services = {router.families: router for router in here}
         found += [
             _Read(SERVICE_TRIALS, partial(_trial, cluster, "Service", space, trial_service(router)), (space, families))

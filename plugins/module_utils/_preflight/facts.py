@@ -185,6 +185,34 @@ class Quota:
 
 
 @dataclass(frozen=True)
+class Review:
+    """By which constraints OpenShift admits the router's pod, and if by none, why. `entitled`: its account may use its own."""
+
+    router: str
+    entitled: bool = False
+    allowed_by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class OpenShift:
+    """What only OpenShift has. `unread`: why something could not be read, by field.
+
+    `constraints`: whether SecurityContextConstraints are there or provision can make them, by name. `reviews`: one for each
+    namespace and name of constraints. `allow_list`: regular expressions of the sysctls that the tuning plugin may set; None:
+    unknown. `multi_network`: whether Multus is installed. `network_type`, `platform`: empty if unknown.
+    """
+
+    constraints: Mapping[str, bool] = field(default_factory=dict)
+    reviews: tuple[Review, ...] = ()
+    allow_list: tuple[str, ...] | None = None
+    network_type: str = ""
+    multi_network: bool = True
+    platform: str = ""
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Facts:
     """All facts. What could not be read is empty, and `unread` says why.
 
@@ -193,6 +221,7 @@ class Facts:
     `api_server`: address and port of each of its endpoints.
     `trials`: by pod_trial, why the API server refuses a router's pod. `service_trials`: why it refuses a Service, by
     namespace and IP families. `amounts`: by router and key such as `requests.cpu`, what one of its pods takes.
+    `openshift`: None if the cluster is another one.
     """
 
     routers: tuple[Router, ...]
@@ -215,6 +244,7 @@ class Facts:
     inspected: tuple[str, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
+    openshift: OpenShift | None = None
 
     @cached_property
     def _eligible(self) -> dict[str, list[Mapping[str, Any]]]:

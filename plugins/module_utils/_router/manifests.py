@@ -233,6 +233,12 @@ def network_plugins(router: Router) -> list[str]:
     return [plugin["type"] for plugin in json.loads(network_config(router))["plugins"]]
 
 
+def sysctls(router: Router) -> list[str]:
+    """The sysctls that the network configuration sets, as it writes them."""
+    plugins = json.loads(network_config(router))["plugins"]
+    return [name for plugin in plugins for name in plugin.get("sysctl", ())]
+
+
 def identity(router: Router) -> Identity:
     """What the agent is told of its router: the network identity, whose change restarts the pod. No rules."""
     return Identity(

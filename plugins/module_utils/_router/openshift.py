@@ -51,10 +51,10 @@ def file_name(name: str) -> str:
 def what_to_run(name: str) -> str:
     """What a cluster-admin has to do, for messages."""
     if name in STOCK:
-        return f"{name} comes with OpenShift: a cluster-admin has to restore it"
+        return f"have a cluster-admin restore {name}, which comes with OpenShift"
     return (
-        f"a cluster-admin has to run: kubectl apply --server-side --filename={file_name(name)}, with the file that the "
-        f"playbook egress.router.render writes if security_context_constraints is {name}"
+        f"have a cluster-admin run kubectl apply --server-side --filename={file_name(name)}, with the file that the playbook "
+        f"egress.router.render writes if security_context_constraints is {name}"
     )
 
 

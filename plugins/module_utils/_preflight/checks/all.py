@@ -21,6 +21,7 @@ from . import (
     namespace,
     network_policy,
     nodes,
+    openshift,
     openstack,
     permissions,
     quota,
@@ -46,5 +47,6 @@ CHECKS: tuple[Check, ...] = (
     *kernel.CHECKS,
     image.CHECK,
     *leftovers.CHECKS,
+    *openshift.CHECKS,
 )
 IDS = tuple(check.id for check in CHECKS)

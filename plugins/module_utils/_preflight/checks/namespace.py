@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from ..._router.router import Router
 from ..facts import NAMESPACES, SERVICE_TRIALS, TRIALS, Facts, Refusal
 from ..finding import ERROR, Check, Finding, Part
-
-_LEVEL = "pod-security.kubernetes.io/enforce"
+from . import openshift
+from .openshift import LEVEL as _LEVEL
 
 
 def _exists(facts: Facts) -> Iterator[Finding]:
@@ -32,7 +32,7 @@ def _exists(facts: Facts) -> Iterator[Finding]:
 
 
 def _level(facts: Facts) -> Iterator[Finding]:
-    for router in facts.routers:
+    for router in facts.routers if not facts.openshift else ():
         labels = facts.namespaces.get(router.namespace, {}).get("metadata", {}).get("labels") or {}
         if labels.get(_LEVEL) in ("baseline", "restricted"):
             yield _violates(router, f"namespace {router.namespace} enforces Pod Security level {labels[_LEVEL]}")
@@ -79,7 +79,10 @@ def _service(facts: Facts) -> Iterator[Finding]:
 
 CHECKS = (
     Check("namespace", "every namespace exists, or will be created", (Part((NAMESPACES,), _exists),)),
-    Check("pod_security", "Pod Security permits NET_ADMIN", (Part((NAMESPACES,), _level), Part((TRIALS,), _default_level))),
+    Check(
+        "pod_security", "Pod Security permits NET_ADMIN",
+        (Part((NAMESPACES,), _level), Part((NAMESPACES,), openshift.pod_security), Part((TRIALS,), _default_level)),
+    ),
     Check("admission", "the API server accepts a pod like the routers'", (Part((TRIALS,), _admission),)),
     Check("service", "the API server accepts the routers' Services", (Part((SERVICE_TRIALS,), _service),)),
 )  # fmt: skip

@@ -680,3 +680,136 @@ def test_network_policies_are_compared_with_the_endpoints_of_the_api_server(
     assert "does not reach the API server at 192.0.2.10 port 6443" in finding["seen"]
     egress[0]["to"][0]["ipBlock"]["except"] = ["192.0.2.16/29"]
     assert "network_policy" not in ids(preflight())
+
+
+@pytest.fixture
+def openshift(cluster: FakeCluster) -> FakeCluster:
+    """The cluster as OpenShift on bare metal, ready for routers."""
+    kubelet(cluster)
+    cluster.apis["/apis/security.openshift.io/v1"] = ["securitycontextconstraints"]
+    cluster.add("securitycontextconstraints", "", "egress-router")
+    # One object for the network and its operator's.
+    cluster.add("networks", "", "cluster", spec={"disableMultiNetwork": False}, status={"networkType": "OVNKubernetes"})
+    cluster.add("infrastructures", "", "cluster", status={"platformStatus": {"type": "BareMetal"}})
+    lines = "^net.ipv6.conf.IFNAME.accept_ra$\n^net.ipv6.conf.all.forwarding$\n"
+    cluster.add("configmaps", "openshift-multus", "cni-sysctl-allowlist", data={"allowlist.conf": lines})
+    cluster.admission = lambda namespace, template: {"allowedBy": {"name": "egress-router"}}
+    return cluster
+
+
+V6 = {"routers": [{"name": "db", "addresses": [{"ip": "2001:db8::50/64"}]}]}
+
+
+def bind(cluster: FakeCluster, *verbs: str) -> None:
+    """The Role and RoleBinding that provision made."""
+    labels = {"app.kubernetes.io/managed-by": "egress.router", "app.kubernetes.io/name": "egress-router"}
+    metadata = {"labels": {**labels, "app.kubernetes.io/instance": "db"}}
+    rule = {"resources": ["securitycontextconstraints"], "resourceNames": ["egress-router"], "verbs": list(verbs)}
+    cluster.add("roles", "payments", "db", metadata=dict(metadata), rules=[rule])
+    cluster.add("rolebindings", "payments", "db", metadata=dict(metadata))
+
+
+def test_a_good_openshift(openshift: FakeCluster, preflight: Preflight) -> None:
+    reviewed: list[dict[str, Any]] = []
+    openshift.admission = lambda namespace, template: (
+        reviewed.append(template) or {"allowedBy": {"name": "egress-router"}}
+    )
+    result = preflight(**V6)
+    assert result["findings"] == [] and set(IDS) - set(result["checked"]) == {"admission"}
+    (template,) = reviewed
+    assert template["spec"]["serviceAccountName"] == "db"
+    assert template["metadata"]["annotations"]["openshift.io/required-scc"] == "egress-router"
+    assert not [write for write in openshift.writes if "pods/db" in write], "a dry run of the pod proves nothing"
+    assert "admission: OpenShift admits the pod of a dry run by what the identity in use may do" in reasons(result)
+
+
+def test_a_pod_that_openshift_does_not_admit(openshift: FakeCluster, preflight: Preflight) -> None:
+    openshift.admission = lambda namespace, template: {"reason": "no constraint admits it"}
+    assert ids(preflight()) == [], "the account gets its Role from provision"
+    bind(openshift, "get")
+    assert ids(preflight()) == ["leftovers"], "provision corrects the Role"
+    bind(openshift, "use")
+    result = preflight()
+    assert sorted(ids(result)) == ["leftovers", "security_context_constraints"] and not result["ok"]
+    assert "for its ServiceAccount: no constraint admits it" in result["message"]
+    del openshift.objects[("rolebindings", "payments", "db")]
+    assert ids(preflight()) == ["leftovers"], "provision binds it"
+
+
+def test_the_review_is_of_a_router_whose_account_is_bound(openshift: FakeCluster, preflight: Preflight) -> None:
+    openshift.admission = lambda namespace, template: {"reason": f"not {template['spec']['serviceAccountName']}"}
+    bind(openshift, "use")
+    new = {"name": "a-new-one", "addresses": [{"ip": "198.51.100.60/24"}]}
+    result = preflight(routers=[new, *OPTIONS["routers"]])
+    assert [one["routers"] for one in result["findings"] if one["check"] == "security_context_constraints"] == [
+        ["payments/db"]
+    ]
+
+
+def test_constraints_that_provision_will_make(openshift: FakeCluster, preflight: Preflight) -> None:
+    del openshift.objects[("securitycontextconstraints", "", "egress-router")]
+    assert preflight()["findings"] == []
+    assert "dry run PATCH securitycontextconstraints/egress-router" in openshift.writes
+    result = preflight(defaults={**DEFAULTS, "security_context_constraints": "privileged"})
+    openshift.fault = forbid("PATCH /apis/security.openshift.io/v1/securitycontextconstraints/egress-router")
+    assert ids(preflight()) == ["security_context_constraints"] and not preflight()["ok"]
+    assert "Have a cluster-admin restore privileged" in result["findings"][0]["advice"]
+
+
+def test_a_project_admin_of_openshift_gets_warnings(openshift: FakeCluster, preflight: Preflight) -> None:
+    openshift.fault = forbid(
+        "GET /apis/security.openshift.io/v1/securitycontextconstraints/egress-router",
+        "POST /apis/security.openshift.io/v1/namespaces/payments/podsecuritypolicysubjectreviews",
+        "GET /api/v1/namespaces/openshift-multus/configmaps/cni-sysctl-allowlist",
+        "GET /apis/config.openshift.io/v1/networks/cluster",
+        "GET /apis/operator.openshift.io/v1/networks/cluster",
+        "GET /apis/config.openshift.io/v1/infrastructures/cluster",
+    )
+    result = preflight(**V6)
+    assert result["ok"] and {finding["severity"] for finding in result["findings"]} == {"warning"}
+    assert sorted(ids(result)) == [
+        *["cluster_network"] * 2, "platform", *["security_context_constraints"] * 2, "sysctls"
+    ]  # fmt: skip
+    assert all("jane may not " in finding["seen"] for finding in result["findings"])
+
+
+def test_an_openshift_without_some_of_its_apis(openshift: FakeCluster, preflight: Preflight) -> None:
+    openshift.missing_kinds |= {"podsecuritypolicysubjectreviews", "networks", "infrastructures"}
+    openshift.objects[("configmaps", "openshift-multus", "cni-sysctl-allowlist")]["data"] = {}
+    result = preflight(**V6)
+    assert result["ok"] and {finding["severity"] for finding in result["findings"]} == {"warning"}
+    seen = "\n".join(finding["seen"] for finding in result["findings"])
+    assert "the cluster does not serve podsecuritypolicysubjectreviews" in seen
+    assert "ConfigMap openshift-multus/cni-sysctl-allowlist has no allowlist.conf" in seen
+    assert "Infrastructure cluster does not exist" in seen
+
+
+def test_what_openshift_says_of_its_network_and_platform(openshift: FakeCluster, preflight: Preflight) -> None:
+    openshift.add("networks", "", "cluster", spec={"disableMultiNetwork": True}, status={"networkType": "Calico"})
+    openshift.add("infrastructures", "", "cluster", status={"platformStatus": {"type": "AWS"}})
+    del openshift.objects[("configmaps", "openshift-multus", "cni-sysctl-allowlist")]
+    assert ids(preflight()) == ["cluster_network", "cluster_network", "platform"], "IPv4 asks for no sysctls"
+    assert not [request for request in openshift.requests if "openshift-multus" in request]
+
+
+def test_openshift_is_asked_as_much_for_many_routers(openshift: FakeCluster, preflight: Preflight) -> None:
+    one = preflight()
+    many = [{"name": f"db-{n}", "addresses": [{"ip": f"198.51.100.{n}/24"}]} for n in range(60, 70)]
+    assert preflight(routers=many)["requests"] == one["requests"]
+
+
+def test_who_deploys_on_openshift_needs_the_use_of_these_constraints(
+    openshift: FakeCluster, preflight: Preflight
+) -> None:
+    everything = [
+        {"verbs": ["*"], "apiGroups": [group], "resources": ["*"]}
+        for group in ("", "apps", "coordination.k8s.io", "discovery.k8s.io", "k8s.cni.cncf.io")
+    ]
+    roles = {"verbs": ["list", "create", "patch"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"]}
+    use = {"verbs": ["use"], "apiGroups": ["security.openshift.io"], "resources": ["securitycontextconstraints"]}
+    openshift.rules = [*everything, roles, {**use, "resourceNames": ["other"]}]
+    assert [finding["seen"] for finding in preflight()["findings"]] == [
+        "jane may not use securitycontextconstraints.security.openshift.io named egress-router in namespace payments"
+    ]
+    openshift.rules = [*everything, roles, {**use, "resourceNames": ["egress-router"]}]
+    assert preflight()["findings"] == []

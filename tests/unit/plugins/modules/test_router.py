@@ -662,8 +662,8 @@ def test_constraints_that_are_missing_and_may_not_be_made(openshift: FakeCluster
     result = deploy(DB)
     assert result["failed"] and openshift.objects == {}
     assert result["msg"] == (
-        "there are no SecurityContextConstraints egress-router, by which OpenShift admits the routers' pods: a cluster-admin has "
-        "to run: kubectl apply --server-side --filename=cluster-admin/egress-router.yaml, with the file that the playbook "
+        "there are no SecurityContextConstraints egress-router, by which OpenShift admits the routers' pods: have a "
+        "cluster-admin run kubectl apply --server-side --filename=cluster-admin/egress-router.yaml, with the file that the playbook "
         "egress.router.render writes if security_context_constraints is egress-router ("
         + NO_SCC.format(verb="patch")
         + ")"
@@ -694,7 +694,7 @@ def test_ours_are_brought_up_to_date(openshift: FakeCluster, deploy: Run) -> Non
 
 def test_constraints_of_openshift_are_never_written(openshift: FakeCluster, deploy: Run) -> None:
     result = deploy({**DB, "security_context_constraints": "privileged"})
-    assert "privileged comes with OpenShift: a cluster-admin has to restore it" in result["msg"]
+    assert "have a cluster-admin restore privileged, which comes with OpenShift" in result["msg"]
     openshift.add("securitycontextconstraints", "", "privileged", priority=None)
     assert deploy({**DB, "security_context_constraints": "privileged"})["changed"]
     assert pinned_to(openshift) == "privileged"

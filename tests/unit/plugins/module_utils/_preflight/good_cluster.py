@@ -24,7 +24,9 @@ from ansible_collections.egress.router.plugins.module_utils._preflight.facts imp
     Facts,
     Inspection,
     Named,
+    OpenShift,
     Pod,
+    Review,
     pod_trial,
 )
 from ansible_collections.egress.router.plugins.module_utils._router.manifests import identity, network_config
@@ -148,3 +150,19 @@ def deployed(of: Router, ip: str = "", mac: str = "", **changes: Any) -> Deploye
 def named(kind: str, name: str, owner: str = "", namespace: str = "payments") -> Named:
     ours = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_INSTANCE: owner}
     return Named(kind, namespace, name, ours if owner else {})
+
+
+def on_openshift(*routers: Router, namespace: dict[str, Any] | None = None, **changes: Any) -> Facts:
+    """Facts of a good cluster that is OpenShift. `namespace`: metadata of the routers'."""
+    metadata = {"name": "payments", **(namespace or {})}
+    wanted = routers or (router(security_context_constraints="egress-router"),)
+    good = OpenShift(
+        constraints={"egress-router": True},
+        reviews=(Review(wanted[0].id, True, "egress-router"),),
+        # As it is delivered, as far as routers are concerned.
+        allow_list=("^net.ipv4.conf.IFNAME.send_redirects$", "^net.ipv6.conf.IFNAME.accept_ra$"),
+        network_type="OVNKubernetes",
+        platform="BareMetal",
+    )
+    namespaces = {metadata["name"]: {"metadata": metadata}}
+    return facts(*wanted, namespaces=namespaces, openshift=replace(good, **changes))

@@ -41,6 +41,7 @@ from ansible_collections.egress.router.tests.unit.plugins.module_utils._prefligh
     interface,
     named,
     node,
+    on_openshift,
     router,
     seen,
     target,
@@ -316,6 +317,14 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
         facts(namespaces={**facts().namespaces, "egress-preflight-x": {
             "metadata": {"name": "egress-preflight-x", "labels": PREFLIGHT}}}),
         "leftovers", "warning", "namespace egress-preflight-x"),
+    "no constraints on OpenShift": (
+        on_openshift(constraints={"egress-router": False}), "security_context_constraints", "error",
+        "there are no SecurityContextConstraints egress-router, and the identity in use may not make them"),
+    "sysctls that OpenShift does not permit": (
+        on_openshift(router(addresses=[{"ip": "2001:db8::50/64"}], security_context_constraints="egress-router")),
+        "sysctls", "error", "does not let the CNI plugin tuning set net.ipv6.conf.all.forwarding;"),
+    "no Multus on OpenShift": (on_openshift(multi_network=False), "cluster_network", "error", "there is no Multus"),
+    "OpenShift in a cloud": (on_openshift(platform="GCP"), "platform", "error", "the platform of the cluster is GCP"),
 }  # fmt: skip
 
 
