@@ -16,6 +16,7 @@ from .._common.errors import EgressError, Forbidden, InputError, NotReady
 from .._contract import names
 from .._contract.probe import ResultsError, from_json
 from .._kubernetes.cluster import Cluster
+from .._kubernetes.constraints import is_openshift
 from .._kubernetes.pods import GRACE_SECONDS, pod_problem, waits_for_sandbox
 
 SPEC: dict[str, Any] = {
@@ -32,11 +33,16 @@ SPEC: dict[str, Any] = {
     "labels": {"type": "dict"},
     "wait_timeout": {"type": "int", "default": 120},
 }
+_USER = 65532
 _LABELS = {names.LABEL_NAME: "egress-router-probe", names.LABEL_MANAGED_BY: names.MANAGED_BY}
 
 
-def manifest(params: dict[str, Any]) -> dict[str, Any]:
-    """The client pod: no capabilities, no token, no writable file system, and a deadline if nobody deletes it."""
+def manifest(params: dict[str, Any], openshift: bool) -> dict[str, Any]:
+    """The client pod: no capabilities, no token, no writable file system, and a deadline if nobody deletes it.
+
+    On OpenShift the user is one of the namespace's own range, which the constraints for everybody set, and refuse any other.
+    """
+    user = {} if openshift else {"runAsUser": _USER}
     container = {
         "name": "probe",
         "image": params["image"],
@@ -48,7 +54,7 @@ def manifest(params: dict[str, Any]) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
             "runAsNonRoot": True,
-            "runAsUser": 65532,
+            **user,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
@@ -78,7 +84,7 @@ def run(cluster: Cluster, params: dict[str, Any]) -> dict[str, Any]:
     check_targets(params["targets"])
     if cluster.dry_run or not params["targets"]:
         return {"results": [], "node": "", "pod_ips": []}
-    pod = cluster.create("Pod", namespace, manifest(params))
+    pod = cluster.create("Pod", namespace, manifest(params, is_openshift(cluster)))
     name = pod["metadata"]["name"]
     try:
         ended = _wait(cluster, namespace, name, params["wait_timeout"])

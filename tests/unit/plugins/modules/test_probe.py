@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.egress.router.plugins.module_utils._verify import probe as _probe
+from ansible_collections.egress.router.tests.support import scc_rules
 from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster
 
 from .conftest import Run
@@ -77,6 +78,21 @@ def test_the_pod_has_no_privilege(cluster: FakeCluster, run: Run) -> None:
     assert (spec["nodeSelector"], spec["tolerations"]) == ({"zone": "a"}, [{"operator": "Exists"}])
     assert spec["imagePullSecrets"] == [{"name": "registry"}]
     assert metadata["labels"]["x"] == "y"
+
+
+def test_openshift_chooses_the_user(cluster: FakeCluster, run: Run) -> None:
+    """Whoever is no cluster-admin may not name one there."""
+    created = kubelet(cluster, json.dumps({"results": []}))
+    cluster.apis["/apis/security.openshift.io/v1"] = ["securitycontextconstraints"]
+    run("probe", **OPTIONS)
+    spec = created[0]["spec"]
+    assert "runAsUser" not in spec["containers"][0]["securityContext"]
+    for name in ("restricted-v2", "nonroot-v2"):
+        everybody = [one for one in scc_rules.STOCK if one["metadata"]["name"] == name]
+        assert scc_rules.admit(spec, everybody), name
+    named = {**spec["containers"][0]["securityContext"], "runAsUser": 65532}
+    refused = {**spec, "containers": [{**spec["containers"][0], "securityContext": named}]}
+    assert not scc_rules.admit(refused, [one for one in scc_rules.STOCK if one["metadata"]["name"] == "restricted-v2"])
 
 
 def test_check_mode_runs_nothing(cluster: FakeCluster, run: Run) -> None:
