@@ -12,6 +12,7 @@ Ansible checks by a role's argument specification it does not convert. `egress_r
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from .._common.errors import InputError
@@ -50,6 +51,8 @@ def _read(fields: Fields, name: str, option: Mapping[str, Any]) -> Any:
     if kind == "list":
         return _read_list(fields, name, option.get("elements", "str"))
     text = fields.text(name)
+    if kind == "path":
+        return _absolute(text)
     return fields.choice(name, option["choices"], "") if text and "choices" in option else text
 
 
@@ -68,8 +71,14 @@ def _read_list(fields: Fields, name: str, elements: str) -> list[Any]:
         if elements == "dict":
             found.append(one.mapping(key))
         else:
-            found.append(one.number(key, 0, _LARGEST, None) if elements == "int" else one.text(key))
+            text = one.number(key, 0, _LARGEST, None) if elements == "int" else one.text(key)
+            found.append(_absolute(text) if elements == "path" and isinstance(text, str) else text)
     return found
+
+
+def _absolute(path: str) -> str:
+    """A path from where somebody runs Ansible. For a module it begins at the playbook, and ours are in the collection."""
+    return str(Path(path).expanduser().absolute()) if path else ""
 
 
 def _parsed(fields: Fields, name: str, what: str) -> Fields:

@@ -20,6 +20,7 @@ from ansible_collections.egress.router.plugins.module_utils._router.routers impo
 from ansible_collections.egress.router.plugins.module_utils._router.variables import OF_PLAYBOOKS
 
 ROOT = Path(__file__).resolve().parents[4]
+HERE = Path.cwd()
 # They are read by routers.load, whoever needs them.
 LIST = ("egress_routers", "egress_router_defaults")
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -33,9 +34,10 @@ FORMS: dict[str, list[tuple[Any, list[Any]]]] = {
     "bool": [(True, ["true", "yes", "1", 1, " True "]), (False, ["false", "no", "off", "0", 0])],
     "int": [(0, ["0"]), (9999, ["9999", " 9999 "])],
     "str": [("text", [" text "]), ("1200", [1200])],
-    "path": [("/a b", ["/a b "])],
+    "path": [("/a b", ["/a b "]), (str(HERE / "a"), ["a", "./a"]), (str(Path.home() / "a"), ["~/a"])],
     "dict": [({}, ["{}"]), ({"a": "1", "b": "true"}, ['{"a": 1, "b": true}', "a: 1\nb: true", {"a": 1, "b": True}])],
     "list of str": [([], ["[]"]), (["a"], ["a", '["a"]', "- a"]), (["a", "b"], ["a,b", "a, b", '["a", "b"]', "- a\n- b"])],
+    "list of path": [(["/a", str(HERE / "b")], ["/a,b", ["/a", "b"]])],
     "list of int": [([], ["[]"]), ([80], ["80", 80, "[80]", ["80"], "- 80"]), ([80, 443], ["80,443", "[80, 443]", ["80", 443]])],
     "list of dict": [([], ["[]"]), ([{"a": 1}], ['[{"a": 1}]', "- a: 1", '{"a": 1}', {"a": 1}, [{"a": 1}]])],
 }  # fmt: skip
@@ -46,6 +48,7 @@ NONSENSE: dict[str, list[Any]] = {
     "path": [["a"], {"a": 1}, False],
     "dict": ["text", 5, ["a"], "[1]", "{", "a: b: c", {"a": [1]}, {"a": None}, '{"a": {"b": 1}}'],
     "list of str": [[["a"]], [{"a": 1}], "[a", [True], "[[1]]"],
+    "list of path": [[["a"]], "[a"],
     "list of int": ["http", ["http"], "80,http", "[80", [[80]], True, {"a": 1}, "{}"],
     "list of dict": ["text", 5, [5], "[5]", "[", ["a"]],
 }
