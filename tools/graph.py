@@ -18,7 +18,7 @@ PLUGINS = (
     ("_contract", "_common", "doc_fragments"),
     ("_router",),
     ("_kubernetes", "_openstack", "_vsphere"),
-    ("_verify", "_preflight"),
+    ("_verify", "_preflight", "_migrate"),
     ("modules", "plugin_utils"),
     ("action", "filter", "lookup"),
 )

@@ -38,6 +38,14 @@ def from_yaml(text: str) -> Any:
         raise ValueError(str(error)) from error
 
 
+def all_from_yaml(text: str) -> list[Any]:
+    """The values of all documents; ValueError if the text is none."""
+    try:
+        return list(yaml.safe_load_all(text))
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
 def to_yaml(value: Any) -> str:
     """One document, without its separator."""
     text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)

@@ -48,6 +48,8 @@ except ImportError:
 # What the collection deals with beside the objects of a router.
 _OTHERS = (
     CONSTRAINTS,
+    Kind("DeploymentConfig", "apps.openshift.io", "v1", "deploymentconfigs"),
+    Kind("EgressRouter", "network.operator.openshift.io", "v1", "egressrouters"),
     Kind("Event", "", "v1", "events"),
     Kind("Infrastructure", "config.openshift.io", "v1", "infrastructures"),
     Kind("Namespace", "", "v1", "namespaces"),
@@ -58,6 +60,8 @@ _OTHERS = (
     Kind("Node", "", "v1", "nodes"),
     Kind("Pod", "", "v1", "pods"),
     Kind("PodSecurityPolicySubjectReview", "security.openshift.io", "v1", "podsecuritypolicysubjectreviews"),
+    Kind("ReplicaSet", "apps", "v1", "replicasets"),
+    Kind("ReplicationController", "", "v1", "replicationcontrollers"),
     Kind("ResourceQuota", "", "v1", "resourcequotas"),
     Kind("SelfSubjectAccessReview", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"),
     Kind("SelfSubjectReview", "authentication.k8s.io", "v1", "selfsubjectreviews"),
