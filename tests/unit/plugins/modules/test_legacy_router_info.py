@@ -42,8 +42,9 @@ def add_pod(cluster: FakeCluster) -> None:
     cluster.add("configmaps", "payments", "of-others", data={"password": "secret"})
     cluster.add("services", "payments", "partner", spec={"selector": {"name": "egress-1"}, "ports": [{"port": 80}]})
     # Nobody's router, with a ConfigMap that is none of our business.
-    other = container(DESTINATION=from_config_map("of-others"))
-    cluster.add("pods", "payments", "web", spec=other, status={})
+    other = container(DESTINATION=from_config_map("of-others"))["initContainers"][0]
+    other["envFrom"] = [{"configMapRef": {"name": "of-others"}}]
+    cluster.add("pods", "payments", "web", spec={"containers": [other]}, status={})
 
 
 def test_reads_a_cluster(cluster: FakeCluster, run: Run) -> None:
@@ -97,11 +98,22 @@ def test_what_may_not_be_read_is_told_and_the_rest_is_read(cluster: FakeCluster,
         return None
 
     cluster.fault = forbid
+    cluster.apis["/apis/apps.openshift.io/v1"] = ["deploymentconfigs"]
     result = run("legacy_router_info", networks=["192.168.12.0/24"])
     report = result["report"]
     assert [router["name"] for router in result["routers"]] == ["redirect"] and not report["ok"]
     assert len(report["not_read"]) == 2 and all("jane may not list" in reason for reason in report["not_read"])
     assert any("EGRESS_DESTINATION" in problem for problem in report["problems"])
+
+
+def test_what_may_not_be_read_because_it_does_not_exist_is_no_gap(cluster: FakeCluster, run: Run) -> None:
+    def forbid(_method: str, path: str) -> tuple[int, str] | None:
+        plural = path.rpartition("/")[2]
+        refusal = f'{plural} is forbidden: User "jane" cannot list resource "{plural}" in API group ""'
+        return (403, refusal) if plural in OPENSHIFT else None
+
+    cluster.fault = forbid
+    assert run("legacy_router_info", namespaces=["payments"])["report"]["ok"]
 
 
 def test_files_are_read_without_a_cluster(cluster: FakeCluster, run: Run, tmp_path: Path) -> None:
