@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from .._contract.rules import IPNetwork
-from .._router.fields import Fields
-from .._router.passed_on import read_toleration
-from .._router.problems import Problems
 from .destinations import Destinations, http_rules, proxied, redirects
 from .draft import Draft, add_address
 from .environment import Variable, variables
@@ -94,10 +90,14 @@ def _read_source(draft: Draft, found: Mapping[str, Variable], networks: Sequence
 
 
 def _read_destinations(draft: Draft, found: Mapping[str, Variable]) -> None:
-    mode = (found["EGRESS_ROUTER_MODE"].text if "EGRESS_ROUTER_MODE" in found else "") or "legacy"
+    variable = found.get("EGRESS_ROUTER_MODE", Variable("EGRESS_ROUTER_MODE", ""))
+    if variable.text is None:
+        draft.notes.add(QUESTION, variable.title, variable.problem)
+        return
+    mode = variable.text or "legacy"
     if mode not in (*_REDIRECT_MODES, *_DESTINATION):
         modes = ", ".join((*_REDIRECT_MODES, *_DESTINATION))
-        draft.notes.add(ERROR, found["EGRESS_ROUTER_MODE"].title, f"{_shown(mode)} is not one of {modes}: correct it")
+        draft.notes.add(ERROR, variable.title, f"{_shown(mode)} is not one of {modes}: correct it")
     name = _DESTINATION.get(mode, "EGRESS_DESTINATION")
     text = _text(draft, found, name, "add the destinations")
     if not text:
@@ -143,8 +143,8 @@ def _text(draft: Draft, found: Mapping[str, Variable], name: str, advice: str) -
     if not variable.text.strip():
         draft.notes.add(ERROR, variable.title, f"is empty, with it the old router does not start: {advice}")
         return ""
-    # Neither the shell nor its read keeps the line's end.
-    return variable.text.strip("\n")
+    # Lines are counted from the first one, blank or not.
+    return variable.text.rstrip("\n")
 
 
 def _read_placement(draft: Draft, workload: Workload) -> None:
@@ -160,20 +160,13 @@ def _read_placement(draft: Draft, workload: Workload) -> None:
     if spec.get("affinity"):
         notes.add(LOST, "spec.affinity", "is not supported: describe the nodes with node_selector and tolerations")
     draft.tolerations = [
-        toleration
-        for item in spec.get("tolerations") or ()
-        if not str(item.get("key") or "").startswith(_STATE_TAINTS)
-        and (toleration := read_toleration(Fields(_plain(item), Problems(""))))
+        dict(item) for item in spec.get("tolerations") or () if not str(item.get("key") or "").startswith(_STATE_TAINTS)
     ]
     if workload.replicas == 0:
         notes.add(CHANGED, "spec.replicas", "is 0, the old router is switched off: now it runs")
     elif workload.replicas > 1:
         message = f"is {workload.replicas}, and all pods had the same address at the same time: now one pod has it"
         notes.add(CHANGED, "spec.replicas", message)
-
-
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in item.items() if value is not None}
 
 
 def _shown(text: str) -> str:
