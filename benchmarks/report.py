@@ -31,7 +31,7 @@ class Figure:
     @property
     def noise(self) -> float:
         """Spread of the samples, percent of the median."""
-        return 100 * (max(self.samples) - min(self.samples)) / self.median
+        return 100 * (max(self.samples) - min(self.samples)) / self.median if self.median else 0.0
 
     def as_dict(self) -> dict[str, object]:
         """For the JSON file."""

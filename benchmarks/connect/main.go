@@ -2,123 +2,84 @@
 // GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Command connect opens TCP connections as fast as it can and says how long each took.
+// Command connect is the clients and the server of the benchmarks: many connections, with a line of JSON about them at the end.
 //
 //	connect serve ADDRESS:PORT
-//	connect run -workers 2 -seconds 2 ADDRESS:PORT
+//	connect run -workers 2 -seconds 2 ADDRESS:PORT     connections as fast as they go, one after another for each worker
+//	connect open -rate 1000 -seconds 2 ADDRESS:PORT    so many a second, however long each takes
+//	connect flood -seconds 2 ADDRESS:PORT              UDP with 64 bytes as fast as they go
+//	connect watch ADDRESS:PORT                         who answers, a line for each change: nanoseconds since 1970, answer
+//	connect ask -clients 60 URL                        one request after another for each client
 //
-// A connection is what a firewall's rules are looked up for, so it carries one byte and is reset at its end: no port
+// SIGTERM ends them earlier, and those that have no end.
+//
+// A connection is what a firewall's rules are looked up for, so it carries a few bytes and is reset at its end: no port
 // waits in TIME_WAIT and what is measured is the way there.
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net"
+	"math"
 	"os"
-	"slices"
-	"sync"
+	"os/signal"
+	"syscall"
 	"time"
 )
 
-type result struct {
-	Connections int     `json:"connections"`
-	Failed      int     `json:"failed"`
-	PerSecond   float64 `json:"per_second"`
-	P50         float64 `json:"p50_us"`
-	P99         float64 `json:"p99_us"`
-}
+const usage = "usage: connect serve|run|open|flood|watch|ask [OPTIONS] ADDRESS:PORT|URL"
 
 func main() {
 	if len(os.Args) < 3 {
-		fail(fmt.Errorf("usage: connect serve|run [-workers N] [-seconds S] ADDRESS:PORT"))
+		fail(fmt.Errorf(usage))
 	}
 	flags := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
 	workers := flags.Int("workers", 2, "connections at a time")
-	seconds := flags.Float64("seconds", 2, "how long")
+	rate := flags.Int("rate", 1000, "connections a second")
+	clients := flags.Int("clients", 60, "requests at a time")
+	seconds := flags.Float64("seconds", math.Inf(1), "how long")
 	if err := flags.Parse(os.Args[2:]); err != nil {
 		fail(err)
 	}
+	target := flags.Arg(0)
+	end, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer cancel()
+	if !math.IsInf(*seconds, 1) {
+		end, cancel = context.WithTimeout(end, time.Duration(*seconds*float64(time.Second)))
+		defer cancel()
+	}
+	var found any
+	var err error
 	switch os.Args[1] {
 	case "serve":
-		fail(serve(flags.Arg(0)))
+		err = serve(end, target)
 	case "run":
-		out := run(flags.Arg(0), *workers, time.Duration(*seconds*float64(time.Second)))
-		if err := json.NewEncoder(os.Stdout).Encode(out); err != nil {
-			fail(err)
-		}
+		found = run(end, target, *workers)
+	case "open":
+		found = open(end, target, *rate)
+	case "flood":
+		found, err = flood(end, target)
+	case "watch":
+		watch(end, target)
+	case "ask":
+		found = ask(end, target, *clients)
 	default:
-		fail(fmt.Errorf("unknown command %q", os.Args[1]))
+		err = fmt.Errorf(usage)
+	}
+	if err != nil {
+		fail(err)
+	}
+	if found != nil {
+		err = json.NewEncoder(os.Stdout).Encode(found)
+	}
+	if err != nil {
+		fail(err)
 	}
 }
 
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
-}
-
-func serve(address string) error {
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return err
-	}
-	fmt.Println("ready")
-	for {
-		conn, err := listener.Accept()
-		if err != nil {
-			return err
-		}
-		go func() {
-			defer conn.Close()
-			if _, err := conn.Write([]byte{1}); err == nil {
-				_, _ = conn.Read(make([]byte, 1)) // until the client resets
-			}
-		}()
-	}
-}
-
-func run(target string, workers int, length time.Duration) result {
-	times := make([][]time.Duration, workers)
-	failed := make([]int, workers)
-	var wait sync.WaitGroup
-	start := time.Now()
-	for worker := range workers {
-		wait.Go(func() {
-			for time.Since(start) < length {
-				begun := time.Now()
-				if err := once(target); err != nil {
-					failed[worker]++
-					continue
-				}
-				times[worker] = append(times[worker], time.Since(begun))
-			}
-		})
-	}
-	wait.Wait()
-	elapsed := time.Since(start)
-	all := slices.Concat(times...)
-	slices.Sort(all)
-	out := result{Connections: len(all), PerSecond: float64(len(all)) / elapsed.Seconds()}
-	for _, count := range failed {
-		out.Failed += count
-	}
-	if len(all) > 0 {
-		out.P50 = float64(all[len(all)/2].Nanoseconds()) / 1000
-		out.P99 = float64(all[len(all)*99/100].Nanoseconds()) / 1000
-	}
-	return out
-}
-
-func once(target string) error {
-	conn, err := net.DialTimeout("tcp", target, time.Second)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if err := conn.(*net.TCPConn).SetLinger(0); err != nil {
-		return err
-	}
-	_, err = conn.Read(make([]byte, 1))
-	return err
 }

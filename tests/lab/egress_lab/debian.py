@@ -19,7 +19,7 @@ from .shell import LabError, output, run, step
 
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # What the agent's tests and benchmarks need on top of the image.
-TEST_PACKAGES = ("iputils-ping", "openssl", "procps", "python3-pytest", "python3-pytest-xdist")
+TEST_PACKAGES = ("ethtool", "iperf3", "iputils-ping", "openssl", "procps", "python3-pytest", "python3-pytest-xdist")
 
 
 def archive(suite: str) -> Path:

@@ -1,0 +1,77 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the benchmarks with a real agent in network namespaces share: the networks of the agent's tests, and clients there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.egress.router.tests.support import namespaces
+from ansible_collections.egress.router.tests.support.fake_agent_api import FakeApi
+from ansible_collections.egress.router.tests.support.router_pod import Router, prepare
+
+SERVER = "203.0.113.10"
+
+
+@contextmanager
+def segment() -> Iterator[None]:
+    """The pod network, the segment and a node."""
+    try:
+        namespaces.build()
+        namespaces.add_node("node1")
+        yield
+    finally:
+        for name in ("pods", "outside", "node1"):
+            namespaces.remove(name)
+
+
+@contextmanager
+def router(number: int, rules: str) -> Iterator[Router]:
+    """A router that can be started, with a fake API server on the same machine. Its pod is podNUMBER."""
+    pod = f"pod{number}"
+    with tempfile.TemporaryDirectory() as folder:
+        api = FakeApi("pods", "10.244.0.1", 8001, Path(folder))
+        try:
+            prepare(api, rules=rules)
+            namespaces.add_pod(pod, "node1", number)
+            made = Router(api, Path(folder), pod, number)
+            made.keeps_pages = True
+            yield made
+            made.terminate()
+        finally:
+            namespaces.remove(pod)
+            api.stop()
+
+
+@contextmanager
+def running(namespace: str, *command: str) -> Iterator[subprocess.Popen[str]]:
+    """A command in a namespace that says when it is ready; it gets SIGTERM at the end, if it runs still."""
+    words = ["ip", "netns", "exec", namespaces.PREFIX + namespace, *command]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def result(namespace: str, *command: str) -> dict[str, Any]:
+    """The JSON that a command in a namespace prints."""
+    words = ["ip", "netns", "exec", namespaces.PREFIX + namespace, *command]
+    done = subprocess.run(words, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+    return json_of(done.stdout)
+
+
+def json_of(text: str) -> dict[str, Any]:
+    """An object."""
+    found: dict[str, Any] = json.loads(text)
+    return found
