@@ -25,7 +25,8 @@ def cluster() -> FakeCluster:
     found.apis["/apis/k8s.cni.cncf.io/v1"] = ["network-attachment-definitions"]
     found.add("namespaces", "", "payments")
     status = {"conditions": [{"type": "Ready", "status": "True"}]}
-    found.add("nodes", "", "worker-1", spec={"providerID": SERVER}, status=status)
+    metadata = {"labels": {"kubernetes.io/os": "linux"}}
+    found.add("nodes", "", "worker-1", spec={"providerID": SERVER}, status=status, metadata=metadata)
     return found
 
 
