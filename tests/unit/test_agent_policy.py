@@ -23,7 +23,7 @@ from ansible_collections.egress.router.plugins.module_utils._router.routers impo
 PATH = Path(__file__).parents[2] / "examples" / "agent-policy.yml"
 POLICY: dict[str, Any]
 BINDING: dict[str, Any]
-POLICY, BINDING = yaml.safe_load_all(PATH.read_text())
+POLICY, BINDING = yaml.safe_load(PATH.read_text())["items"]
 SPEC = POLICY["spec"]
 # Whatever is sent: the API server keeps or sets these itself.
 OF_THE_SERVER = {

@@ -26,7 +26,8 @@ PortKey: TypeAlias = "tuple[int, str]"
 class Draft:
     """`labels`: those of the old router's pods. `ports`: the ports of its containers that have a name.
 
-    `useless`: nothing of what the old router did can be done, so that the new one would have an address for nothing. `origins`: where the fields of the new router come from, for messages.
+    `useless`: nothing of what the old router did can be done, so that the new one would have an address for nothing.
+    `origins`: where the fields of the new router come from, for messages.
     """
 
     notes: Notes

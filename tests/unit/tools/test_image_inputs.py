@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The image has the contract of the collection and nothing else of it, so a changed check or role does not rebuild it. What it says of itself, and what the tests read of its definition."""
+"""The image has the contract of the collection and nothing else of it, so a changed check or role does not rebuild it.
+
+What it says of itself, and what the tests read of its definition.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from ansible_collections.egress.router.plugins.module_utils._migrate.run import 
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
 
 HERE = Path(__file__).parent
-FORMS = sorted(path.stem for path in (HERE / "forms").glob("*.yaml"))
+FORMS = sorted(path.stem for path in (HERE / "forms").glob("*.manifests"))
 # Of two networks that contain an address, the smaller one counts.
 NETWORKS = {"sdn_config_map": ["192.168.0.0/16", "192.168.12.0/24", "203.0.113.0/24"]}
 PAGE = next(parent for parent in HERE.parents if (parent / "galaxy.yml").is_file()) / "docs/migration.md"
@@ -47,7 +47,7 @@ def accepted(text: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_golden_lists_and_reports(form: str) -> None:
-    result = migrated((HERE / "forms" / f"{form}.yaml").read_text(), NETWORKS.get(form, []))
+    result = migrated((HERE / "forms" / f"{form}.manifests").read_text(), NETWORKS.get(form, []))
     for kind, text in (("list", result["text"]), ("report", shown(result))):
         path = HERE / "forms" / f"{form}.{kind}.golden"
         if os.environ.get("EGRESS_WRITE_MIGRATIONS"):
@@ -64,7 +64,7 @@ def test_every_golden_file_has_its_form() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_item_says_where_why_and_what(form: str) -> None:
-    report = migrated((HERE / "forms" / f"{form}.yaml").read_text(), [])["report"]
+    report = migrated((HERE / "forms" / f"{form}.manifests").read_text(), [])["report"]
     for item in report["findings"]:
         assert item["object"] and item["message"], item
         if item["level"] in ("lost", "question", "error") and item["message"] != "is required":
@@ -99,13 +99,13 @@ def test_the_page_has_the_permissions() -> None:
 
 
 def test_namespaces() -> None:
-    objects = Objects(read_files([str(HERE / "forms" / "sdn_wrong.yaml")], ""), ["b"])
+    objects = Objects(read_files([str(HERE / "forms" / "sdn_wrong.manifests")], ""), ["b"])
     assert migrate(objects, [])["report"]["summary"] == "no old egress routers were found"
     assert migrate(objects, [])["text"].endswith("egress_routers: []\n")
 
 
 def test_own_routers_are_none_of_before() -> None:
-    text = (HERE / "forms" / "egress_router.yaml").read_text()
+    text = (HERE / "forms" / "egress_router.manifests").read_text()
     labels = "labels: {app.kubernetes.io/managed-by: egress.router}"
     deployment = "---\nkind: Deployment\nmetadata: {name: egress-router-redirect, namespace: payments, LABELS}\n"
     ours = migrated(text + deployment.replace("LABELS", labels), [])

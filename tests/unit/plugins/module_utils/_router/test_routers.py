@@ -163,9 +163,10 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
       "digit at both ends"]),
     ("annotations that are none", {"service": {"annotations": {"Example.com/a": "any text"}}},
      ["service.annotations: 'Example.com/a' is not a valid key: use [PREFIX/]NAME, such as disktype or example.com/disktype"]),
-    ("labels of the collection", {"service": {"labels": {"app.kubernetes.io/instance": "x"}},
-      "pod_labels": {"app.kubernetes.io/name": "x", "sidecar.istio.io/inject": True, "pod-template-hash": 1},
-      "pod_annotations": {"k8s.v1.cni.cncf.io/networks": "other", "linkerd.io/inject": "enabled"}},
+    ("labels of the collection", {
+        "service": {"labels": {"app.kubernetes.io/instance": "x"}},
+        "pod_labels": {"app.kubernetes.io/name": "x", "sidecar.istio.io/inject": True, "pod-template-hash": 1},
+        "pod_annotations": {"k8s.v1.cni.cncf.io/networks": "other", "linkerd.io/inject": "enabled"}},
      ["service.labels: 'app.kubernetes.io/instance' is set by the collection itself: remove it",
       "pod_labels: 'app.kubernetes.io/name' is set by the collection itself: remove it",
       "pod_labels: 'sidecar.istio.io/inject' is set by the collection itself: remove it",
