@@ -19,6 +19,8 @@ from ansible_collections.egress.router.tests.support.fake_agent_api import FakeA
 from ansible_collections.egress.router.tests.support.router_pod import Router, prepare
 
 SERVER = "203.0.113.10"
+# What any client of a benchmark may take, in seconds.
+LONGEST = 60
 
 
 @contextmanager
@@ -65,7 +67,10 @@ def running(namespace: str, *command: str) -> Iterator[subprocess.Popen[str]]:
 def result(namespace: str, *command: str) -> dict[str, Any]:
     """The JSON that a command in a namespace prints."""
     words = ["ip", "netns", "exec", namespaces.PREFIX + namespace, *command]
-    done = subprocess.run(words, text=True, capture_output=True, check=False)
+    try:
+        done = subprocess.run(words, text=True, capture_output=True, check=False, timeout=LONGEST)
+    except subprocess.TimeoutExpired:
+        raise SystemExit(f"{' '.join(command)} did not end within {LONGEST} s") from None
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
     return json_of(done.stdout)
