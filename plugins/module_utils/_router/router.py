@@ -37,8 +37,6 @@ DEFAULT_RESOURCES: dict[str, Any] = {
 _SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 # ALTIFNAMSIZ of Linux, less the closing zero: it may be an alternative name. Others have 15 characters at most.
 _INTERFACE = re.compile(r"[^/\s:]{1,127}\Z")
-# The name of an object that needs not be a label (a DNS subdomain, RFC 1123).
-_OBJECT_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?\Z")
 
 
 @dataclass(frozen=True)
@@ -154,7 +152,7 @@ def read_router(
         runtime_class_name=read_object_name(fields, "runtime_class_name"),
         image_pull_secrets=read_object_names(fields, "image_pull_secrets"),
         host_users=None if fields.raw("host_users") is None else fields.boolean("host_users"),
-        security_context_constraints=_read_constraints(fields),
+        security_context_constraints=read_object_name(fields, "security_context_constraints"),
     )
     fields.finish()
     _check_destinations(router, fields)
@@ -262,16 +260,6 @@ def _read_image(fields: Fields, required: bool) -> str:
     elif re.search(r"\s", image):
         fields.problem("image", f"'{image}' contains whitespace: write it as REGISTRY/NAME:TAG")
     return image
-
-
-def _read_constraints(fields: Fields) -> str:
-    name = fields.text("security_context_constraints")
-    if name and not _OBJECT_NAME.match(name):
-        fields.problem(
-            "security_context_constraints",
-            f"'{name}' must be 1 to 253 lowercase letters, digits, inner hyphens and inner dots",
-        )
-    return name
 
 
 def _check_destinations(router: Router, fields: Fields) -> None:

@@ -65,7 +65,7 @@ class Module:
                     self.packages,
                 ],
                 cwd=self.folder,
-                # The compiler's garbage collector takes as much again; it has memory enough.
+                # Less garbage collection in the compiler saves as much again, for memory.
                 env={"CGO_ENABLED": "0", "GOFLAGS": os.environ.get("GOFLAGS", ""), "GOGC": "400"},
             )
             # The same in one step: a killed build leaves nothing that looks finished.

@@ -62,5 +62,5 @@ def test_there_are_none_without_the_key() -> None:
 
 
 def test_problems_are_told() -> None:
-    with pytest.raises(AnsibleFilterError, match=r"payments/db-5.*'No!' must be 1 to 253 lowercase letters"):
+    with pytest.raises(AnsibleFilterError, match=r"payments/db-5.*'No!' is not the name of an object"):
         constraints([router(5, security_context_constraints="No!")], DEFAULTS)

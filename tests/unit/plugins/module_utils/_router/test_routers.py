@@ -151,7 +151,7 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
      ["resources.requests.memory: '96 MiB' is not a quantity: write it as 96Mi",
       "resources.limits.memory: '1GB' is not a quantity: write it as 1G"]),
     ("constraints that no object can be called", {"security_context_constraints": "-Mine"},
-     ["security_context_constraints: '-Mine' must be 1 to 253 lowercase letters, digits, inner hyphens and inner dots"]),
+     ["security_context_constraints: '-Mine' is not the name of an object: use up to 253 lowercase letters, digits, '-' and '.'"]),
     ("exponent and suffix", {"resources": {"requests": {"cpu": "1e3m"}}},
      ["resources.requests.cpu: '1e3m' is not a quantity: write it as 100m, 2 or 96Mi"]),
     ("labels that are none", {"node_selector": {"a b": "c", "zone": "a b"}, "service": {"labels": {"-a": "b", "tier": "x" * 64}}},
