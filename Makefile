@@ -76,7 +76,7 @@ lab-down: ## Remove the lab; its caches stay
 
 lab-test: venv image ## The lab's own promises, and the tests of its Multus stand-in
 	$(run) pytest tests/lab
-	cd tests/lab/go/netattach && go test ./...
+	tests/lab/lab test-programs
 
 image: lab ## The router's image, built and loaded into the lab
 	tests/lab/lab build-image

@@ -8,7 +8,21 @@ import os
 import sys
 import time
 
-from . import baseimage, cluster, debian, engine, hostnet, images, lock, nodeimage, nodes, outside, packages, segment
+from . import (
+    baseimage,
+    cluster,
+    debian,
+    engine,
+    gobuild,
+    hostnet,
+    images,
+    lock,
+    nodeimage,
+    nodes,
+    outside,
+    packages,
+    segment,
+)
 from .settings import (
     BIN,
     CLUSTER,
@@ -112,6 +126,10 @@ def build_image(_arguments: argparse.Namespace) -> None:
     say(f"lab: {ROUTER_IMAGE} {'built' if built else 'is current'}")
 
 
+def test_programs(_arguments: argparse.Namespace) -> None:
+    print(gobuild.NETATTACH.test(), end="")
+
+
 def _outside(chosen: engine.Engine) -> None:
     outside.ensure(chosen)
     segment.ensure(chosen.running())
@@ -126,6 +144,7 @@ COMMANDS = {
     "image-root": (image_root, "print a root file system with the packages of the router's image; made if need be"),
     "build-image": (build_image, "build the router's image if its inputs changed, and put it to use"),
     "load-image": (load_image, "load an archive or an image of the engine into the workers"),
+    "test-programs": (test_programs, "run the tests of the programs that the lab has of its own"),
     "outside-start": (outside_start, "start or replace the outside server"),
 }
 LOCKED = ("up", "down", "base-image", "build-image", "load-image", "outside-start")

@@ -19,7 +19,7 @@ from .shell import step
 REGISTRY = "registry.k8s.io"
 KINDEST = f"docker.io/kindest/node:{KUBERNETES_VERSION}"
 FOLDER = HERE / "nodeimage"
-PARTS = (gobuild.KUBERNETES, gobuild.ETCD, gobuild.COREDNS, gobuild.PAUSE, gobuild.KIND)
+PARTS = (gobuild.KUBERNETES, gobuild.PAUSE, gobuild.KIND)
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
@@ -80,11 +80,10 @@ def _cluster_images(engine: Engine, context: Path, programs: dict[str, Path]) ->
     """Writes images.tar: every image under the name that kubeadm gives it."""
     binaries = context / "programs"
     binaries.mkdir()
-    for source in (programs["kubernetes"], programs["coredns"], programs["pause"]):
+    for source in (programs["kubernetes"], programs["pause"]):
         for program in source.iterdir():
-            _link(program, binaries / program.name)
-    # Go names a program after the last part of its path that is no version.
-    _link(programs["etcd"] / "server", binaries / "etcd")
+            # Go names a program after the last part of its path that is no version.
+            _link(program, binaries / ("etcd" if program.name == "server" else program.name))
 
     references = []
 

@@ -32,7 +32,7 @@ class _Simulator(gobuild.Module):
         return HERE / "simulator"
 
 
-_SIMULATOR = _Simulator("vcsim", ".", "1 minute")
+_SIMULATOR = _Simulator("vcsim", (".",), "1 minute")
 
 
 @dataclass(frozen=True)
