@@ -15,9 +15,9 @@ from pathlib import Path
 
 from egress_router.run.address import PROBE_AGAIN_SECONDS, PROBE_SECONDS
 from pods import router, segment
-from report import Figure, Ratio, publish
+from report import Figure, Ratio, publish, rounds
 
-ROUNDS = 5
+ROUNDS = rounds(5)
 IDLE_SECONDS = 3.0
 MEGABYTES = 45.0
 SECONDS = 0.6

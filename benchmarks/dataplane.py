@@ -19,12 +19,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from report import Figure, Ratio, paired, publish
+from report import Figure, Ratio, paired, publish, rounds
 
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import Rule, rule_set
 
 SIZES = (1, 1000, 5000)
-ROUNDS = 11
+ROUNDS = rounds(11)
 SECONDS = 1.0
 FIRST_PORT = 10000
 TARGET_PORT = 9

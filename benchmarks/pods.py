@@ -19,8 +19,16 @@ from ansible_collections.egress.router.tests.support.fake_agent_api import FakeA
 from ansible_collections.egress.router.tests.support.router_pod import Router, prepare
 
 SERVER = "203.0.113.10"
-# What any client of a benchmark may take, in seconds.
-LONGEST = 60
+# What a client may take longer than it was asked to, and what any program may take to end, in seconds.
+PATIENCE = 15.0
+
+
+class Failed(Exception):
+    """A client of a measurement failed; the message says which and why."""
+
+
+# What a measurement raises that does not succeed: its clients, what it looks at with a command, and `until`.
+FAILURES = (Failed, AssertionError, subprocess.TimeoutExpired)
 
 
 @contextmanager
@@ -55,24 +63,32 @@ def router(number: int, rules: str) -> Iterator[Router]:
 
 @contextmanager
 def running(namespace: str, *command: str) -> Iterator[subprocess.Popen[str]]:
-    """A command in a namespace that says when it is ready; it gets SIGTERM at the end, if it runs still."""
+    """A command in a namespace that says when it is ready; it is ended afterwards, if it runs still.
+
+    A command that goes on talking needs somebody who reads it: once the pipe is full, it stands still.
+    """
     words = ["ip", "netns", "exec", namespaces.PREFIX + namespace, *command]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             yield process
         finally:
             process.terminate()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
-def result(namespace: str, *command: str) -> dict[str, Any]:
-    """The JSON that a command in a namespace prints."""
+def result(namespace: str, *command: str, seconds: float) -> dict[str, Any]:
+    """The JSON that a command in a namespace prints, which takes about so many seconds."""
     words = ["ip", "netns", "exec", namespaces.PREFIX + namespace, *command]
     try:
-        done = subprocess.run(words, text=True, capture_output=True, check=False, timeout=LONGEST)
+        done = subprocess.run(words, text=True, capture_output=True, check=False, timeout=seconds + PATIENCE)
     except subprocess.TimeoutExpired:
-        raise SystemExit(f"{' '.join(command)} did not end within {LONGEST} s") from None
+        raise Failed(f"{' '.join(command)} did not end within {seconds + PATIENCE:g} s") from None
     if done.returncode:
-        raise SystemExit(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+        # iperf3 reports its error at the end of its JSON.
+        raise Failed(f"{' '.join(command)}: {(done.stderr.strip() or done.stdout.strip())[-300:]}")
     return json_of(done.stdout)
 
 

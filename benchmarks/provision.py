@@ -19,11 +19,11 @@ from pathlib import Path
 
 from ansible.utils.collection_loader import _collection_finder
 from lab import HERE, IMAGE, NAMESPACE, command, namespace, playbook, routers
-from report import Figure, Ratio, publish
+from report import Figure, Ratio, publish, rounds
 
 ROUTERS = 20
 # The loop takes minutes; its single sample is far from any bound.
-SAMPLES = {"deploy.yml": 3, "loop.yml": 1}
+SAMPLES = {"deploy.yml": rounds(2), "loop.yml": 1}
 NUMBERS = (1, 20, 100)
 # Of provision, that read the list: preflight, two for the clouds, deploy, redirect_rules, each as plugin and as module.
 TASKS = 10
@@ -81,7 +81,7 @@ def nothing_to_do() -> None:
     start, whole = Figure("ansible-playbook with one task that does nothing", "s"), Figure("provision, no change", "s")
     with namespace():
         playbook("egress.router.provision", wanted, **LAB)
-        for _sample in range(5):
+        for _sample in range(rounds(3)):
             start.samples.append(playbook(str(HERE / "playbooks/nothing.yml"), wanted))
             whole.samples.append(playbook("egress.router.provision", wanted, **LAB))
         command("ansible-playbook", "-i", "localhost,", "-e", _absent(), "egress.router.deprovision")
@@ -104,7 +104,7 @@ def long_lists() -> None:
     reader, checked = importlib.import_module(f"{of}.routers"), importlib.import_module(f"{of}.checked")
     wanted = routers(20, 500)
     first, later = Figure("read and checked", "s"), Figure("taken over by a later task", "s")
-    for _sample in range(5):
+    for _sample in range(rounds(5)):
         begin = time.monotonic()
         found, problems = reader.load(wanted, {"image": IMAGE})
         text = checked.dump(found)

@@ -66,6 +66,11 @@ class Ratio:
         return cls(name, value, f"<= {bound:g}", value <= bound)
 
 
+def rounds(usual: int) -> int:
+    """How often to measure: as usual, or fewer if $EGRESS_BENCH_ROUNDS says so."""
+    return min(usual, int(os.environ.get("EGRESS_BENCH_ROUNDS", usual)))
+
+
 def paired(figure: Figure, against: Figure) -> float:
     """Median of the ratios round by round: both samples of a round met the same moment of the machine."""
     return statistics.median(a / b for a, b in zip(figure.samples, against.samples, strict=True))

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from lab import HERE, NAMESPACE, command, namespace, playbook, redirects, routers
-from report import Figure, Ratio, publish
+from report import Figure, Ratio, publish, rounds
 
 # (routers, rules in each)
 CASES = ((1, 10), (1, 1000), (1, 5000), (20, 10))
-SAMPLES = 5
+SAMPLES = rounds(5)
 
 
 def change(wanted: list[dict[str, Any]], turn: int) -> float:
