@@ -1,7 +1,7 @@
 # The table of contents of everything a developer or CI runs. The work is in tools/, tests/ and benchmarks/.
 # Every target installs what it needs; a second run finds it in ${EGRESS_CACHE:-~/.cache/egress.router}.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit agent-test neutron-test vsphere-test lab lab-down lab-test image sbom molecule bench
+.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit agent-test neutron-test vsphere-test openshift-test lab lab-down lab-test image sbom molecule bench
 
 run := tools/run
 # Sanity tests whose answer depends on ansible-core's version. The others look at text alone.
@@ -68,6 +68,9 @@ neutron-test: venv ## The OpenStack modules on real Keystone and Neutron
 vsphere-test: venv ## The vSphere modules on a simulated vCenter
 	$(run) tests/vcsim/run
 
+openshift-test: venv ## The stand-ins for OpenShift's operator, on a real API server, and for its plugin, in network namespaces
+	$(run) pytest tests/lab/test_openshift_operator.py tests/lab/test_openshift_plugin.py -n 2 --dist loadfile
+
 lab: ## A kind cluster with an egress segment and an outside server
 	tests/lab/lab up
 
@@ -75,7 +78,7 @@ lab-down: ## Remove the lab; its caches stay
 	tests/lab/lab down
 
 lab-test: venv image ## The lab's own promises, and the tests of its Multus stand-in
-	$(run) pytest tests/lab
+	$(run) pytest tests/lab/test_lab.py
 	tests/lab/lab test-programs
 
 image: lab ## The router's image, built and loaded into the lab

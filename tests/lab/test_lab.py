@@ -1,4 +1,4 @@
-"""What the other tests rely on, proved on the running lab. `pytest tests/lab` brings the lab up when it is not."""
+"""What the other tests rely on, proved on the running lab. `pytest tests/lab/test_lab.py` brings the lab up when it is not."""
 
 from __future__ import annotations
 
@@ -38,6 +38,18 @@ DEFINITIONS = {
     },
     "noipam": {"type": "macvlan", "master": "eth1", "mode": "bridge"},
     "nomaster": {"type": "macvlan", "master": "eth7", "mode": "bridge"},
+}
+
+EGRESS_ROUTER = {
+    "apiVersion": "network.operator.openshift.io/v1",
+    "kind": "EgressRouter",
+    "metadata": {"name": "billing-db", "namespace": NAMESPACE},
+    "spec": {
+        "mode": "Redirect",
+        "networkInterface": {"macvlan": {"mode": "Bridge"}},
+        "addresses": [{"ip": "198.51.100.60/24", "gateway": "198.51.100.1"}],
+        "redirect": {"redirectRules": [{"port": 5432, "protocol": "TCP", "destinationIP": "203.0.113.10"}]},
+    },
 }
 
 # Tells every client who it is, on both families; runs in the outside server's network namespace.
@@ -309,6 +321,44 @@ def test_cutting_a_worker_off_the_segment(outside: int) -> None:
             == "198.51.100.11"
         ),
     )
+
+
+def test_openshift_comes_and_goes(lab: engine.Engine) -> None:
+    def openshift(action: str) -> None:
+        subprocess.run([str(HERE / "lab"), "openshift", action], check=True)
+
+    def defaults(node: str) -> list[str]:
+        return lab.output("exec", node, "ip", "-4", "route", "show", "default").splitlines()
+
+    def has_plugin(node: str) -> bool:
+        return not lab.run("exec", node, "test", "-x", "/opt/cni/bin/egress-router", check=False).returncode
+
+    before = {node: defaults(node) for node in settings.NODES}
+    openshift("up")
+    try:
+        cluster.kubectl("get", "egressrouters", "--all-namespaces")
+        for node in settings.WORKERS:
+            assert defaults(node)[0].startswith("default via 198.51.100.1 dev eth1") and has_plugin(node)
+        assert defaults(settings.CONTROL_PLANE) == before[settings.CONTROL_PLANE]
+        ready("as-on-openshift")
+        routes = inside("as-on-openshift", "ip", "route").splitlines()
+        assert all(any(line.startswith(f"{net} via ") for line in routes) for net in ("10.244.0.0/16", "10.96.0.0/16"))
+        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(EGRESS_ROUTER))
+        wait_for(
+            "the operator's Deployment",
+            lambda: "egress-router-cni" in cluster.kubectl("-n", NAMESPACE, "get", "deployments", "-o", "name").stdout,
+        )
+        openshift("stop")
+        cluster.kubectl("-n", NAMESPACE, "delete", "deployments", "--all")
+    finally:
+        openshift("down")
+    assert {node: defaults(node) for node in settings.NODES} == before
+    assert not any(has_plugin(node) for node in settings.NODES)
+    assert "openshift" not in cluster.kubectl("get", "crd", "-o", "name").stdout
+    left = cluster.kubectl("-n", NAMESPACE, "get", "net-attach-def,deployments,pods", "-o", "name").stdout
+    assert "egress-router-cni" not in left
+    ready("plain-again")
+    assert "10.96.0.0/16" not in inside("plain-again", "ip", "route")
 
 
 def test_a_second_up_makes_nothing(lab: engine.Engine) -> None:

@@ -19,6 +19,7 @@ from . import (
     lock,
     nodeimage,
     nodes,
+    openshift,
     outside,
     packages,
     segment,
@@ -52,6 +53,7 @@ def up(_arguments: argparse.Namespace) -> None:
 
     cluster.ensure(chosen, nodeimage.ensure(chosen, router_image))
     hostnet.ensure(chosen)
+    openshift.down(chosen)
     nodes.ensure(chosen)
     _outside(chosen)
     if chosen.exists("image", ROUTER_IMAGE):
@@ -62,6 +64,7 @@ def up(_arguments: argparse.Namespace) -> None:
 
 def down(_arguments: argparse.Namespace) -> None:
     chosen = engine.choose()
+    openshift.forget()
     segment.remove()
     outside.remove(chosen)
     cluster.remove(chosen)
@@ -130,6 +133,17 @@ def test_programs(_arguments: argparse.Namespace) -> None:
     print(gobuild.NETATTACH.test(), end="")
 
 
+def like_openshift(arguments: argparse.Namespace) -> None:
+    if arguments.action == "stop":
+        openshift.stop()
+    elif arguments.action == "down":
+        openshift.down(engine.choose())
+    else:
+        chosen = engine.choose()
+        _outside(chosen)
+        openshift.up(chosen, arguments.delay)
+
+
 def _outside(chosen: engine.Engine) -> None:
     outside.ensure(chosen)
     segment.ensure(chosen.running())
@@ -146,8 +160,12 @@ COMMANDS = {
     "load-image": (load_image, "load an archive or an image of the engine into the workers"),
     "test-programs": (test_programs, "run the tests of the programs that the lab has of its own"),
     "outside-start": (outside_start, "start or replace the outside server"),
+    "openshift": (
+        like_openshift,
+        "give the lab that is up, or take from it, what OpenShift has for EgressRouter resources",
+    ),
 }
-LOCKED = ("up", "down", "base-image", "build-image", "load-image", "outside-start")
+LOCKED = ("up", "down", "base-image", "build-image", "load-image", "outside-start", "openshift")
 
 
 def main() -> int:
@@ -159,6 +177,11 @@ def main() -> int:
         command = commands.add_parser(name, help=text, description=text)
         if name == "load-image":
             command.add_argument("image", help="an archive's path or an image's name")
+        if name == "openshift":
+            command.add_argument("action", choices=("up", "stop", "down"), help="stop: the operator alone")
+            command.add_argument(
+                "--delay", type=float, default=0, help="seconds that the operator waits before it acts"
+            )
     arguments = parser.parse_args()
     function = COMMANDS[arguments.command][0]
     try:

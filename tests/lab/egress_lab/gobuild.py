@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .lock import exclusive
 from .settings import HERE, KUBERNETES_VERSION, LAB_CACHE
 from .shell import LabError, run, step
 
@@ -52,6 +53,11 @@ class Module:
                 "The lab builds programs from Go modules, but there is no `go` on the PATH: install Go 1.24 or newer."
             )
         target.parent.mkdir(parents=True, exist_ok=True)
+        # Suites beside each other want the same programs.
+        with exclusive(target.parent / f"{self.name}.lock"):
+            return target if target.is_dir() else self._build(target)
+
+    def _build(self, target: Path) -> Path:
         with (
             step(f"building {self.name} from Go modules", self.estimate),
             tempfile.TemporaryDirectory(dir=target.parent) as scratch,
@@ -95,4 +101,7 @@ KUBERNETES = Module(
 CNI_PLUGINS = Module("cniplugins", ("tool",), "15 seconds")
 KIND = Module("kind", ("tool",), "15 seconds")
 NETATTACH = Module("netattach", (".",), "20 seconds")
+EGRESS_ROUTER = Module("egressrouter", (".",), "10 seconds")
+# Of this one only files are used.
+OPENSHIFT_API = Module("openshiftapi", (), "")
 PAUSE = Module("pause", (".",), "2 seconds")

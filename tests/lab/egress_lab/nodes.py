@@ -13,16 +13,16 @@ from pathlib import Path
 from . import gobuild
 from .cluster import kubectl
 from .engine import Engine
-from .settings import HERE, MULTUS, NODES
+from .settings import EGRESS_ROUTER_PLUGIN, GATEWAYS, HERE, MULTUS, NODES, POD_SUBNET, SERVICE_SUBNET, WORKERS
 from .shell import LabError, step
 
 FOLDER = HERE / "cni"
 STAMP = "/run/egress-lab"  # gone when the node restarts, as the routes are
 
 
-def ensure(engine: Engine) -> None:
-    """Configure every node that is not configured like this already."""
-    plugins = _plugins()
+def ensure(engine: Engine, openshift: bool = False) -> None:
+    """Configure every node that is not configured like this already. `openshift`: with what a node has there besides."""
+    plugins = _plugins(openshift)
     stamp = _stamp(plugins)
     if all(engine.run("exec", node, "test", "-e", f"{STAMP}/{stamp}", check=False).returncode == 0 for node in NODES):
         return
@@ -31,14 +31,25 @@ def ensure(engine: Engine) -> None:
         pod_networks = _pod_networks()
         kubeconfig = _kubeconfig(pod_networks[NODES[0]][1])
         for node in NODES:
-            archive = _archive(plugins, kubeconfig, pod_networks[node][0])
+            archive = _archive(plugins, kubeconfig, _primary_network(pod_networks[node][0], openshift))
             peers = [f"{cidr},{address},{name}" for name, (cidr, address) in pod_networks.items() if name != node]
+            gateway = GATEWAYS[0] if openshift and node in WORKERS else ""
+            engine.run("exec", node, "rm", "-rf", STAMP)
             engine.run("exec", "-i", node, "tar", "-xf", "-", "-C", "/", stdin=archive)
-            engine.run("exec", node, "/etc/egress-lab/setup-node", *peers)
+            engine.run("exec", "-e", f"EGRESS_GATEWAY={gateway}", node, "/etc/egress-lab/setup-node", *peers)
             engine.run("exec", node, "sh", "-c", f"mkdir -p {STAMP} && touch {STAMP}/{stamp}")
 
 
-def _plugins() -> dict[str, Path]:
+def egress_router_plugin() -> Path:
+    """OpenShift's CNI plugin `egress-router`: the stand-in, or the real one."""
+    if not EGRESS_ROUTER_PLUGIN:
+        return gobuild.EGRESS_ROUTER.build() / "egressrouter"
+    if not Path(EGRESS_ROUTER_PLUGIN).is_file():
+        raise LabError(f"EGRESS_LAB_EGRESS_ROUTER_PLUGIN names {EGRESS_ROUTER_PLUGIN}, and there is no such file.")
+    return Path(EGRESS_ROUTER_PLUGIN)
+
+
+def _plugins(openshift: bool) -> dict[str, Path]:
     """Plugin name to program; `meta` is the one that the container runtime calls."""
     found = {program.name: program for program in gobuild.CNI_PLUGINS.build().iterdir()}
     if MULTUS:
@@ -47,6 +58,8 @@ def _plugins() -> dict[str, Path]:
         found["multus"] = Path(MULTUS)
     else:
         found["netattach"] = gobuild.NETATTACH.build() / "netattach"
+    if openshift:
+        found["egress-router"] = egress_router_plugin()
     return found
 
 
@@ -55,7 +68,7 @@ def _meta() -> str:
 
 
 def _stamp(plugins: dict[str, Path]) -> str:
-    """Built programs are in folders named by their content; a Multus is judged by its time and size."""
+    """Built programs are in folders named by their content; those of others are judged by time and size."""
     digest = hashlib.sha256()
     for name, program in sorted(plugins.items()):
         status = program.stat()
@@ -143,7 +156,15 @@ def _kubeconfig(control_plane: str, seconds: float = 30) -> bytes:
     ).encode()
 
 
-def _archive(plugins: dict[str, Path], kubeconfig: bytes, pod_cidr: str) -> bytes:
+def _primary_network(pod_cidr: str, openshift: bool) -> bytes:
+    network = json.loads((FOLDER / "primary.conflist").read_text().replace("@POD_CIDR@", pod_cidr))
+    if openshift:
+        # As OVN-Kubernetes does: pods and services stay on eth0 when the default route goes to another interface.
+        network["plugins"][0]["ipam"]["routes"] += [{"dst": subnet} for subnet in (POD_SUBNET, SERVICE_SUBNET)]
+    return json.dumps(network).encode()
+
+
+def _archive(plugins: dict[str, Path], kubeconfig: bytes, primary_network: bytes) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, program in plugins.items():
@@ -155,11 +176,7 @@ def _archive(plugins: dict[str, Path], kubeconfig: bytes, pod_cidr: str) -> byte
             tar.addfile(info, io.BytesIO(data))
 
         write("kubeconfig", kubeconfig, 0o600)
-        write(
-            "primary.conflist",
-            (FOLDER / "primary.conflist").read_bytes().replace(b"@POD_CIDR@", pod_cidr.encode()),
-            0o644,
-        )
+        write("primary.conflist", primary_network, 0o644)
         write("meta.conf", (FOLDER / "meta.conf").read_bytes().replace(b"@META@", _meta().encode()), 0o644)
         write("setup-node", (FOLDER / "setup-node").read_bytes(), 0o755)
     return buffer.getvalue()

@@ -50,4 +50,7 @@ ROUTER_IMAGE = "localhost/egress-router:dev"
 ROUTER_CONTAINERFILE = REPOSITORY / "images" / "router" / "Containerfile"
 
 MULTUS = os.environ.get("EGRESS_LAB_MULTUS", "")
+# The real ones in place of the stand-ins: a command, a program's path.
+OPENSHIFT_OPERATOR = os.environ.get("EGRESS_LAB_CNO", "")
+EGRESS_ROUTER_PLUGIN = os.environ.get("EGRESS_LAB_EGRESS_ROUTER_PLUGIN", "")
 OBSERVE_PORTS = os.environ.get("EGRESS_LAB_OBSERVE_PORTS", "tcp:5432 http:80 udp:53 tcp:9999").replace(",", " ").split()
