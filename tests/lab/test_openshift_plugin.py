@@ -341,6 +341,7 @@ def test_the_address_is_announced(pod: Pod) -> None:
         {"destinations": ["5432 TCP word"]},
         {"destinations": ["5432 ICMP 203.0.113.10"]},
         {"destinations": ["65536 TCP 203.0.113.10"]},
+        {"destinations": ["http TCP 203.0.113.10"]},
         {"destinations": ["5432 TCP 203.0.113.10 80 80"]},
         {"addresses": [f"{ADDRESS}/32"]},
         {"gateway": "203.0.113.1"},

@@ -20,7 +20,7 @@ from .settings import (
     REPOSITORY,
     ROUTER_IMAGE,
 )
-from .shell import LabError, step
+from .shell import LabError, run, step
 
 STATE = LAB_CACHE / f"openshift-{CLUSTER}"  # the operator's log and process id; there as long as any of it may be there
 MODULE = "github.com/openshift/api"
@@ -93,7 +93,9 @@ def start_operator(state: Path, kubeconfig: Path, *arguments: str) -> None:
     program = HERE / "openshift" / "egress_router_operator.py"
     log = state / "operator.log"
     log.unlink(missing_ok=True)
-    process.start(state, "operator", [str(REPOSITORY / "tools/run"), "python", str(program), *arguments], environment)
+    in_environment = str(REPOSITORY / "tools/run")
+    run([in_environment, "true"])  # On a new machine it has to be made first, which takes its time.
+    process.start(state, "operator", [in_environment, "python", str(program), *arguments], environment)
     try:
         process.wait_for("the operator", state, "operator", lambda: log.exists() and "reported" in log.read_text(), 120)
     except process.ServerError as error:
