@@ -28,9 +28,13 @@ SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_NAME}={APP_NAME}"
 # The agent's status, as annotations of the router's Lease.
 ANNOTATION_PREFIX = "egress.router/"
 
+# On the Lease: the router's pod loads its rules and leaves the address to others. A cut-over sets and lifts it.
+HOLD = ANNOTATION_PREFIX + "hold"
+
 # Who owns which field under server-side apply.
 FIELD_MANAGER_DEPLOY = "egress.router.deploy"
 FIELD_MANAGER_RULES = "egress.router.redirect-rules"
+FIELD_MANAGER_CUTOVER = "egress.router.cutover"
 FIELD_MANAGER_AGENT = "egress.router.agent"
 
 # Key of the rules text in the rules ConfigMap.

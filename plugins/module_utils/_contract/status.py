@@ -21,6 +21,8 @@ from .names import ANNOTATION_PREFIX
 SERVING = "serving"
 # The pod has the lease and prepares, for example probes the segment for its address.
 STARTING = "starting"
+# The pod has the lease and its rules are in the kernel, but it leaves the address to others (see names.HOLD).
+ON_HOLD = "on-hold"
 # The pod has the lease but somebody else answers for its address; `error` says who.
 CONFLICT = "conflict"
 # The pod has the lease and cannot serve; `error` says why.

@@ -207,17 +207,27 @@ class EgressAddress:
         event("connections-reset", provoked=provoked)
 
     def _may_serve(self) -> bool:
-        return self._elector.serves() and not self._stop.is_set()
+        return self._elector.serves() and not self._elector.on_hold and not self._stop.is_set()
 
     def _step_down(self) -> None:
-        """The lease is another pod's, or may be soon."""
+        """The lease is another pod's, or may be soon; or the router is on hold."""
         self._fallen.clear()
+        on_hold = self._elector.serves() and self._elector.on_hold
         if self._phase is not Phase.NOTHING:
-            self._reporter.forget()
+            if on_hold:
+                # The slices are still this pod's, and nobody else will withdraw it.
+                self._withdraw()
+                if self.present:
+                    self._reset_connections()
+            else:
+                self._reporter.forget()
             self.release()
             self._phase = Phase.NOTHING
             self._retry_at = 0.0
-        self._set(STANDBY)
+        self._set(status.ON_HOLD if on_hold else STANDBY)
+
+    def _withdraw(self) -> None:
+        self._reporter.publish({address.family: endpoints.NOBODY for address in self._config.addresses})
 
     def _take(self) -> None:
         self._set(status.STARTING, self.error)
@@ -367,7 +377,7 @@ class EgressAddress:
         """Not serving for a reason of this pod; tried again soon."""
         if self.present:
             self.release()
-            self._reporter.publish({address.family: endpoints.NOBODY for address in self._config.addresses})
+            self._withdraw()
         self._retry_at = time.monotonic() + RETRY_SECONDS * (1 + secrets.randbelow(1000) / 2000)
         self._set(state, error)
 

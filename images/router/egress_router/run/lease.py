@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.egress.router.plugins.module_utils._contract.names import ANNOTATION_PREFIX
+from ansible_collections.egress.router.plugins.module_utils._contract.names import ANNOTATION_PREFIX, HOLD
 from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
 
 from ..config import Config
@@ -101,6 +101,8 @@ class Elector:
         self._standby_until = 0.0
         self._stand_by_at = 0.0
         self.held: bool | None = None
+        # Whether the Lease says that its holder shall leave the address to others.
+        self.on_hold = False
         self.holder = ""
         self.renewed_at = 0.0
         self.predecessor = Status()
@@ -153,6 +155,10 @@ class Elector:
             return True
         return bool(self.held)
 
+    def look(self) -> None:
+        """Read the Lease between two renewals. Raises ApiError."""
+        self.held = self._look()
+
     def doubt(self) -> None:
         """Read the Lease before the next renewal: another pod may have it."""
         self._version = ""
@@ -199,7 +205,9 @@ class Elector:
             self._seen = seen
             self._seen_at = self._clock()
         self._duration = float(spec.get("leaseDurationSeconds") or self._config.lease_seconds)
-        standby = (lease["metadata"].get("annotations") or {}).get(STANDBY)
+        annotations = lease["metadata"].get("annotations") or {}
+        self.on_hold = HOLD in annotations
+        standby = annotations.get(STANDBY)
         if standby != self._standby:
             self._standby = standby
             if standby and standby.split()[0] != self._config.pod:

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from ansible_collections.egress.router.plugins.module_utils._contract.status import (
     CONFLICT,
     FAILED,
+    ON_HOLD,
     SERVING,
     STARTING,
     STOPPED,
@@ -28,7 +29,7 @@ from .lease import Elector
 from .reporter import Reporter
 from .rules import Rules
 
-_STATES = (SERVING, STARTING, CONFLICT, FAILED, STOPPED, STANDBY)
+_STATES = (SERVING, STARTING, ON_HOLD, CONFLICT, FAILED, STOPPED, STANDBY)
 _STATISTICS = {
     "insert_failed": "Connections that were dropped, mostly because no source port was free for their server",
     "drop": "Connections that were dropped because the connection table was full",

@@ -9,6 +9,7 @@ It may hang in a request for as long as the request's timeout; rules, repairs an
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from .lease import Elector
 
 # Published again after this, in case somebody else changed the slices.
 REPUBLISH_SECONDS = 30.0
+# While the router is on hold: how often the Lease is read. When the hold is lifted, clients are waiting.
+HOLD_SECONDS = 0.5
 # All requests of one round time out within this.
 ROUND_SECONDS = 60.0
 
@@ -118,7 +121,18 @@ class Reporter:
             wait = due - time.monotonic()
             if self._elector.held and self._patched != self._patches:
                 wait = min(wait, retry)
+            if self._elector.on_hold:
+                wait = min(wait, HOLD_SECONDS)
             self._wake.wait(max(0.0, wait))
+            if self._elector.on_hold and time.monotonic() < due and not self._stopping:
+                self._look()
+
+    def _look(self) -> None:
+        """Whether the router is still on hold. What goes wrong here goes wrong with the next renewal too, which tells."""
+        with contextlib.suppress(ApiError):
+            self._elector.look()
+        if not self._elector.on_hold:
+            self._changed()
 
     def _write_lease(self, status: Status) -> bool:
         """Whether the lease is held and `status` was written."""
