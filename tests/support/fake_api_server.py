@@ -177,7 +177,7 @@ class FakeCluster:
         if self.keeps_cluster_ip and before and key[0] == "services":
             item["spec"].setdefault("clusterIP", before["spec"]["clusterIP"])
         _check(key[0], before, item)
-        _set_defaults(key[0], item)
+        set_defaults(key[0], item)
         if key[0] == "pods" and not self.user_namespaces:
             item["spec"].pop("hostUsers", None)
         if query.get("dryRun") == "All":
@@ -375,7 +375,7 @@ def _check(plural: str, before: dict[str, Any] | None, item: dict[str, Any]) -> 
         raise ApiError(422, f'Deployment.apps "{name}" is invalid: spec.selector: Invalid value: field is immutable')
 
 
-def _set_defaults(plural: str, item: dict[str, Any]) -> None:
+def set_defaults(plural: str, item: dict[str, Any]) -> None:
     """Some of what the API server adds, so that objects are never what was sent."""
     if plural == "services":
         item["spec"].setdefault("clusterIP", "10.96.0.10")

@@ -30,10 +30,12 @@ def each(function: Callable[[Item], Result], items: Iterable[Item], workers: int
         return list(pool.map(function, found))
 
 
-def wait_until(condition: Callable[[], Result | None], seconds: float, interval: float = 0.1) -> Result | None:
+def wait_until(
+    condition: Callable[[], Result | None], seconds: float, interval: float = 0.1, slowest: float = 1.0
+) -> Result | None:
     """Asks `condition` until it returns something else than None, which is returned; None when time is up.
 
-    It is asked at once, then after `interval`, then in steps that grow to one second. An API server that does not
+    It is asked at once, then after `interval`, then in steps that grow to `slowest`, one second. An API server that does not
     answer in between is asked again; if it does not answer at the end either, Unreachable is raised.
     """
     deadline = time.monotonic() + seconds
@@ -49,4 +51,4 @@ def wait_until(condition: Callable[[], Result | None], seconds: float, interval:
         if found is not None or left <= 0:
             return found
         time.sleep(min(interval, left))
-        interval = min(interval * 1.3, 1.0)
+        interval = min(interval * 1.3, slowest)

@@ -50,6 +50,8 @@ _OTHERS = (
     CONSTRAINTS,
     Kind("DeploymentConfig", "apps.openshift.io", "v1", "deploymentconfigs"),
     Kind("EgressRouter", "network.operator.openshift.io", "v1", "egressrouters"),
+    # Of Services with a selector, beside the EndpointSlices.
+    Kind("Endpoints", "", "v1", "endpoints"),
     Kind("Event", "", "v1", "events"),
     Kind("Infrastructure", "config.openshift.io", "v1", "infrastructures"),
     Kind("Namespace", "", "v1", "namespaces"),
@@ -93,6 +95,10 @@ class Cluster:
         self.requests = 0
         # Its clock, less ours.
         self._ahead = timedelta()
+
+    def rehearsal(self) -> Cluster:
+        """The same API server, which only says what it would do."""
+        return Cluster(self._client, dry_run=True)
 
     def now(self) -> datetime:
         """The time by the API server's clock, as its last answer had it: the nodes' clocks are nearer to it than ours may be."""

@@ -13,7 +13,7 @@ alone, by server-side apply.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -67,12 +67,17 @@ _LABELS: Tree = {"f:metadata": {"f:labels": {}}}
 
 @dataclass(frozen=True)
 class Options:
-    """`wait`: for present routers to serve. The pods of removed ones are always waited for."""
+    """`wait`: for present routers to serve. The pods of removed ones are always waited for.
+
+    `borrowed`: uids of Services that are still those of old routers, by namespace and name of the router that gets them. They are
+    left alone: a cut-over moves them.
+    """
 
     create_namespaces: bool = False
     force_conflicts: bool = False
     wait: bool = True
     wait_seconds: float = 120
+    borrowed: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -195,7 +200,7 @@ class _Run:
     def run(self) -> Outcome:
         live = self._read()
         missing = self._missing_namespaces(live)
-        steps = [step for router in self.routers for step in _steps(router, live)]
+        steps = [step for router in self.routers for step in _steps(router, live, self.options.borrowed)]
         steps.sort(key=lambda step: _order(step.kind))
         outcome = self.outcome
         outcome.namespaces = [_new_namespace(name) for name in missing]
@@ -366,8 +371,8 @@ class _Run:
 
         def one(step: Step) -> None:
             manifest: Manifest = step.manifest or {}
-            if step.kind == "EndpointSlice":
-                service = services[step.router.id]
+            service = services.get(step.router.id)
+            if step.kind == "EndpointSlice" and service is not None:
                 manifest = owned_by(manifest, (service.result or service.live or {})["metadata"]["uid"])
             try:
                 if step.kind == "ConfigMap" and step.live is None and step.router.rules.lines():
@@ -436,13 +441,17 @@ class _Run:
         outcome.error = "\n".join(lines)
 
 
-def _steps(router: Router, live: dict[Id, dict[str, Any]]) -> Iterable[Step]:
+def _steps(router: Router, live: dict[Id, dict[str, Any]], borrowed: Mapping[tuple[str, str], str]) -> Iterable[Step]:
     """What is to be done for a router, still without a plan: apply what it is made of, remove what else it has."""
     wanted: dict[Id, Manifest] = {}
     if router.present:
         service = live.get(("Service", router.namespace, router.service.name))
-        uid = (service or {"metadata": {}})["metadata"].get("uid") or _NO_UID
-        wanted = {(m["kind"], router.namespace, m["metadata"]["name"]): m for m in manifests(router, uid)}
+        uid = borrowed.get(router.key) or (service or {"metadata": {}})["metadata"].get("uid") or _NO_UID
+        wanted = {
+            (m["kind"], router.namespace, m["metadata"]["name"]): m
+            for m in manifests(router, uid)
+            if m["kind"] != "Service" or router.key not in borrowed
+        }
     for id_, manifest in wanted.items():
         yield Step(router, id_, live.get(id_), manifest, Change(_title(id_)))
     for id_, item in live.items():

@@ -16,7 +16,8 @@ from typing import Any
 
 from .._common.concurrent import wait_until
 from .._common.errors import EgressError, Forbidden, NotReady
-from .._contract.status import CONFLICT, FAILED, Status
+from .._contract.names import HOLD
+from .._contract.status import CONFLICT, FAILED, ON_HOLD, Status
 from .cluster import Cluster
 from .constraints import advice
 from .pods import GRACE_SECONDS, going, pod_problem, waits_for_sandbox
@@ -58,6 +59,12 @@ class Facts:
         return alive and self.status.serving
 
     @property
+    def on_hold(self) -> str:
+        """The old router that the address is left to; empty if the router is not on hold."""
+        annotations = ((self.lease or {}).get("metadata") or {}).get("annotations") or {}
+        return str(annotations.get(HOLD) or "")
+
+    @property
     def rolled_out(self) -> bool:
         """Whether the Deployment is rolled out: all pods are of its latest generation."""
         if self.deployment is None:
@@ -88,6 +95,11 @@ class Facts:
         known = [pod["metadata"]["name"] for pod in self.pods if not going(pod)]
         if status.state in (CONFLICT, FAILED) and status.error and status.pod in known:
             return f"pod {status.pod} on node {status.node}: {status.error}"
+        if self.on_hold and status.state == ON_HOLD:
+            return (
+                f"it is on hold and leaves its address to {self.on_hold} (annotation {HOLD} of its Lease): run "
+                "egress.router.cutover to go on, or egress.router.deprovision to remove it"
+            )
         return ""
 
     def reason(self) -> str:
@@ -104,6 +116,14 @@ class Facts:
         if self.status.serving:
             return f"pod {self.status.pod} does not renew its lease: its node or its network may be down"
         return f"pod {self.status.pod} is {self.status.state or 'starting'}"
+
+    def not_waiting(self) -> str:
+        """Why none of its pods waits on hold with its rules loaded; empty if one does."""
+        if self.rolled_out and self.holder is not None and self.status.state == ON_HOLD:
+            return f"its rules are refused: {self.status.rules_error}" if self.status.rules_error else ""
+        if self.holder is not None and self.status.serving:
+            return f"pod {self.status.pod} serves already: its image does not know about being on hold"
+        return self.problem() or f"none of its pods reports {ON_HOLD} yet"
 
     def as_dict(self) -> dict[str, Any]:
         """The result of router_info."""
@@ -161,6 +181,23 @@ def wait_for_serving(cluster: Cluster, wanted: list[Key] | None, where: list[Any
 
     A reason that does not pass by itself ends the wait after GRACE_SECONDS.
     """
+    return _wait(cluster, wanted, where, seconds, Facts.reason, "does not serve")
+
+
+def wait_on_hold(cluster: Cluster, wanted: list[Key], seconds: float) -> list[Facts]:
+    """The same, for routers that wait with their rules loaded and leave their addresses to others."""
+    spaces = list(dict.fromkeys(namespace for namespace, _name in wanted))
+    return _wait(cluster, wanted, spaces, seconds, Facts.not_waiting, "does not get ready beside the old one")
+
+
+def _wait(
+    cluster: Cluster,
+    wanted: list[Key] | None,
+    where: list[Any],
+    seconds: float,
+    reason: Callable[[Facts], str],
+    failure: str,
+) -> list[Facts]:
     lasting = _Lasting(min(GRACE_SECONDS, seconds))
 
     def look() -> list[Facts]:
@@ -171,16 +208,16 @@ def wait_for_serving(cluster: Cluster, wanted: list[Key] | None, where: list[Any
 
     def check() -> list[Facts] | None:
         facts = look()
-        waiting = [router for router in facts if router.reason()]
+        waiting = [router for router in facts if reason(router)]
         # Nothing to wait for: every router serves, or what keeps the others from it does not pass by itself.
         stuck = [router for router in waiting if lasting.problem(router)]
         return facts if len(stuck) == len(waiting) else None
 
     facts = wait_until(check, seconds, interval=0.2)
     facts = look() if facts is None else facts
-    failed = [router for router in facts if router.reason()]
+    failed = [router for router in facts if reason(router)]
     if failed:
-        raise NotReady("\n".join(f"router {r.namespace}/{r.name} does not serve: {r.reason()}" for r in failed))
+        raise NotReady("\n".join(f"router {r.namespace}/{r.name} {failure}: {reason(r)}" for r in failed))
     return facts
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from .._contract.rules import FieldsError, IPNetwork, make_fallback, make_rule
 from .draft import Draft, add_address, add_rule
 from .objects import Object, Objects, Workload, source_of
-from .report import CHANGED, ERROR, LOST, UNCHANGED, Notes
+from .report import CHANGED, ERROR, LOST, UNCHANGED, Notes, Source
 
 _NETWORKS = "k8s.v1.cni.cncf.io/networks"
 _TYPE = "egress-router"
@@ -43,7 +43,7 @@ def _plugin_of(item: Object) -> Mapping[str, Any] | None:
 
 def _read(item: Object, config: Mapping[str, Any], objects: Objects, networks: Sequence[IPNetwork]) -> Draft:
     source = source_of(item)
-    users = [workload for workload in objects.workloads() if _uses(workload, source.namespace, source.name)]
+    users = users_of(source, objects)
     draft = Draft(Notes(source), source.name, users[0].labels if users else {})
     if not users:
         draft.notes.add(CHANGED, "", "no pod uses it: now there is a router")
@@ -60,6 +60,11 @@ def _read(item: Object, config: Mapping[str, Any], objects: Objects, networks: S
         }
     )
     return draft
+
+
+def users_of(source: Source, objects: Objects) -> list[Workload]:
+    """What makes pods with a network."""
+    return [workload for workload in objects.workloads() if _uses(workload, source.namespace, source.name)]
 
 
 def _uses(workload: Workload, namespace: str, name: str) -> bool:

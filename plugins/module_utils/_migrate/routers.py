@@ -34,10 +34,7 @@ _HEAD = """\
 
 def migrate(objects: Objects, networks: Sequence[IPNetwork], not_read: Sequence[str] = ()) -> dict[str, Any]:
     """The list of routers, its text for a file, and the report."""
-    resources = [read_resource(item, networks) for item in objects.of("EgressRouter")]
-    note_neighbours(resources)
-    pods, others = _read_pods(objects, networks)
-    drafts = [*resources, *read_attachments(objects, networks), *pods]
+    drafts, others = read_drafts(objects, networks)
     for draft in drafts:
         _rename(draft, objects)
     others += take_services(drafts, objects)
@@ -48,6 +45,14 @@ def migrate(objects: Objects, networks: Sequence[IPNetwork], not_read: Sequence[
         "text": text(routers),
         "report": report(results, others, not_read),
     }
+
+
+def read_drafts(objects: Objects, networks: Sequence[IPNetwork]) -> tuple[list[Draft], list[Item]]:
+    """The old routers, and what there is to say of pods that are none."""
+    resources = [read_resource(item, networks) for item in objects.of("EgressRouter")]
+    note_neighbours(resources)
+    pods, others = _read_pods(objects, networks)
+    return [*resources, *read_attachments(objects, networks), *pods], others
 
 
 def text(results: Iterable[Result]) -> str:

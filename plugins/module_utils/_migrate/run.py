@@ -36,7 +36,7 @@ def run(connect: Callable[[], Cluster], params: Mapping[str, Any]) -> dict[str, 
     if params["files"] or params["manifests"]:
         objects = Objects(read_files(params["files"], params["manifests"]), params["namespaces"])
     else:
-        objects, not_read = _read_cluster(connect(), params["namespaces"])
+        objects, not_read = read_cluster(connect(), params["namespaces"])
     return migrate(objects, networks, not_read)
 
 
@@ -61,7 +61,8 @@ def _as_network(written: str) -> str:
         return "198.51.100.0/24"
 
 
-def _read_cluster(cluster: Cluster, namespaces: list[str] | None) -> tuple[Objects, list[str]]:
+def read_cluster(cluster: Cluster, namespaces: list[str] | None) -> tuple[Objects, list[str]]:
+    """What old routers are made of, and why other objects could not be read."""
     items, not_read = legacy.find(cluster, KINDS, namespaces)
     workloads = Objects(items, namespaces).workloads()
     wanted = {

@@ -24,6 +24,7 @@ Run = Callable[..., "dict[str, Any]"]
 # What the modules' action plugins do with their arguments. The plugins themselves cannot be imported here: ansible-test hides
 # the controller's code from the tests of modules.
 ARGUMENTS = {
+    "cutover": option.routers_arguments,
     "preflight_info": option.routers_arguments,
     "redirect_rules": option.rules_arguments,
     "router": option.routers_arguments,
