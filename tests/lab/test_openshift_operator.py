@@ -90,6 +90,9 @@ class Namespace:
     def config(self) -> dict[str, Any]:
         return dict(json.loads(self.nad().get("spec", {}).get("config", "{}")))
 
+    def address(self) -> str:
+        return ",".join(self.config().get("ip", {}).get("addresses", []))
+
     def deployment(self) -> dict[str, Any]:
         return self.find(self.deployments, DEPLOYMENT)
 
@@ -319,27 +322,24 @@ def test_two_resources_of_a_namespace_take_the_objects_from_each_other(
     namespace.apply("second", addresses=[{**ADDRESS, "ip": "198.51.100.61/24"}])
     until(lambda: namespace.owner() == "second", "the second owns", SOON)
     uid = namespace.deployment()["metadata"]["uid"]
-    until(lambda: namespace.owner() == "first", "the first owns again", resync + SOON)
-    assert namespace.config()["ip"]["addresses"] == ["198.51.100.60/24"]
+    # Each time with the address of whose they are.
+    until(lambda: (namespace.owner(), namespace.address()) == ("first", "198.51.100.60/24"), "back", resync + SOON)
+    until(lambda: (namespace.owner(), namespace.address()) == ("second", "198.51.100.61/24"), "again", resync + SOON)
     assert namespace.deployment()["metadata"]["uid"] == uid
-    until(lambda: namespace.owner() == "second", "the second owns again", resync + SOON)
 
 
 def test_who_owns_at_the_moment_takes_the_objects_along(operator: Callable[..., None], namespace: Namespace) -> None:
-    resync = 300.0 if REAL else 6.0
-    operator(**({} if REAL else {"resync": resync}))
+    operator()
     namespace.apply("first")
     until(lambda: namespace.owner() == "first", "the first owns", SOON)
     namespace.apply("second")
     until(lambda: namespace.owner() == "second", "the second owns", SOON)
-    uid = namespace.deployment()["metadata"]["uid"]
     namespace.routers.delete(name="second", namespace=namespace.name)
-    # Gone, or already made anew for the first one: by a resync in between it may even have kept them.
-    until(
-        lambda: namespace.owner() == "first" and namespace.deployment()["metadata"]["uid"] != uid,
-        "the first has new objects",
-        resync + SOON,
-    )
+    until(lambda: (namespace.nad(), namespace.deployment()) == ({}, {}), "both are gone", SOON)
+    # The resync of the first is far away.
+    always(lambda: (namespace.nad(), namespace.deployment()) == ({}, {}), "they are back without a cause", 1)
+    namespace.annotate("first")
+    until(lambda: namespace.owner() == "first", "the first owns again", SOON)
 
 
 def test_objects_deleted_by_hand_are_back_at_the_next_resync(
@@ -348,11 +348,14 @@ def test_objects_deleted_by_hand_are_back_at_the_next_resync(
     resync = 300.0 if REAL else 8.0
     operator(**({} if REAL else {"resync": resync}))
     namespace.apply()
-    namespace.both()
+    before = {found["metadata"]["uid"] for found in namespace.both()}
     namespace.attachments.delete(name=NAD, namespace=namespace.name)
     namespace.deployments.delete(name=DEPLOYMENT, namespace=namespace.name)
-    until(lambda: (namespace.nad(), namespace.deployment()) == ({}, {}), "both are gone", SOON)
-    until(lambda: namespace.nad() and namespace.deployment(), "both are back", resync + SOON)
+    until(
+        lambda: not before & {found["metadata"]["uid"] for found in namespace.both()},
+        "both are others",
+        resync + SOON,
+    )
 
 
 def test_an_annotation_brings_objects_back(operator: Callable[..., None], namespace: Namespace) -> None:
