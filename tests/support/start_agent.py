@@ -6,12 +6,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
 
-from egress_router.__main__ import main
-from egress_router.run import kube, web
+# As the command does while it imports; most of that is done here already.
+gc.disable()
+
+from egress_router.__main__ import main  # noqa: E402
+from egress_router.run import kube, web  # noqa: E402
 
 kube.SERVICE_ACCOUNT = Path(sys.argv.pop())
 if os.environ.get("FRESH_PAGES"):

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import signal
 import sys
@@ -36,7 +37,11 @@ def main() -> int:
     parser.add_argument("--version", action="version", version=VERSION)
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     command = parser.parse_args(sys.argv[1:2]).command
+    # Imports leave next to no garbage; looking for it is a tenth of the start, and later that of what stays anyway.
+    gc.disable()
     module = importlib.import_module(f"{__package__}.{COMMANDS[command][0]}")
+    gc.freeze()
+    gc.enable()
     status: int = module.main(sys.argv[2:])
     return status
 

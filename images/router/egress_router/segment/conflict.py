@@ -49,7 +49,7 @@ def probe(interface: str, mac: str, addresses: Iterable[IP], seconds: float, sto
                 sent += 1
                 for ip in wanted:
                     by_family[ip.version].send(frames.question(own, ip))
-            for key, _events in selector.select(0.05):
+            for key, _events in selector.select(min(0.05, seconds - elapsed)):
                 frame, (_name, _protocol, direction, *_rest) = key.fileobj.recvfrom(2048)  # type: ignore[union-attr]
                 if direction != OUTGOING:
                     found |= {ip: holder.hex(":") for ip, holder in others(frame, own) if ip in wanted}
