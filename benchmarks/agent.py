@@ -17,6 +17,8 @@ from egress_router.run.address import PROBE_AGAIN_SECONDS, PROBE_SECONDS
 from pods import router, segment
 from report import Figure, Ratio, publish, rounds
 
+from ansible_collections.egress.router.tests.support.waiting import until
+
 ROUNDS = rounds(5)
 IDLE_SECONDS = 3.0
 MEGABYTES = 45.0
@@ -33,7 +35,8 @@ def main() -> None:
         for number in range(11, 11 + ROUNDS):
             with router(number, RULES) as pod:
                 began = time.monotonic()
-                pod.serve()
+                pod.start()
+                until(lambda pod=pod: pod.status().serving, "the router serves", every=0.005)
                 start.samples.append(time.monotonic() - began - PROBE_SECONDS - PROBE_AGAIN_SECONDS)
                 time.sleep(IDLE_SECONDS)
                 memory.samples.append(kilobytes(pod.process.pid, "VmRSS") / 1024)

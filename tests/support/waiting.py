@@ -13,8 +13,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
-    """The first true value of `condition`; fails with `what` and the last value after `seconds`."""
+def until(condition: Callable[[], T], what: str, seconds: float = 30.0, every: float = 0.05) -> T:
+    """The first true value of `condition`, asked `every` so many seconds; fails with `what` and the last value after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -22,7 +22,7 @@ def until(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"after {seconds:g} s still not: {what}; last value: {value!r}")
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def always(condition: Callable[[], object], what: str, seconds: float) -> None:
