@@ -79,5 +79,5 @@ def _options(role: str) -> dict[str, Any]:
     if not role:
         return {}
     text = (_ROLES / role / "meta/argument_specs.yml").read_text(encoding="utf-8")
-    options: dict[str, Any] = from_yaml(text)["argument_specs"]["main"]["options"]
-    return options
+    specs = from_yaml(text)["argument_specs"].values()
+    return {name: option for spec in specs for name, option in spec["options"].items()}

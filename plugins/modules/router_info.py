@@ -67,7 +67,7 @@ routers:
       description: Whether a running pod serves clients.
       type: bool
     state:
-      description: V(serving), V(starting), V(conflict), V(failed), V(stopped), or empty if no agent has reported yet.
+      description: V(serving), V(starting), V(on-hold), V(conflict), V(failed), V(stopped), or empty if no agent has reported yet.
       type: str
       sample: serving
     reason:

@@ -101,7 +101,7 @@ def _take(draft: Draft, service: Object) -> None:
     draft.notes.add(
         CHANGED,
         where,
-        "the new router has a Service of this name: delete the old one when you switch over, because provision changes no Service of others",
+        "the new router has a Service of this name: egress.router.cutover gives it the old one, provision changes no Service of others",
     )
     outside = [key for key in ("externalIPs", "loadBalancerIP") if spec.get(key)]
     outside += [f"type {spec['type']}"] if spec.get("type") in ("NodePort", "LoadBalancer") else []

@@ -26,7 +26,8 @@ LIST = ("egress_routers", "egress_router_defaults")
 OPTIONS: dict[str, dict[str, Any]] = {
     name: option
     for path in sorted(ROOT.glob("roles/*/meta/argument_specs.yml"))
-    for name, option in yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"].items()
+    for spec in yaml.safe_load(path.read_text())["argument_specs"].values()
+    for name, option in spec["options"].items()
     if name not in LIST
 } | OF_PLAYBOOKS
 # By type, or type and elements: values, each with other ways to write it.

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +30,10 @@ NEW: dict[str, Any] = {
     "namespace": NAMESPACE,
     "image": "img:1",
     "addresses": [{"ip": "192.168.12.99/24", "gateway": "192.168.12.1"}],
-    "redirect_rules": [{"port": 5432, "destination_ip": "203.0.113.10"}],
+    "redirect_rules": [
+        {"port": 5432, "destination_ip": "203.0.113.10"},
+        {"port": 8080, "destination_ip": "203.0.113.11", "target_port": 80},
+    ],
     "service": {"name": "billing-db"},
 }
 POD_SPEC: dict[str, Any] = {
@@ -60,7 +65,10 @@ class World:
         self.active: list[str] = []
         self._numbers = itertools.count(1)
         labels = {"app": "egress-router-cni"} if origin == "EgressRouter" else LABELS
-        ports = [{"name": "db", "port": 5432, "protocol": "TCP", "targetPort": 5432}]
+        ports = [
+            {"name": name, "port": port, "protocol": "TCP", "targetPort": port}
+            for name, port in (("db", 5432), ("web", 8080))
+        ]
         spec = {"type": "ClusterIP", "clusterIP": "10.96.0.7", "selector": labels, "ports": ports}
         spec |= {"ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}
         cluster.add("services", NAMESPACE, "billing-db", metadata={"labels": {"team": "a"}}, spec=spec)
@@ -74,8 +82,9 @@ class World:
             addresses = [{"ip": "192.168.12.99/24", "gateway": "192.168.12.1"}]
             owner = cluster.add("egressrouters", NAMESPACE, "billing", spec={"addresses": addresses})
             reference = {"kind": "EgressRouter", "name": "billing", "uid": owner["metadata"]["uid"], "controller": True}
-            spec = {"replicas": 1, "strategy": {"type": "RollingUpdate"}, "template": template}
-            spec["template"] = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "x"}]}}
+            rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}
+            template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "x"}]}}
+            spec = {"replicas": 1, "strategy": rolling, "template": template}
             name = "egress-router-cni-deployment"
             cluster.add("deployments", NAMESPACE, name, metadata={"ownerReferences": [reference]}, spec=spec)
         for (plural, _namespace, _name), item in cluster.objects.items():
@@ -235,7 +244,9 @@ def test_over(world: World, cut: Run) -> None:
     moved = service(world)
     assert (moved["metadata"]["uid"], moved["spec"]["clusterIP"]) == (uid, "10.96.0.7")
     assert "selector" not in moved["spec"]
-    assert {port["port"]: port["name"] for port in moved["spec"]["ports"]} == {29797: "metrics", 5432: "tcp-5432"}
+    assert {port["port"]: port["name"] for port in moved["spec"]["ports"]} == {
+        29797: "metrics", 5432: "tcp-5432", 8080: "tcp-8080",
+    }  # fmt: skip
     assert moved["metadata"]["labels"]["team"] == "a"
     slices = world.get("endpointslices", "billing-ipv4")
     assert slices is not None and slices["metadata"]["ownerReferences"][0]["uid"] == uid
@@ -427,6 +438,23 @@ def test_a_router_that_waits_says_for_what(deployment: World, cut: Run, run: Run
     assert (info["serving"], info["state"]) == (False, ON_HOLD)
     assert "leaves its address to Deployment payments/egress" in info["reason"]
     assert "egress.router.cutover" in info["reason"]
+
+
+def test_the_example_of_the_page_is_true(cluster: FakeCluster, cut: Run) -> None:
+    world = World(cluster, "EgressRouter")
+    del service(world)["metadata"]["labels"]
+    shown = []
+    for one in cut(check=True)["diff"]:
+        if one["before_header"].endswith(("egress-router-cni-deployment", "Service payments/billing-db")):
+            # A page does not change with each version.
+            lines = [
+                [line for line in one[key].splitlines() if "kubernetes.io/version" not in line]
+                for key in ("before", "after")
+            ]
+            header = [one[f"{key}_header"] for key in ("before", "after")]
+            shown += difflib.unified_diff(*lines, *header, lineterm="", n=1)
+    page = (Path(__file__).resolve().parents[4] / "docs/migration.md").read_text()
+    assert "```diff\n" + "\n".join(shown) + "\n```\n" in page, "\n".join(shown)
 
 
 def test_differences(deployment: World, cut: Run) -> None:

@@ -73,7 +73,8 @@ def test_every_item_says_where_why_and_what(form: str) -> None:
     assert len(report["problems"]) == len(wrong) and report["ok"] == (not wrong)
 
 
-EXAMPLES = re.findall(r"^### (.+?)\n(.+?)(?=^#)", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+SECTION = re.search(r"^## Examples\n.+?(?=^## )", PAGE.read_text() + "## ", re.MULTILINE | re.DOTALL)
+EXAMPLES = re.findall(r"^### (.+?)\n(.+?)(?=^###|\Z)", SECTION[0] if SECTION else "", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize(("title", "section"), EXAMPLES, ids=[title for title, _section in EXAMPLES])
