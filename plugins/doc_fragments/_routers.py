@@ -36,6 +36,22 @@ options:
         type: str
         choices: [present, absent]
         default: present
+      backend:
+        description:
+          - What makes the router's pod.
+          - With V(agent), it is a pod of this collection's image, which works on every cluster.
+          - With V(egress_router_cr), it is the pod that OpenShift's Cluster Network Operator makes of an EgressRouter resource, on
+            clusters with OVN-Kubernetes. There is one such router in a namespace.
+          - The operator and its CNI plugin do less. Such a router has one IPv4 address with a gateway, IPv4 destinations and
+            one pod. It has no O(routers[].fallback_ip), O(routers[].mac) and O(routers[].mtu), and no
+            O(routers[].macvlan_mode) but V(bridge). The list is refused if it asks for more. Nor has it names of rules, they are
+            left out.
+          - O(routers[].master) has no effect. The router is attached to the interface of the node's default route, a warning says so.
+          - Every change of its addresses and rules restarts the pod, and connections break.
+          - A router changes its backend by being removed with the old one and created with the new one.
+        type: str
+        choices: [agent, egress_router_cr]
+        default: agent
       addresses:
         description:
           - The addresses that remote servers see, one IPv4 address, one IPv6 address or both. They must be reserved for the
@@ -80,9 +96,9 @@ options:
         description:
           - Where connections to the router's Service go, by port. Connections to other ports go to O(routers[].fallback_ip).
           - A port may be given once for each protocol and address family. Port 29797/TCP is the router's own, for probes and
-            metrics.
+            metrics, unless O(routers[].backend=egress_router_cr).
           - A router takes up to 5000 rules.
-          - Rules are changed while the router runs, without a restart.
+          - Rules are changed while the router runs, without a restart, unless O(routers[].backend=egress_router_cr).
         type: list
         elements: dict
         default: []
@@ -124,7 +140,8 @@ options:
       image:
         description:
           - The router's image, built from C(images/router) of the collection's repository.
-          - Required here or in O(defaults), unless O(routers[].state=absent).
+          - Required here or in O(defaults), unless O(routers[].state=absent) or O(routers[].backend=egress_router_cr), where it is the
+            operator's.
         type: str
       node_selector:
         description: Labels of the nodes that the router may run on. If left out, it may run on any node with Linux.
@@ -157,6 +174,7 @@ options:
         description:
           - Requests and limits of the router's container, with the keys of the Kubernetes API.
           - What is given replaces the default as a whole.
+          - With O(routers[].backend=egress_router_cr) the default is the operator's request of 100m CPU, which cannot be changed.
         type: dict
         default:
           requests: {cpu: 100m, memory: 96Mi}
@@ -250,7 +268,8 @@ options:
   defaults:
     description:
       - What every router has unless it says otherwise. The variable C(egress_router_defaults) of the collection's roles.
-      - The keys are those of O(routers) that do not identify a router, which are O(routers[].fallback_ip), O(routers[].host_users),
+      - The keys are those of O(routers) that do not identify a router, which are O(routers[].backend),
+        O(routers[].fallback_ip), O(routers[].host_users),
         O(routers[].image),
         O(routers[].image_pull_secrets), O(routers[].macvlan_mode), O(routers[].master), O(routers[].mtu),
         O(routers[].namespace), O(routers[].node_selector), O(routers[].pod_annotations), O(routers[].pod_labels),
@@ -258,6 +277,9 @@ options:
         O(routers[].runtime_class_name), O(routers[].security_context_constraints), O(routers[].service), O(routers[].state)
         and O(routers[].tolerations).
       - Dictionaries are merged, a router's own keys win. Lists are replaced.
+      - A router with O(routers[].backend=egress_router_cr) takes none of those keys from here that say how the pods of the other backend
+        are made, which are O(routers[].host_users), O(routers[].image), O(routers[].image_pull_secrets),
+        O(routers[].runtime_class_name) and O(routers[].security_context_constraints).
     type: dict
     default: {}
   checked:

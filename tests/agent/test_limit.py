@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import RULES_LIMIT
-from ansible_collections.egress.router.plugins.module_utils._router.router import DEFAULT_RESOURCES
+from ansible_collections.egress.router.plugins.module_utils._router.backend import DEFAULT_RESOURCES
 from ansible_collections.egress.router.tests.support.router_pod import Router
 from ansible_collections.egress.router.tests.support.waiting import until
 

@@ -28,7 +28,8 @@ def plan_addresses(
     The addresses of absent routers are removed from all nodes, because a router may have run on others before, except where
     a present router needs them.
     """
-    routers, nodes = list(routers), list(nodes)
+    # A pair names a MAC address. Where that is another one at every start, no pair helps.
+    routers, nodes = [router for router in routers if router.mac], list(nodes)
     wanted: dict[tuple[str, str], list[str]] = {}
     problems: list[Problem] = []
     for router in routers:

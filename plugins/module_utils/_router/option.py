@@ -17,9 +17,10 @@ from typing import Any, TypeAlias
 from .._common.errors import InputError
 from .._contract.rules import PROTOCOLS
 from . import checked
+from .backend import AGENT, BACKENDS, DEFAULT_RESOURCES
 from .passed_on import EFFECTS, OPERATORS
 from .problems import Problem
-from .router import DEFAULT_RESOURCES, MACVLAN_MODES, STATES, Router
+from .router import MACVLAN_MODES, STATES, Router
 
 # Reads a list and its defaults, with `absent` all routers as absent ones: the text of _router.checked, and every problem.
 ReadText: TypeAlias = Callable[[Any, Any, bool], "tuple[str, list[Problem]]"]
@@ -64,6 +65,7 @@ _ROUTER: dict[str, Any] = {
     "name": _REQUIRED_TEXT,
     "namespace": _TEXT,
     "state": _one_of(STATES, default="present"),
+    "backend": _one_of(tuple(BACKENDS), default=AGENT),
     "addresses": _list_of({"ip": _REQUIRED_TEXT, "gateway": _TEXT}),
     "mac": _TEXT,
     "master": _TEXT,

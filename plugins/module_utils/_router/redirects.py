@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from .._contract.names import AGENT_PORT
@@ -18,6 +18,9 @@ from .problems import Problems
 
 # A rule by what clients connect to; both families.
 PortKey: TypeAlias = "tuple[int, str]"
+
+# The agent's own port.
+RESERVED: frozenset[PortKey] = frozenset({(AGENT_PORT, "TCP")})
 
 _AGENT_PORT_TAKEN = f"{AGENT_PORT}/TCP is the router's own port for probes and metrics: choose another port"
 # A line of a text of rules, such as the value of EGRESS_DESTINATION: a rule, or a fallback with or without its word.
@@ -31,14 +34,14 @@ _MIGRATION = (
 _KEYS = frozenset(("port", "protocol", "destination_ip", "target_port", "name"))
 
 
-def read_rule_set(fields: Fields) -> RuleSet:
-    """The rules and the fallback of one router."""
+def read_rule_set(fields: Fields, reserved: Collection[PortKey] = RESERVED) -> RuleSet:
+    """The rules and the fallback of one router. `reserved`: ports that are the router's own."""
     rules = []
     if _is_text(fields.raw("redirect_rules")):
         fields.problem("redirect_rules", _MIGRATION)
         return RuleSet()
     for place, item in fields.items("redirect_rules"):
-        rule = _faultless(item) or _read_rule(fields.item("redirect_rules", place, item))
+        rule = _faultless(item, reserved) or _read_rule(fields.item("redirect_rules", place, item), reserved)
         if rule is not None:
             rules.append(rule)
     fallback = _read_fallback(fields)
@@ -64,7 +67,7 @@ def read_port_keys(fields: Fields) -> tuple[set[PortKey], str]:
     return keys, _read_fallback(fields)
 
 
-def read_port(fields: Fields) -> PortKey | None:
+def read_port(fields: Fields, reserved: Collection[PortKey] = RESERVED) -> PortKey | None:
     """`port` and `protocol` (default TCP) of one dictionary."""
     protocol = fields.text("protocol", "TCP").upper()
     value = fields.raw("port") if fields.required("port") else None
@@ -74,7 +77,7 @@ def read_port(fields: Fields) -> PortKey | None:
     if value is not None and (port is None or not 1 <= port <= 65535):
         fields.problem("port", f"{shown(value)} is not a whole number from 1 to 65535{_meant(value)}")
         port = None
-    if port == AGENT_PORT and protocol == "TCP":
+    if (port, protocol) in reserved:
         fields.problem("port", _AGENT_PORT_TAKEN)
         return None
     return (port, protocol) if port is not None and protocol in PROTOCOLS else None
@@ -106,7 +109,7 @@ def _is_text(value: object) -> bool:
     )
 
 
-def _faultless(item: object) -> Rule | None:
+def _faultless(item: object, reserved: Collection[PortKey]) -> Rule | None:
     """The rule of an item with which nothing is wrong; None leaves it to `_read_rule`, which says what is.
 
     Lists have thousands of rules, nearly all of them faultless: this takes a fraction of the time.
@@ -119,11 +122,11 @@ def _faultless(item: object) -> Rule | None:
         )
     except (KeyError, RulesError):
         return None
-    return None if rule.port == AGENT_PORT else rule
+    return None if (rule.port, rule.protocol) in reserved else rule
 
 
-def _read_rule(fields: Fields) -> Rule | None:
-    key = read_port(fields)
+def _read_rule(fields: Fields, reserved: Collection[PortKey]) -> Rule | None:
+    key = read_port(fields, reserved)
     destination_ip = fields.text("destination_ip") if fields.required("destination_ip") else ""
     target_port, name = fields.raw("target_port"), fields.text("name")
     meant = _meant(target_port)

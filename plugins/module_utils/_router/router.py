@@ -15,6 +15,7 @@ from typing import Any
 from .._contract.rules import DNS_LABEL, RuleSet, not_remote
 from . import own
 from .addresses import Address, read_addresses, read_mac
+from .backend import AGENT, BACKENDS, Backend
 from .fields import Fields, expected, is_omitted
 from .passed_on import (
     read_annotations,
@@ -29,10 +30,6 @@ from .redirects import PortKey, read_port, read_rule_set
 
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru")
 STATES = ("present", "absent")
-DEFAULT_RESOURCES: dict[str, Any] = {
-    "requests": {"cpu": "100m", "memory": "96Mi"},
-    "limits": {"memory": "256Mi"},
-}
 # Service names are DNS-1035 labels, other objects' names DNS-1123.
 _SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 # ALTIFNAMSIZ of Linux, less the closing zero: it may be an alternative name. Others have 15 characters at most.
@@ -55,14 +52,15 @@ class Router:
     """One egress router. An absent one may have nothing but name, namespace and service.
 
     `master`: the nodes' interface under the macvlan; empty leaves it to the CNI plugin (default route).
-    `mtu`: None leaves it to the CNI plugin (the master's). `mac`: always set, see addresses.default_mac. `host_users`: None
-    leaves it to the cluster. `security_context_constraints`: those of OpenShift that its pods are pinned to; empty for none.
+    `mtu`: None leaves it to the CNI plugin (the master's). `mac`: see addresses.default_mac; empty if it changes at every start
+    (see backend.has_mac). `host_users`: None leaves it to the cluster. `security_context_constraints`: those of OpenShift that its pods are pinned to; empty for none.
     """
 
     name: str
     namespace: str
     service: Service
     state: str = "present"
+    backend: str = AGENT
     addresses: tuple[Address, ...] = ()
     mac: str = ""
     master: str = ""
@@ -126,26 +124,32 @@ def read_router(
         return None
     fields = Fields(merged(defaults, data), problems)
     name, namespace = _read_identity(fields, number)
+    backend = BACKENDS[fields.choice("backend", tuple(BACKENDS), AGENT)]
+    if backend.foreign_keys:
+        fields = Fields(merged({k: v for k, v in defaults.items() if k not in backend.foreign_keys}, data), problems)
+        for known in ("name", "namespace", "backend"):
+            fields.raw(known)
     state = fields.choice("state", STATES, "present")
     state = "absent" if absent else state
     addresses = read_addresses(fields, required=state == "present")
-    rules = read_rule_set(fields)
+    rules = read_rule_set(fields, backend.reserved)
     router = Router(
         name=name,
         namespace=namespace,
         state=state,
-        service=_read_service(fields, name, rules),
+        backend=backend.name,
+        service=_read_service(fields, name, rules, backend),
         addresses=addresses,
-        mac=read_mac(fields, addresses),
+        mac=read_mac(fields, addresses) if backend.has_mac else "",
         master=_read_master(fields),
         macvlan_mode=fields.choice("macvlan_mode", MACVLAN_MODES, "bridge"),
         mtu=_read_mtu(fields, addresses),
         rules=rules,
         replicas=fields.number("replicas", 1, 100, 1) or 1,
-        image=_read_image(fields, required=state == "present"),
+        image=_read_image(fields, required=state == "present" and backend.has_image),
         node_selector=_read_node_selector(fields),
         tolerations=[read_toleration(section) for section in fields.sections("tolerations")],
-        resources=read_resources(fields, "resources") or DEFAULT_RESOURCES,
+        resources=read_resources(fields, "resources") or backend.resources,
         pod_labels=read_labels(fields, "pod_labels", own.POD_LABELS),
         pod_annotations=read_annotations(fields, "pod_annotations", own.POD_ANNOTATIONS),
         priority_class_name=read_object_name(fields, "priority_class_name"),
@@ -154,6 +158,7 @@ def read_router(
         host_users=None if fields.raw("host_users") is None else fields.boolean("host_users"),
         security_context_constraints=read_object_name(fields, "security_context_constraints"),
     )
+    backend.refuse(fields, addresses, rules, state == "present")
     fields.finish()
     _check_destinations(router, fields)
     return router if name and namespace else None
@@ -185,13 +190,13 @@ def _read_identity(fields: Fields, number: int) -> tuple[str, str]:
     return name, namespace
 
 
-def _read_service(fields: Fields, router_name: str, rules: RuleSet) -> Service:
+def _read_service(fields: Fields, router_name: str, rules: RuleSet, backend: Backend) -> Service:
     section = fields.section("service")
     given = section.text("name")
     headless = section.boolean("headless")
     ports = []
     for item in section.sections("extra_ports"):
-        port = read_port(item)
+        port = read_port(item, backend.reserved)
         item.finish()
         if port is not None:
             ports.append(port)
@@ -266,13 +271,16 @@ def _check_destinations(router: Router, fields: Fields) -> None:
     """Whether the router's addresses reach the servers."""
     if not router.addresses:
         return
-    servers = {(rule.destination_ip, rule.family) for rule in router.rules.rules}
+    # What the backend has no family for, it has refused.
+    families = BACKENDS[router.backend].families
+    servers = {(rule.destination_ip, rule.family) for rule in router.rules.rules if rule.family in families}
     reasons = {ip: reason for ip, family in servers if (reason := _unreachable(router, ip, family))}
     for rule in router.rules.rules if reasons else ():
         if rule.destination_ip in reasons:
             fields.problem("redirect_rules", f"port {rule.port}/{rule.protocol}: {reasons[rule.destination_ip]}")
     fallback = router.rules.fallback_ip
-    reason = _unreachable(router, fallback, 6 if ":" in fallback else 4) if fallback else ""
+    family = 6 if ":" in fallback else 4
+    reason = _unreachable(router, fallback, family) if fallback and family in families else ""
     if reason:
         fields.problem("fallback_ip", reason)
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from .backend import EGRESS_ROUTER_CR
 from .fields import expected, is_omitted, unknown_key
 from .problems import Problem, Problems
 from .router import Router, read_router
 
 # The keys of egress_router_defaults: all of a router's but those that identify it.
 DEFAULT_KEYS = (
+    "backend",
     "fallback_ip",
     "host_users",
     "image",
@@ -71,6 +73,9 @@ def conflicts(routers: Iterable[Router]) -> list[Problem]:
     advice = "is also that of router {other}: each router needs its own"
     found += _shared(present, "addresses", lambda router: [address.ip for address in router.addresses], advice)
     found += _shared(present, "mac", lambda router: [router.mac] if router.mac else [], advice)
+    operators = [router for router in present if router.backend == EGRESS_ROUTER_CR]
+    alone = "is also that of router {other}: the operator makes the pod of one router in a namespace, give each its own"
+    found += _shared(operators, "namespace", lambda router: [router.namespace], alone)
     # Removing an absent router would remove the Service of the other.
     found += _shared(routers, "service.name", lambda router: [f"{router.namespace}/{router.service.name}"], advice)
     return found

@@ -139,3 +139,12 @@ def test_nodes_that_cannot_be_listed() -> None:
     assert found["skipped"] == (
         "Nothing is changed, because the nodes of the cluster cannot be listed: nodes is forbidden"
     )
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_router_with_another_mac_at_every_start_has_no_pairs(state: str) -> None:
+    addresses = [{"ip": "198.51.100.51/24", "gateway": "198.51.100.1"}]
+    other = router(51, backend="egress_router_cr", addresses=addresses, state=state)
+    found = openstack_addresses([router(50), other], cluster(NODES), DEFAULTS)
+    assert found["problems"] == [] and found["absent"] == []
+    assert nodes_of(found["present"]) == {"198.51.100.50": ["w1", "w2"]}

@@ -421,7 +421,7 @@ def test_an_absent_router_needs_only_its_name_and_conflicts_with_nobody() -> Non
     # What it has is taken away elsewhere by these very values, so they must be right.
     assert sentences([spec(name="old", state="absent", mac="x", typo=1), spec()]) == [
         "router payments/old, mac: 'x' is not a MAC address: write it as 02:e6:c6:33:64:32",
-        "router payments/old, typo: is not a valid key: valid keys are addresses, fallback_ip, host_users, image, image_pull_secrets, "
+        "router payments/old, typo: is not a valid key: valid keys are addresses, backend, fallback_ip, host_users, image, image_pull_secrets, "
         "mac, macvlan_mode, master, mtu, name, namespace, node_selector, pod_annotations, pod_labels, priority_class_name, "
         "redirect_rules, replicas, resources, runtime_class_name, security_context_constraints, service, state, tolerations",
     ]
@@ -585,5 +585,5 @@ def test_a_faultless_rule_is_read_as_any_other(key: str, monkeypatch: pytest.Mon
     cases += [{name: value for name, value in case.items() if name != key} for case in cases[:1]]
     routers = [spec(name=f"r{n}", state="absent", redirect_rules=[case]) for n, case in enumerate(cases)]
     quick = load(routers)
-    monkeypatch.setattr(redirects, "_faultless", lambda item: None)
+    monkeypatch.setattr(redirects, "_faultless", lambda item, reserved: None)
     assert load(routers) == quick
