@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PLUGINS = (
     ("_contract", "_common", "doc_fragments"),
     ("_router",),
+    ("_egress_router_cr",),
     ("_kubernetes", "_openstack", "_vsphere"),
     ("_verify", "_preflight", "_migrate"),
     ("modules", "plugin_utils"),

@@ -11,7 +11,9 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.egress.router.plugins.module_utils._common.yaml_text import to_yaml
 from ansible_collections.egress.router.plugins.module_utils._contract.version import VERSION
-from ansible_collections.egress.router.plugins.module_utils._router.manifests import whole_manifests
+from ansible_collections.egress.router.plugins.module_utils._egress_router_cr import manifests as egress_router_cr
+from ansible_collections.egress.router.plugins.module_utils._router.backend import AGENT, EGRESS_ROUTER_CR
+from ansible_collections.egress.router.plugins.module_utils._router.manifests import Manifest, whole_manifests
 from ansible_collections.egress.router.plugins.module_utils._router.router import Router
 from ansible_collections.egress.router.plugins.plugin_utils._routers import read
 
@@ -20,6 +22,21 @@ _HEAD = """\
 #   kubectl apply --server-side --filename={file}
 # Not in here, because only the cluster knows it: the uid of the Service, by which it owns its EndpointSlices.
 """
+
+
+_HEAD_EGRESS_ROUTER_CR = """\
+# Egress router {id}, rendered by egress.router {version}. OpenShift's Cluster Network Operator makes its pod. Apply it with
+#   kubectl apply --server-side --filename={file}
+# Not in here is what the module egress.router.router does to the Deployment that the operator makes of it: strategy Recreate and
+# one second to end, so that the pods before and after a change never have the address together; node selector, tolerations,
+# resources and other keys of the pod; and the restart after a change. Without it, changed rules and addresses are not live
+# until somebody restarts the pod.
+"""
+# For each backend: what is said, and the objects.
+_FORMS: dict[str, tuple[str, Callable[[Router], list[Manifest]]]] = {
+    AGENT: (_HEAD, whole_manifests),
+    EGRESS_ROUTER_CR: (_HEAD_EGRESS_ROUTER_CR, egress_router_cr.applied),
+}
 
 
 def manifests(data: object, defaults: object = None) -> list[dict[str, Any]]:
@@ -44,8 +61,9 @@ def _file(router: Router) -> str:
 
 
 def _content(router: Router) -> str:
-    head = _HEAD.format(id=router.id, version=VERSION, file=_file(router))
-    return head + "".join(f"---\n{to_yaml(manifest)}" for manifest in whole_manifests(router))
+    head, objects = _FORMS[router.backend]
+    text = head.format(id=router.id, version=VERSION, file=_file(router))
+    return text + "".join(f"---\n{to_yaml(manifest)}" for manifest in objects(router))
 
 
 class FilterModule:

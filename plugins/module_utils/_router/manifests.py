@@ -115,7 +115,7 @@ def manifests(router: Router, service_uid: str = "") -> list[Manifest]:
         *(_endpoint_slice(router, family, service_uid) for family in router.families),
         _deployment(router),
     ]
-    return [_without_empty(manifest) for manifest in made]
+    return [without_empty(manifest) for manifest in made]
 
 
 def whole_manifests(router: Router) -> list[Manifest]:
@@ -158,13 +158,13 @@ def trial_pod(router: Router) -> Manifest:
         "labels": template["metadata"]["labels"],
         "annotations": {**router.pod_annotations, **NO_MESH_ANNOTATIONS},
     }
-    found: Manifest = _without_empty({"metadata": metadata, "spec": spec})
+    found: Manifest = without_empty({"metadata": metadata, "spec": spec})
     return found
 
 
 def pod_template(router: Router) -> Manifest:
     """The router's pods as its Deployment has them."""
-    found: Manifest = _without_empty(_deployment(router)["spec"]["template"])
+    found: Manifest = without_empty(_deployment(router)["spec"]["template"])
     return found
 
 
@@ -172,7 +172,7 @@ def trial_service(router: Router) -> Manifest:
     """The router's Service as a dry run can create it, whether it exists or not."""
     service = _service(router)
     metadata = {"generateName": f"{service['metadata']['name']}-", "labels": service["metadata"]["labels"]}
-    found: Manifest = _without_empty({"metadata": metadata, "spec": service["spec"]})
+    found: Manifest = without_empty({"metadata": metadata, "spec": service["spec"]})
     return found
 
 
@@ -415,11 +415,11 @@ def _http_probe(path: str, **times: int) -> dict[str, Any]:
     return {"httpGet": {"path": path, "port": names.AGENT_PORT_NAME}, **times}
 
 
-def _without_empty(value: Any) -> Any:
-    """Without None and empty lists and dictionaries: the API server does not store them either."""
+def without_empty(value: Any) -> Any:
+    """The same without None and empty lists and dictionaries: the API server does not store them either."""
     if isinstance(value, dict):
-        inner: Iterable[tuple[Any, Any]] = ((key, _without_empty(item)) for key, item in value.items())
+        inner: Iterable[tuple[Any, Any]] = ((key, without_empty(item)) for key, item in value.items())
         return {key: item for key, item in inner if item is not None and item not in ({}, [])}
     if isinstance(value, list):
-        return [_without_empty(item) for item in value]
+        return [without_empty(item) for item in value]
     return value

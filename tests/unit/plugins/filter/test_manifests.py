@@ -46,6 +46,17 @@ def test_a_file_has_the_whole_router() -> None:
     }  # fmt: skip
 
 
+def test_a_router_of_the_operator_is_its_resource_and_service_and_the_rest_is_said() -> None:
+    changes = {"backend": "egress_router_cr", "addresses": [{"ip": "198.51.100.5/24", "gateway": "198.51.100.1"}]}
+    (db,) = manifests([{**ROUTERS[0], **changes}], DEFAULTS)
+    assert [one["kind"] for one in yaml.safe_load_all(db["content"])] == ["EgressRouter", "Service"]
+    head = " ".join(line.removeprefix("# ") for line in db["content"].partition("---")[0].splitlines())
+    assert (
+        "strategy Recreate" in head
+        and "changed rules and addresses are not live until somebody restarts the pod" in head
+    )
+
+
 def test_the_text_is_the_same_on_every_run() -> None:
     assert manifests(ROUTERS, DEFAULTS) == manifests(ROUTERS, DEFAULTS)
 
