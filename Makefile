@@ -68,7 +68,8 @@ neutron-test: venv ## The OpenStack modules on real Keystone and Neutron
 vsphere-test: venv ## The vSphere modules on a simulated vCenter
 	$(run) tests/vcsim/run
 
-openshift-test: venv ## The stand-ins for OpenShift's operator, on a real API server, and for its plugin, in network namespaces
+openshift-test: venv ## Backend egress_router_cr and its stand-ins, on a real API server and in network namespaces
+	$(run) tests/openshift/run
 	$(run) pytest tests/lab/test_openshift_operator.py tests/lab/test_openshift_plugin.py -n 2 --dist loadfile
 
 lab: ## A kind cluster with an egress segment and an outside server

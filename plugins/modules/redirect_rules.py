@@ -19,6 +19,9 @@ description:
   - The rules are written only if nobody else has changed them since they were read.
   - The ports of the router's Service follow its rules, unless the Service is headless. A rule is live before its port is
     opened, and a port is closed before its rule is removed.
+  - Routers with O(routers[].backend=egress_router_cr) have no live form of rules. Their pods are made anew, which takes some seconds,
+    and all connections through them break. If the pod does not run with the new rules, the previous ones are restored. Rules
+    that others have changed in the EgressRouter without a restart of its pod count as a change too.
 options:
   routers:
     description: The routers whose rules are changed. Others are left alone.
@@ -34,6 +37,13 @@ options:
         description: Namespace of the router.
         type: str
         required: true
+      backend:
+        description:
+          - What makes the router's pod, as in O(egress.router.router#module:routers[].backend).
+          - Names of rules are not kept with V(egress_router_cr), a fallback and IPv6 destinations are refused, and port 29797 is free.
+        type: str
+        choices: [agent, egress_router_cr]
+        default: agent
       redirect_rules:
         description:
           - The rules. A port may be given once for each protocol and address family of the destination.
@@ -95,7 +105,7 @@ options:
     type: bool
     default: true
   wait_timeout:
-    description: Seconds that each router's agent has to confirm its rules.
+    description: Seconds that each router's agent has to confirm its rules, or that its pod has to run with them.
     type: int
     default: 30
 extends_documentation_fragment:
@@ -199,10 +209,10 @@ routers:
         - 5432 TCP 203.0.113.10
         - 8080 TCP 203.0.113.11 80 name=invoices
     hash:
-      description: Hash of the rules after, as the agent reports it.
+      description: Hash of the rules after, as the agent reports it. Names do not count.
       type: str
     seconds:
-      description: Seconds until the agent confirmed the rules. V(null) if that was not waited for.
+      description: Seconds until the agent confirmed the rules, or the pod ran with them. V(null) if that was not waited for.
       type: float
       sample: 0.214
     error:
@@ -210,9 +220,9 @@ routers:
       type: str
 """
 
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.backends import change_rules
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.redirect_rules import (
-    change,
     read_requests,
     summary,
 )
@@ -229,6 +239,7 @@ def main() -> None:
     router = {
         "name": {"type": "str", "required": True},
         "namespace": {"type": "str", "required": True},
+        "backend": {"type": "str", "choices": ["agent", "egress_router_cr"], "default": "agent"},
         "redirect_rules": {"type": "list", "elements": "dict", "options": rule},
         "fallback_ip": {"type": "str"},
         "text": {"type": "str"},
@@ -253,7 +264,7 @@ def main() -> None:
     with module.errors():
         requests = read_requests(params["routers"], params["state"])
         wait_seconds = params["wait_timeout"] if params["wait"] else None
-        outcomes = change(module.connect(), requests, wait_seconds) if requests else []
+        outcomes = change_rules(module.connect(), requests, wait_seconds) if requests else []
         plans = [outcome.plan for outcome in outcomes if outcome.plan.changed]
         result = {
             "changed": bool(plans),

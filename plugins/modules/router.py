@@ -22,6 +22,10 @@ description:
   - Nothing is written unless the API server accepts every object of every router in a dry run.
   - A new ConfigMap gets the redirect rules of the list. The rules of an existing one are not touched, use
     M(egress.router.redirect_rules) to change them.
+  - A router with O(routers[].backend=egress_router_cr) consists of an EgressRouter resource and a Service. OpenShift's Cluster Network
+    Operator makes the rest. This module waits for it, lets the pod before a change end before the one after it begins, and
+    restarts the pod when rules or addresses have changed, also if others changed them. The rules of the list are part of the resource, so
+    they are changed too, with one restart for all changes.
   - Objects are removed by their labels. An object of somebody else that has the name of a router stays.
 options:
   state:
@@ -48,7 +52,9 @@ options:
     type: bool
     default: true
   wait_timeout:
-    description: How many seconds to wait at most for the routers to serve, and for the pods of removed routers to end.
+    description:
+      - How many seconds to wait at most for the routers to serve, and for the pods of removed routers to end.
+      - For OpenShift's operator the module waits 60 seconds at most, also without O(wait).
     type: int
     default: 120
 extends_documentation_fragment:
@@ -172,7 +178,8 @@ requests:
   sample: 9
 """
 
-from ansible_collections.egress.router.plugins.module_utils._kubernetes.deploy import Options, deploy
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.backends import deploy
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.change import Options
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
 from ansible_collections.egress.router.plugins.module_utils._router import option
 
@@ -194,6 +201,8 @@ def main() -> None:
             params["create_namespaces"], params["force_conflicts"], params["wait"], params["wait_timeout"]
         )
         outcome = deploy(module.connect(), option.read(params), options)
+        for warning in outcome.warnings:
+            module.warn(warning)
         result = outcome.as_dict(module._diff)
         if outcome.error:
             module.fail(outcome.error, **result)

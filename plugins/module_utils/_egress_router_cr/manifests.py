@@ -17,7 +17,7 @@ import json
 from typing import Any
 
 from .._contract import names
-from .._contract.rules import Rule
+from .._contract.rules import Rule, RuleSet
 from .._contract.version import VERSION
 from .._router.manifests import KIND, Manifest, Permission, service_port, without_empty
 from .._router.openshift import FOLDER
@@ -52,10 +52,15 @@ def resource(router: Router) -> Manifest:
         "mode": "Redirect",
         "networkInterface": {"macvlan": {"mode": "Bridge"}},
         "addresses": [{"ip": address.cidr, "gateway": address.gateway} for address in router.addresses],
-        "redirect": {"redirectRules": [_rule(rule) for rule in router.rules.rules]},
+        "redirect": redirect(router.rules),
     }
     metadata = {"name": router.name, "namespace": router.namespace, "labels": labels(router)}
     return {"apiVersion": RESOURCE.api_version, "kind": RESOURCE.name, "metadata": metadata, "spec": spec}
+
+
+def redirect(rules: RuleSet) -> dict[str, Any]:
+    """The part of the resource that has the rules."""
+    return {"redirectRules": [_rule(rule) for rule in rules.rules]}
 
 
 def forwarding(router: Router) -> dict[str, Any]:
@@ -152,7 +157,7 @@ def needed_permissions() -> list[Permission]:
         *(Permission(verb, RESOURCE.group, RESOURCE.plural) for verb in ("list", "get", "create", "patch", "delete")),
         Permission("get", networks.group, networks.plural, NETWORK),
         *(Permission(verb, deployments.group, deployments.plural, DEPLOYMENT) for verb in ("get", "patch")),
-        *(Permission(verb, "", "services") for verb in ("get", "create", "patch", "delete")),
+        *(Permission(verb, "", "services") for verb in ("list", "get", "create", "patch", "delete")),
         Permission("list", "", "pods"),
         Permission("list", "", "events"),
     ]

@@ -28,7 +28,6 @@ class Live:
     resource: Item | None = None
     network: Item | None = None
     deployment: Item | None = None
-    service: Item | None = None
     pods: list[Item] = field(default_factory=list)
 
     @property
@@ -176,15 +175,23 @@ def waiting_for(live: Live, router: Router) -> str:
     return stale(live)
 
 
-def explained(problem: str, node: str) -> str:
+def refused(deployment: Item | None) -> str:
+    """Why the API server does not take the pods of the Deployment; empty if it does."""
+    for condition in ((deployment or {}).get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return str(condition.get("message"))
+    return ""
+
+
+def explained(problem: str, pod: Item) -> str:
     """A pod's problem, in words that help: the plugin fails without any on this side."""
     if "unexpected end of JSON input" not in problem:
         return problem
-    where = node or "its node"
+    node = (pod.get("spec") or {}).get("nodeName") or "NODE"
     return (
-        f"the CNI plugin {PLUGIN} on node {where} has refused to set it up. Its reason is in {LOG} on that node (oc debug "
-        f"node/{where}). Known causes: an IPv6 address or destination, a gateway outside the subnet, and nft older than 1.0.1 on "
-        "the node"
+        f"the CNI plugin {PLUGIN} on node {node} has refused to set up pod {pod['metadata']['name']}. Its reason is in {LOG} on that "
+        f"node (oc debug node/{node}). Known causes: an IPv6 address or destination, a gateway outside the subnet, and nft older "
+        "than 1.0.1 on the node"
     )
 
 

@@ -34,6 +34,7 @@ from .._common.errors import (
     ServerError,
     Unreachable,
 )
+from .._egress_router_cr.operator import RESOURCE as EGRESS_ROUTER
 from .._router.manifests import KINDS, Kind
 from .._router.openshift import CONSTRAINTS
 
@@ -48,8 +49,9 @@ except ImportError:
 # What the collection deals with beside the objects of a router.
 _OTHERS = (
     CONSTRAINTS,
+    EGRESS_ROUTER,
+    Kind("ClusterOperator", "config.openshift.io", "v1", "clusteroperators"),
     Kind("DeploymentConfig", "apps.openshift.io", "v1", "deploymentconfigs"),
-    Kind("EgressRouter", "network.operator.openshift.io", "v1", "egressrouters"),
     # Of Services with a selector, beside the EndpointSlices.
     Kind("Endpoints", "", "v1", "endpoints"),
     Kind("Event", "", "v1", "events"),
@@ -163,6 +165,14 @@ class Cluster:
         query += [("dryRun", "All")] if dry_run else self._write()
         # A text, because older clients do not serialise for this content type.
         return self._json("PATCH", kind, namespace, name, json.dumps(body), query, "application/apply-patch+yaml")
+
+    def merge(
+        self, kind: str, namespace: str, name: str, fields: dict[str, Any], manager: str, strategic: bool = False
+    ) -> dict[str, Any]:
+        """Changes fields whoever owns them. `strategic`: by the rules of Kubernetes' own kinds, with directives such as $retainKeys."""
+        query = [("fieldManager", manager), *self._write()]
+        content_type = f"application/{'strategic-' if strategic else ''}merge-patch+json"
+        return self._json("PATCH", kind, namespace, name, fields, query, content_type)
 
     def delete(
         self,

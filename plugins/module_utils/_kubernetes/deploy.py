@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""Creates, changes and removes the objects of many routers at once.
+"""The backend agent: creates, changes and removes the objects of many routers at once.
 
 What is there is read by label, in as many requests as there are kinds and namespaces. An object whose fields are in force
 already takes no further request; the API server says by a dry run what becomes of each other one. New objects that differ in
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from .._common.concurrent import each, wait_until
 from .._common.errors import (
@@ -30,16 +30,15 @@ from .._common.errors import (
     InputError,
     NotFound,
     NotReady,
-    Unreachable,
 )
-from .._common.plan import Plan
-from .._common.yaml_text import to_yaml
 from .._contract import names
 from .._contract.rules import RuleSet
+from .._egress_router_cr.operator import APP_NAME as OPERATORS
 from .._router.manifests import KIND, KINDS, Manifest, manifests, owned_by
 from .._router.openshift import CONSTRAINTS
 from .._router.router import Router
-from . import constraints
+from . import constraints, namespaces
+from .change import NO_UID, Change, Options, do_all, errors, new_namespace, succeeded, try_all
 from .cluster import Cluster
 from .managed_fields import Tree, extract, in_force, owned_fields, union
 from .redirect_rules import make_config_map
@@ -49,53 +48,12 @@ from .service_ports import Ports
 
 MANAGER = names.FIELD_MANAGER_DEPLOY
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 # Kind, namespace and name.
 Id: TypeAlias = "tuple[str, str, str]"
 
-# Requests at once. The Kubernetes client keeps that many connections open on a machine with two cores, any other is made for
-# one request, and its TLS handshake costs more than the request.
-CONNECTIONS = 10
-
-# Stands for the uid of a Service that does not exist yet, in dry runs and differences.
-_NO_UID = "00000000-0000-0000-0000-000000000000"
 _IDENTITY_OF_CONSTRAINTS = {"apiVersion": CONSTRAINTS.api_version, "kind": CONSTRAINTS.name}
 # Of an object that was not created by server-side apply.
 _LABELS: Tree = {"f:metadata": {"f:labels": {}}}
-
-
-@dataclass(frozen=True)
-class Options:
-    """`wait`: for present routers to serve. The pods of removed ones are always waited for.
-
-    `borrowed`: uids of Services that are still those of old routers, by namespace and name of the router that gets them. They are
-    left alone: a cut-over moves them.
-    """
-
-    create_namespaces: bool = False
-    force_conflicts: bool = False
-    wait: bool = True
-    wait_seconds: float = 120
-    borrowed: Mapping[tuple[str, str], str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Change:
-    """The fields of an object that are ours, before and after; None: there is no object."""
-
-    title: str
-    before: dict[str, Any] | None = None
-    after: dict[str, Any] | None = None
-
-    @property
-    def changed(self) -> bool:
-        """Whether there is anything to do."""
-        return self.before != self.after
-
-    def plan(self) -> Plan:
-        """For people. Writing YAML takes longer than a request, so it is done only for those who look."""
-        return Plan(self.title, _lines(self.before), _lines(self.after))
 
 
 @dataclass
@@ -122,7 +80,7 @@ class Step:
 
 @dataclass
 class Outcome:
-    """What was or would be done. `error`: why it ended early, and how far it came."""
+    """What was or would be done."""
 
     routers: list[Router]
     steps: list[Step] = field(default_factory=list)
@@ -130,30 +88,18 @@ class Outcome:
     constraints: list[Change] = field(default_factory=list)
     # As the routers reported at the end, if they were waited for.
     facts: list[Facts] = field(default_factory=list)
-    requests: int = 0
-    error: str = ""
 
     @property
     def changes(self) -> list[Change]:
         """What changes, in the order in which it is done."""
         return [*self.namespaces, *self.constraints, *(step.change for step in self.steps if step.change.changed)]
 
-    def as_dict(self, with_diff: bool) -> dict[str, Any]:
-        """The result of the module router."""
-        routers = [self._router(router) for router in self.routers]
-        return {
-            "changed": bool(self.changes),
-            **({"diff": [change.plan().diff() for change in self.changes]} if with_diff else {}),
-            "routers": routers,
-            "rules_live": all(one["rules_live"] for one in routers if one["state"] == "present"),
-            "requests": self.requests,
-        }
-
-    def _router(self, router: Router) -> dict[str, Any]:
+    def describe(self, router: Router) -> dict[str, Any]:
+        """What the module router returns of one router."""
         objects = [
             {"kind": step.kind, "name": step.id[2], "change": _verb(step)}
             for step in self.steps
-            if step.router is router and step.change.changed
+            if step.router.key == router.key and step.change.changed
         ]
         return {
             "name": router.name,
@@ -167,7 +113,9 @@ class Outcome:
     def _rules_live(self, router: Router) -> bool:
         """Whether the agent has loaded the rules of the ConfigMap as it is, they are the router's, and so are the Service's ports."""
         objects = {
-            step.kind: step.live or {} for step in self.steps if step.router is router and not step.change.changed
+            step.kind: step.live or {}
+            for step in self.steps
+            if step.router.key == router.key and not step.change.changed
         }
         facts = next((facts for facts in self.facts if (facts.namespace, facts.name) == router.key), None)
         if facts is None or not {"ConfigMap", "Service"} <= set(objects):
@@ -179,15 +127,8 @@ class Outcome:
         return loaded and current and ports.present == ports.wanted(router.rules)
 
 
-def deploy(cluster: Cluster, routers: list[Router], options: Options) -> Outcome:
-    """Makes the routers what the list says. In a dry run of the cluster, says what that would change."""
-    outcome = _Run(cluster, constraints.adapted(cluster, routers), options).run()
-    outcome.requests = cluster.requests
-    return outcome
-
-
-class _Run:
-    """One call."""
+class AgentRun:
+    """One call, for the routers with this backend. They are made what the list says."""
 
     def __init__(self, cluster: Cluster, routers: list[Router], options: Options) -> None:
         self.cluster = cluster
@@ -196,32 +137,60 @@ class _Run:
         self.outcome = Outcome(routers)
         self.created: list[str] = []
         self.removable: set[tuple[str, str]] = set()
+        self.missing: list[str] = []
 
-    def run(self) -> Outcome:
+    @property
+    def changes(self) -> list[Change]:
+        """What changes, in the order in which it is done."""
+        return self.outcome.changes
+
+    def describe(self, router: Router) -> dict[str, Any]:
+        """What the module router returns of one router."""
+        return self.outcome.describe(router)
+
+    def plan(self) -> None:
+        """Finds out what is to be done. An error with all problems, if the API server would not do something."""
+        self.routers = constraints.adapted(self.cluster, self.routers)
         live = self._read()
-        missing = self._missing_namespaces(live)
+        self.missing = self._missing_namespaces(live)
         steps = [step for router in self.routers for step in _steps(router, live, self.options.borrowed)]
         steps.sort(key=lambda step: _order(step.kind))
+        self.outcome.namespaces = [new_namespace(name) for name in self.missing]
+        self.outcome.constraints = self._constraints()
+        self._predict([step for step in steps if step.id[1] not in self.missing], self.missing)
+        self.outcome.steps = steps
+        for step in self._later() if self.cluster.dry_run else ():
+            step.change = _planned(step, step.manifest)
+
+    def remove(self) -> None:
+        """An agent waits until its address is free, so whatever goes may go at the end, in `apply`."""
+
+    def apply(self) -> None:
+        """Does what was planned, and waits."""
+        steps = self.outcome.steps
+        self._create(self.missing)
+        self._create_constraints()
+        self._predict(self._later(), [])
+        self._apply([step for step in steps if step.manifest and step.change.changed])
+        self._remove([step for step in steps if not step.manifest])
+        self._wait()
+
+    def stop(self) -> tuple[list[str], list[str]]:
+        """After an error: what was done and what was not, which is no change."""
         outcome = self.outcome
-        outcome.namespaces = [_new_namespace(name) for name in missing]
-        outcome.constraints = self._constraints()
-        self._predict([step for step in steps if step.id[1] not in missing], missing)
-        later = [step for step in steps if step.id[1] in missing]
-        outcome.steps = steps
-        if self.cluster.dry_run:
-            for step in later:
-                step.change = _planned(step, step.manifest)
-            return outcome
-        try:
-            self._create(missing)
-            self._create_constraints()
-            self._predict(later, [])
-            self._apply([step for step in steps if step.manifest and step.change.changed])
-            self._remove([step for step in steps if not step.manifest])
-            self._wait()
-        except EgressError as error:
-            self._fail(error)
-        return outcome
+        outcome.namespaces = [change for change in outcome.namespaces if change.title in self.created]
+        outcome.constraints = [change for change in outcome.constraints if change.title in self.created]
+        changes = [step for step in outcome.steps if step.change.changed]
+        done = [*self.created, *(step.title for step in changes if step.done)]
+        open_ = [step.title for step in changes if not step.done]
+        for step in changes:
+            if not step.done:
+                step.change = Change(step.title)
+        return done, open_
+
+    def _later(self) -> list[Step]:
+        """What can be asked for only when its namespace exists."""
+        return [step for step in self.outcome.steps if step.id[1] in self.missing]
 
     def _read(self) -> dict[Id, dict[str, Any]]:
         """The objects of all routers in the routers' namespaces."""
@@ -239,7 +208,7 @@ class _Run:
                 raise _unknown_kind(kind) from error
 
         calls = [(kind.name, space) for kind in KINDS for space in spaces]
-        found = _all(find, calls)
+        found = do_all(find, calls)
         return {
             (kind, space, item["metadata"]["name"]): item
             for (kind, space), items in zip(calls, found, strict=True)
@@ -250,17 +219,7 @@ class _Run:
         """Namespaces of present routers that do not exist. Where there are objects, there is a namespace."""
         known = {namespace for _kind, namespace, _name in live}
         asked = list(dict.fromkeys(r.namespace for r in self.routers if r.present and r.namespace not in known))
-
-        def exists(name: str) -> bool:
-            try:
-                self.cluster.get("Namespace", "", name)
-            except NotFound:
-                return False
-            except Forbidden:
-                pass  # Whoever may not look gets the answer from the requests in it.
-            return True
-
-        return [name for name, there in zip(asked, each(exists, asked), strict=True) if not there]
+        return namespaces.missing(self.cluster, asked)
 
     def _predict(self, steps: list[Step], missing: list[str]) -> None:
         """Plans every step. InputError with all problems, if the API server would not do something."""
@@ -271,23 +230,17 @@ class _Run:
             except ApiError as error:
                 raise _advised(error, step) from error
 
-        def namespace(name: str) -> None:
-            if not self.options.create_namespaces:
-                raise InputError(
-                    f"namespace {name} does not exist: create it, or set create_namespaces (of the role: "
-                    "deploy_create_namespaces) to true"
-                )
-            self.cluster.create("Namespace", None, {"metadata": {"name": name}}, dry_run=True)
-
         alike = {step.id: step for step in self._alike(steps)}
-        calls: list[Callable[[], None]] = [partial(namespace, name) for name in missing]
+        calls: list[Callable[[], None]] = [
+            partial(namespaces.predict, self.cluster, name, self.options) for name in missing
+        ]
         calls += [partial(one, step) for step in steps if step.id not in alike]
-        found = _try(lambda call: call(), calls)
-        if _errors(found):
+        found = try_all(lambda call: call(), calls)
+        if errors(found):
             # What one is refused for, others are too, and each is told.
             others: list[Callable[[], None]] = [partial(one, step) for step in alike.values()]
-            found += _try(lambda call: call(), others)
-        _succeeded(found)
+            found += try_all(lambda call: call(), others)
+        succeeded(found)
         for step in alike.values():
             step.change = _new(step)
 
@@ -298,7 +251,7 @@ class _Run:
         others = [step for step in new if first.setdefault(_shape(step), step) is not step]
         # Names alone, of objects without our labels too.
         calls = list(dict.fromkeys(step.id[:2] for step in others))
-        found = _all(lambda call: self.cluster.find(*call, metadata_only=True), calls)
+        found = do_all(lambda call: self.cluster.find(*call, metadata_only=True), calls)
         taken = {(*call, item["metadata"]["name"]) for call, items in zip(calls, found, strict=True) for item in items}
         return [step for step in others if step.id not in taken]
 
@@ -342,9 +295,7 @@ class _Run:
 
     def _create(self, missing: list[str]) -> None:
         for name in missing:
-            # A conflict: somebody else has created it meanwhile.
-            with suppress(Conflict):
-                self.cluster.create("Namespace", None, {"metadata": {"name": name}})
+            namespaces.create(self.cluster, name)
             self.created.append(f"Namespace {name}")
 
     def _constraints(self) -> list[Change]:
@@ -384,7 +335,7 @@ class _Run:
             step.done = True
 
         for wave in sorted({kind.wave for kind in KINDS}):
-            _all(one, [step for step in steps if KIND[step.kind].wave == wave])
+            do_all(one, [step for step in steps if KIND[step.kind].wave == wave])
 
     def _remove(self, steps: list[Step]) -> None:
         """First the pods, while their agents may still give the address back, then what they need."""
@@ -398,9 +349,9 @@ class _Run:
                 self.cluster.delete(*step.id, uid=uid, foreground=step in first)
             step.done = True
 
-        _all(one, first)
+        do_all(one, first)
         self._wait_for_removal()
-        _all(one, [step for step in steps if step not in first])
+        do_all(one, [step for step in steps if step not in first])
 
     def _wait_for_removal(self) -> None:
         keys = {step.router.key for step in self.outcome.steps if not step.router.present}
@@ -424,29 +375,13 @@ class _Run:
             spaces = list(dict.fromkeys(namespace for namespace, _name in present))
             self.outcome.facts = wait_for_serving(self.cluster, present, spaces, self.options.wait_seconds)
 
-    def _fail(self, error: EgressError) -> None:
-        """Tells what was done before the error; what was not done is no change."""
-        outcome = self.outcome
-        outcome.constraints = [change for change in outcome.constraints if change.title in self.created]
-        changes = [step for step in outcome.steps if step.change.changed]
-        done = [*self.created, *(step.title for step in changes if step.done)]
-        open_ = [step.title for step in changes if not step.done]
-        lines = [str(error)]
-        if open_:
-            lines.append(f"done before that: {', '.join(done) or 'nothing'}")
-            lines.append(f"not done: {', '.join(open_)}")
-        for step in changes:
-            if not step.done:
-                step.change = Change(step.title)
-        outcome.error = "\n".join(lines)
-
 
 def _steps(router: Router, live: dict[Id, dict[str, Any]], borrowed: Mapping[tuple[str, str], str]) -> Iterable[Step]:
     """What is to be done for a router, still without a plan: apply what it is made of, remove what else it has."""
     wanted: dict[Id, Manifest] = {}
     if router.present:
         service = live.get(("Service", router.namespace, router.service.name))
-        uid = borrowed.get(router.key) or (service or {"metadata": {}})["metadata"].get("uid") or _NO_UID
+        uid = borrowed.get(router.key) or (service or {"metadata": {}})["metadata"].get("uid") or NO_UID
         wanted = {
             (m["kind"], router.namespace, m["metadata"]["name"]): m
             for m in manifests(router, uid)
@@ -489,14 +424,6 @@ def _shown(step: Step, item: dict[str, Any] | None, owned: Tree) -> dict[str, An
     return item and extract(_whole(step, item), owned)
 
 
-def _lines(item: dict[str, Any] | None) -> tuple[str, ...]:
-    return tuple(to_yaml(item).replace(_NO_UID, "uid of the new Service").splitlines()) if item else ()
-
-
-def _new_namespace(name: str) -> Change:
-    return Change(f"Namespace {name}", None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-
-
 def _title(id_: Id) -> str:
     kind, namespace, name = id_
     return f"{kind} {namespace}/{name}"
@@ -513,6 +440,12 @@ def _verb(step: Step) -> str:
 
 
 def _foreign(step: Step) -> InputError:
+    own = (step.live or {"metadata": {}})["metadata"].get("labels") or {}
+    if own.get(names.LABEL_NAME) == OPERATORS and own.get(names.LABEL_INSTANCE) == step.router.name:
+        return InputError(
+            f"router {step.router.id}: {step.title} is there, it has been created with backend egress_router_cr: run once with "
+            "that backend and state: absent, then create it with this one"
+        )
     return InputError(
         f"router {step.router.id}: {step.title} exists already and does not belong to this router: remove it, or give the "
         "router or its service another name"
@@ -546,34 +479,3 @@ def _still_there(item: dict[str, Any], seconds: float) -> str:
     what = f"pod {name} on node {node or 'none'}" if item["kind"] == "Pod" else f"Deployment {name}"
     advice = f" (if node {node} is gone for good, delete its Node object)" if item["kind"] == "Pod" and node else ""
     return f"router {namespace}/{router} is not removed after {seconds:g} s: waiting for {what} to terminate{advice}"
-
-
-def _all(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """The results of `function` for each item, at once; EgressError with all that went wrong, each said once."""
-    return _succeeded(_try(function, items))
-
-
-def _try(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result | EgressError]:
-    """The result of `function` for each item, at once, or what went wrong."""
-
-    def one(item: Item) -> Result | EgressError:
-        try:
-            return function(item)
-        except EgressError as error:
-            return error
-
-    return each(one, items, CONNECTIONS)
-
-
-def _errors(found: Iterable[Result | EgressError]) -> list[EgressError]:
-    return [result for result in found if isinstance(result, EgressError)]
-
-
-def _succeeded(found: list[Result | EgressError]) -> list[Result]:
-    errors = _errors(found)
-    if errors:
-        away = [error for error in errors if isinstance(error, Unreachable)]
-        # Whoever cannot be reached says it once, not for every object.
-        said = away[:1] or errors
-        raise EgressError("\n".join(dict.fromkeys(str(error) for error in said)))
-    return [result for result in found if not isinstance(result, EgressError)]

@@ -27,10 +27,11 @@ from .._contract import names
 from .._contract.config_map import rules_text
 from .._contract.rules import RulesError, RuleSet, parse, too_many
 from .._contract.status import CONFLICT, FAILED, Status
+from .._router.backend import AGENT, BACKENDS, Backend
 from .._router.fields import Fields
 from .._router.manifests import selector
 from .._router.problems import Problems
-from .._router.redirects import PortKey, read_port_keys, read_rule_set, refuse_agent_port
+from .._router.redirects import PortKey, read_port_keys, read_rule_set, refuse_reserved
 from .cluster import Cluster
 from .router_info import lease_is_over
 from .selection import Key, find_all, router_of
@@ -55,6 +56,7 @@ class Request:
     ports: frozenset[PortKey] = frozenset()
     fallback_ip: str = ""
     all: bool = False
+    backend: str = AGENT
 
     @property
     def key(self) -> Key:
@@ -106,16 +108,18 @@ def read_requests(routers: list[dict[str, Any]], state: str) -> list[Request]:
     for router in routers:
         found = Problems(f"{router['namespace']}/{router['name']}")
         fields = Fields(router, found)
+        backend = BACKENDS[router.get("backend") or AGENT]
         if router.get("text") is not None:
-            given = _read_text(router["text"], state, found)
+            given = _read_text(router["text"], state, found, backend)
         elif state == "deleted":
-            ports, fallback = read_port_keys(fields)
+            ports, fallback = read_port_keys(fields, backend.reserved)
             # An empty list names no rule; leaving it out names all, as in modules for network devices.
             nothing_named = router.get("redirect_rules") is None and not fallback
             given = {"ports": frozenset(ports), "fallback_ip": fallback, "all": nothing_named}
         else:
-            given = {"rules": read_rule_set(fields)}
-        request = Request(router["namespace"], router["name"], state, **given)
+            given = {"rules": read_rule_set(fields, backend.reserved)}
+        request = Request(router["namespace"], router["name"], state, **given, backend=backend.name)
+        backend.refuse_rules(found.add, request.rules)
         if request.key in [other.key for other in requests]:
             found.add("", "is in the list twice: put its rules into one item")
         requests.append(request)
@@ -125,7 +129,7 @@ def read_requests(routers: list[dict[str, Any]], state: str) -> list[Request]:
     return requests
 
 
-def _read_text(text: str, state: str, found: Problems) -> dict[str, Any]:
+def _read_text(text: str, state: str, found: Problems, backend: Backend) -> dict[str, Any]:
     try:
         rules = parse(text)
     except RulesError as error:
@@ -135,7 +139,7 @@ def _read_text(text: str, state: str, found: Problems) -> dict[str, Any]:
     if state == "deleted":
         ports = frozenset((rule.port, rule.protocol) for rule in rules.rules)
         return {"ports": ports, "fallback_ip": rules.fallback_ip}
-    refuse_agent_port(rules, found)
+    refuse_reserved(rules, backend.reserved, found)
     return {"rules": rules}
 
 

@@ -18,12 +18,14 @@ from .._common.concurrent import each
 from .._common.errors import EgressError, InputError
 from .._common.signals import uninterrupted
 from .._kubernetes import cutover as requests
+from .._kubernetes.backends import deploy
+from .._kubernetes.change import Change, Options
 from .._kubernetes.cluster import Cluster
-from .._kubernetes.deploy import Change, Options, deploy
 from .._kubernetes.router_info import Facts, read, wait_for_serving, wait_on_hold
 from .._kubernetes.selection import router_of
 from .._kubernetes.service_ports import Ports
 from .._router import option
+from .._router.backend import AGENT
 from .._router.router import Router
 from . import cutover as pure
 from .cutover import NEW, OLD, REMOVAL, Maker, Record, Situation
@@ -90,6 +92,12 @@ def run(connect: Callable[[], Cluster], params: Mapping[str, Any], with_diff: bo
     if absent:
         raise InputError(
             f"router {', '.join(absent)}: an absent router cannot take over: leave it out, or set state to present"
+        )
+    operators = [router.id for router in routers if router.backend != AGENT]
+    if operators:
+        raise InputError(
+            f"router {', '.join(operators)}: only a router with backend {AGENT} can wait on hold beside the old one: leave it out, or "
+            f"set backend to {AGENT}"
         )
     if params["remove_old"] and params["active"] == OLD:
         raise InputError(

@@ -41,9 +41,15 @@ class Backend:
     # Keys of `defaults` that say how pods of another backend are made.
     foreign_keys: tuple[str, ...]
     refuse: Callable[[Fields, tuple[Address, ...], RuleSet, bool], None]
+    # The same of rules alone. The first argument is told field and message.
+    refuse_rules: Callable[[Callable[[str, str], None], RuleSet], None]
 
 
 def _refuse_nothing(fields: Fields, _addresses: tuple[Address, ...], _rules: RuleSet, _present: bool) -> None:
+    """The schema is this backend's."""
+
+
+def _refuse_no_rules(problem: Callable[[str, str], None], _rules: RuleSet) -> None:
     """The schema is this backend's."""
 
 
@@ -64,23 +70,27 @@ def _refuse_for_egress_router_cr(fields: Fields, addresses: tuple[Address, ...],
             )
     _refuse_addresses(fields, addresses, present)
     _refuse_interface(fields)
-    if rules.fallback_ip:
-        fields.problem(
-            "fallback_ip",
-            f"'{rules.fallback_ip}' has no effect, other ports stay closed with backend {EGRESS_ROUTER_CR}: {_ADVICE}",
-        )
-    for rule in rules.rules:
-        if rule.family == 6:
-            fields.problem(
-                "redirect_rules",
-                f"port {rule.port}/{rule.protocol}: destination '{rule.destination_ip}' is IPv6, with which the pod of backend "
-                f"{EGRESS_ROUTER_CR} does not start: remove the rule, or use backend {AGENT}",
-            )
+    _refuse_rules(fields.problem, rules)
     if fields.section("service").raw("extra_ports"):
         fields.problem(
             "service.extra_ports", f"are for a fallback, which backend {EGRESS_ROUTER_CR} does not have: {_ADVICE}"
         )
     _refuse_pod(fields)
+
+
+def _refuse_rules(problem: Callable[[str, str], None], rules: RuleSet) -> None:
+    if rules.fallback_ip:
+        problem(
+            "fallback_ip",
+            f"'{rules.fallback_ip}' has no effect, other ports stay closed with backend {EGRESS_ROUTER_CR}: {_ADVICE}",
+        )
+    for rule in rules.rules:
+        if rule.family == 6:
+            problem(
+                "redirect_rules",
+                f"port {rule.port}/{rule.protocol}: destination '{rule.destination_ip}' is IPv6, with which the pod of backend "
+                f"{EGRESS_ROUTER_CR} does not start: remove the rule, or use backend {AGENT}",
+            )
 
 
 def _refuse_addresses(fields: Fields, addresses: tuple[Address, ...], present: bool) -> None:
@@ -145,6 +155,7 @@ _AGENT = Backend(
     has_image=True,
     foreign_keys=(),
     refuse=_refuse_nothing,
+    refuse_rules=_refuse_no_rules,
 )
 _EGRESS_ROUTER_CR = Backend(
     EGRESS_ROUTER_CR,
@@ -156,5 +167,6 @@ _EGRESS_ROUTER_CR = Backend(
     has_image=False,
     foreign_keys=_POD_OF_AGENT,
     refuse=_refuse_for_egress_router_cr,
+    refuse_rules=_refuse_rules,
 )
 BACKENDS = {backend.name: backend for backend in (_AGENT, _EGRESS_ROUTER_CR)}

@@ -118,7 +118,12 @@ def rules_arguments(args: dict[str, Any], read_text: ReadText) -> dict[str, Any]
         return args
     routers = checked.load(_text(read_text(args["routers"], args["defaults"], False)))
     rules = [
-        {"name": router.name, "namespace": router.namespace, "text": router.rules.text()}
+        {
+            "name": router.name,
+            "namespace": router.namespace,
+            "backend": router.backend,
+            "text": router.rules.text(),
+        }
         for router in routers
         if router.present
     ]

@@ -53,14 +53,14 @@ def read_rule_set(fields: Fields, reserved: Collection[PortKey] = RESERVED) -> R
         return RuleSet(tuple(sorted({rule.key: rule for rule in rules}.values())), fallback)
 
 
-def read_port_keys(fields: Fields) -> tuple[set[PortKey], str]:
+def read_port_keys(fields: Fields, reserved: Collection[PortKey] = RESERVED) -> tuple[set[PortKey], str]:
     """What to remove: ports with their protocols, and the fallback if it is named too."""
     keys = set()
     for section in fields.sections("redirect_rules"):
         # The rest of a rule may stay when a list is copied from what was deployed.
         for known in ("destination_ip", "target_port", "name"):
             section.raw(known)
-        key = read_port(section)
+        key = read_port(section, reserved)
         section.finish()
         if key is not None:
             keys.add(key)
@@ -95,9 +95,9 @@ def _meant(value: object) -> str:
     return ""
 
 
-def refuse_agent_port(rules: RuleSet, problems: Problems) -> None:
-    """Notes a rule for the agent's own port."""
-    if any((rule.port, rule.protocol) == (AGENT_PORT, "TCP") for rule in rules.rules):
+def refuse_reserved(rules: RuleSet, reserved: Collection[PortKey], problems: Problems) -> None:
+    """Notes a rule for the router's own port."""
+    if any((rule.port, rule.protocol) in reserved for rule in rules.rules):
         problems.add("text", _AGENT_PORT_TAKEN)
 
 

@@ -15,7 +15,7 @@ import yaml
 from ansible_collections.egress.router.plugins.module_utils._contract import names
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import router_info
-from ansible_collections.egress.router.plugins.module_utils._kubernetes.deploy import Outcome
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.backends import Outcome
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.managed_fields import extract, owned_fields
 from ansible_collections.egress.router.plugins.module_utils._router.manifests import KIND, KINDS
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load

@@ -92,7 +92,8 @@ def test_what_the_operator_is_to_make_of_it() -> None:
 
 def test_the_hash_changes_with_what_the_pod_is_started_with_and_with_nothing_else() -> None:
     def hash_of(**keys: Any) -> str:
-        return manifests.hash_of(manifests.forwarding(router(**{"redirect_rules": RULES, **keys})))
+        found: str = manifests.hash_of(manifests.forwarding(router(**{"redirect_rules": RULES, **keys})))
+        return found
 
     first = hash_of()
     assert first == hash_of(redirect_rules=RULES[::-1]) == hash_of(redirect_rules=[{**RULES[0], "name": "x"}, RULES[1]])

@@ -27,7 +27,7 @@ def live(of: Any = ROUTER, **changes: Any) -> Live:
     """A router that serves."""
     owner = [{"uid": "u1", "kind": "EgressRouter"}]
     config = {"cniVersion": "0.4.0", "type": "egress-router", "ip": manifests.forwarding(of), "log_level": "debug"}
-    fields = {"f:spec": {"f:config": {}}}
+    fields: dict[str, Any] = {"f:spec": {"f:config": {}}}
     status = [
         {"name": "x", "ips": ["10.128.0.9"]},
         {"interface": "net1", "ips": ["198.51.100.50"], "mac": "3a:00:00:00:00:01"},
@@ -111,7 +111,7 @@ def test_a_pod_that_is_older_than_the_network_is_stale_and_gets_a_mark_that_stay
     # Once it is new, the mark stays: without it, the pod would be made anew once more.
     one = live()
     assert state.restart_mark(one, ROUTER) == ""
-    one.deployment["spec"]["template"]["metadata"]["annotations"][CHANGED_AT] = CHANGED  # type: ignore[index]
+    one.deployment["spec"]["template"]["metadata"]["annotations"][CHANGED_AT] = CHANGED
     assert state.restart_mark(one, ROUTER) == CHANGED
     assert state.restart_mark(one, OTHER) == "", "another hash needs no mark"
 
@@ -127,7 +127,8 @@ def test_what_a_router_waits_for() -> None:
     def said(change: Any) -> str:
         one = live()
         change(one)
-        return state.waiting_for(one, ROUTER)
+        found: str = state.waiting_for(one, ROUTER)
+        return found
 
     assert said(lambda one: setattr(one, "network", None)).startswith("the Cluster Network Operator has not made")
     assert (
@@ -146,10 +147,12 @@ def test_what_a_router_waits_for() -> None:
 
 
 def test_the_plugins_silence_is_explained() -> None:
-    said = state.explained("failed to unmarshal raw result: unexpected end of JSON input", "worker-1")
-    assert "CNI plugin egress-router on node worker-1" in said and "/tmp/egress-router-log" in said
-    assert "oc debug node/worker-1" in said and "nft older than 1.0.1" in said and "IPv6" in said
-    assert state.explained("pod x cannot be scheduled", "worker-1") == "pod x cannot be scheduled"
+    pod = {"metadata": {"name": "pod-1"}, "spec": {"nodeName": "worker-1"}}
+    said = state.explained("failed to unmarshal raw result: unexpected end of JSON input", pod)
+    assert "CNI plugin egress-router on node worker-1 has refused to set up pod pod-1" in said
+    assert "/tmp/egress-router-log" in said and "oc debug node/worker-1" in said
+    assert "nft older than 1.0.1" in said and "IPv6" in said and "gateway outside the subnet" in said
+    assert state.explained("pod x cannot be scheduled", pod) == "pod x cannot be scheduled"
 
 
 @pytest.mark.parametrize(
