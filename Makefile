@@ -1,7 +1,7 @@
 # The table of contents of everything a developer or CI runs. The work is in tools/, tests/ and benchmarks/.
 # Every target installs what it needs; a second run finds it in ${EGRESS_CACHE:-~/.cache/egress.router}.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit agent-test neutron-test vsphere-test openshift-test lab lab-down lab-test image sbom molecule bench
+.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit agent-test api-server-test neutron-test vsphere-test openshift-test lab lab-down lab-test image sbom molecule bench
 
 run := tools/run
 # Sanity tests whose answer depends on ansible-core's version. The others look at text alone.
@@ -61,6 +61,9 @@ unit: venv ## Unit tests and the rules of the tree
 
 agent-test: venv ## The router's agent in network namespaces with real nftables
 	$(run) tests/agent/run
+
+api-server-test: venv ## Cut-overs on a real API server with its controllers, without nodes
+	$(run) tests/api_server/run
 
 neutron-test: venv ## The OpenStack modules on real Keystone and Neutron
 	$(run) tests/neutron/run

@@ -78,7 +78,8 @@ def lanes() -> list[Lane]:
             [
                 Stage("neutron-test", "16 min cold, 7 min warm", counts_tests=True, nice=5),
                 Stage("vsphere-test", "5 min cold, 3 min warm", counts_tests=True, nice=5),
-                Stage("openshift-test", "3 min", counts_tests=True, nice=5),
+                Stage("api-server-test", "2 min", counts_tests=True, nice=5),
+                Stage("openshift-test", "4 min", counts_tests=True, nice=5),
                 # Not beside the cluster's start: it has leases and timeouts of seconds.
                 Stage("agent-test", "3 min cold, 1-3 min warm", counts_tests=True),
             ],

@@ -23,6 +23,8 @@ from ansible_collections.egress.router.tests.support.waiting import always, unti
 RULES = "5432 TCP 203.0.113.10\n"
 # As the Lease of a real router has them: an agent that looked only when it renews would be seen.
 LEASE_SECONDS, RENEW_SECONDS = 15, 5.0
+# How often the client begins a connection.
+EVERY_SECONDS = 0.01
 _numbers = itertools.count(101)
 
 
@@ -160,7 +162,7 @@ class Client:
         self._threads[0].start()
 
     def _begin(self) -> None:
-        while not self._stop.wait(0.01):
+        while not self._stop.wait(EVERY_SECONDS):
             thread = threading.Thread(target=self._connect, args=(time.monotonic(), self._where()), daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -175,13 +177,16 @@ class Client:
     def macs(self) -> set[str]:
         return {mac for _began, mac in self.seen if mac}
 
-    def stop(self) -> float:
-        """The longest time without a connection that got an answer, in seconds."""
+    def stop(self) -> tuple[float, float]:
+        """The longest time without a connection that got an answer, and for how much of it this client had no processor."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
         good = sorted(began for began, mac in self.seen if mac)
-        return max(later - earlier for earlier, later in itertools.pairwise(good))
+        start, end = max(itertools.pairwise(good), key=lambda pair: pair[1] - pair[0])
+        during = sorted(began for began, _mac in self.seen if start <= began <= end)
+        late = sum(later - earlier - 2 * EVERY_SECONDS for earlier, later in itertools.pairwise(during))
+        return end - start, max(0.0, late)
 
 
 @pytest.mark.parametrize("node", ["node1", "node2"], ids=["the same node", "another node"])
@@ -205,10 +210,14 @@ def test_the_outage_of_a_cut_over(
     took = time.monotonic() - ended
     before = len(client.seen)
     until(lambda: len(client.seen) > before + 20, "more connections")
-    outage = client.stop()
-    record_property("figure", f"cut-over, old pod on {node}: {outage:.2f} s without a connection, {took:.2f} s in all")
+    outage, late = client.stop()
+    record_property(
+        "figure",
+        f"cut-over, old pod on {node}: {outage:.2f} s without a connection (machine busy for {late:.2f} s), {took:.2f} s in all",
+    )
     assert client.macs() == {mac, MAC}
-    assert outage < 3
+    # The goal is that of a machine with nothing else to do.
+    assert outage < 3 + late
 
 
 def test_an_address_that_is_in_use_is_not_taken(held: Router, api: FakeApi, old_pod) -> None:

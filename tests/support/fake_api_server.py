@@ -137,18 +137,19 @@ class FakeCluster:
         if method == "GET":
             return self.objects[key]
         if method == "DELETE":
-            return self._delete(key, body or {}, query)
+            # As the real one, it looks at the query only if there is no body.
+            return self._delete(key, body or {"dryRun": query.get("dryRun")})
         if body["metadata"].get("resourceVersion") != self.objects[key]["metadata"]["resourceVersion"]:
             raise ApiError(409, f'Operation cannot be fulfilled on {plural} "{name}": the object has been modified')
         return self._write(method, key, updated(self.objects[key], body, query["fieldManager"]), query)
 
-    def _delete(self, key: Key, options: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
+    def _delete(self, key: Key, options: dict[str, Any]) -> dict[str, Any]:
         plural, _namespace, name = key
         item = self.objects[key]
         uid = (options.get("preconditions") or {}).get("uid")
         if uid and uid != item["metadata"]["uid"]:
             raise ApiError(409, f"Precondition failed: UID in precondition: {uid}")
-        if query.get("dryRun") == "All":
+        if options.get("dryRun"):
             self.writes.append(f"dry run DELETE {plural}/{name}")
             return item
         self.writes.append(f"DELETE {plural}/{name}")

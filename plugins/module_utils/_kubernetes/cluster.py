@@ -189,12 +189,13 @@ class Cluster:
         `uid`: Conflict if it is another object by now. `foreground`: it stays until what it owns is gone.
         `dry_run`: the server only says whether it would.
         """
-        query: list[tuple[str, Any]] = [("gracePeriodSeconds", grace_seconds)] if grace_seconds is not None else []
+        # All in the body: an API server that gets one does not look at the query.
         options: dict[str, Any] = {"preconditions": {"uid": uid}} if uid else {}
+        options |= {"gracePeriodSeconds": grace_seconds} if grace_seconds is not None else {}
         options |= {"propagationPolicy": "Foreground"} if foreground else {}
+        options |= {"dryRun": ["All"]} if dry_run or self.dry_run else {}
         with suppress(NotFound):
-            query += [("dryRun", "All")] if dry_run else self._write()
-            self._json("DELETE", kind, namespace, name, options or None, query)
+            self._json("DELETE", kind, namespace, name, options or None)
 
     def logs(self, namespace: str, pod: str, lines: int | None = None, container: str = "") -> str:
         """What a pod's only container wrote, or `container`, or the end of it."""

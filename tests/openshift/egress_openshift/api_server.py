@@ -6,30 +6,26 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import urllib3
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "tests/lab"))
+sys.path[:0] = [str(ROOT / "tests/lab"), str(ROOT / "tests/support")]
 # The API server signs for itself, for a few minutes.
 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
-from egress_lab import gobuild  # noqa: E402
+from egress_lab.openshift import definitions  # noqa: E402
+from egress_support import api_server, process  # noqa: E402
 
-# In OpenShift's own module, which Go's proxy serves. The newest release by name is from 2018.
-CRD_MODULE = "github.com/openshift/api@v0.0.0-20260213204242-d34f11c515b3"
-CRD = "networkoperator/v1/zz_generated.crd-manifests/001_egressrouters.crd.yaml"
 CONTROLLERS = "deployment-controller,replicaset-controller,garbage-collector-controller,namespace-controller,serviceaccount-controller"
-TOKENS = {"admin": "admin-token", "jane": "jane-token"}
+TOKENS = {"admin": api_server.TOKEN, "jane": "jane"}
 
 Found = TypeVar("Found")
 
@@ -86,58 +82,18 @@ class Api:
 @contextmanager
 def running(folder: Path) -> Iterator[str]:
     """The URL of an API server with the CRDs of OpenShift and of the Network Plumbing Working Group."""
-    kubernetes, etcd = gobuild.KUBERNETES.build(), gobuild.ETCD.build()
-    client, peer, secure = (_free_port() for _number in range(3))
-    key = folder / "key.pem"
-    subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
-    tokens = folder / "tokens.csv"
-    tokens.write_text(
-        f"{TOKENS['admin']},admin,admin,system:masters\n{TOKENS['jane']},jane,jane,system:authenticated\n"
-    )
-    url = f"https://127.0.0.1:{secure}"
-    config = folder / "kubeconfig"
-    config.write_text(yaml.safe_dump(_kubeconfig(url)))
-    api = Api(url)
-    with ExitStack() as stack:
-        log = stack.enter_context((folder / "log").open("w"))
-
-        def start(*command: Any) -> None:
-            stack.enter_context(_process([str(word) for word in command], log))
-
-        start(etcd / "server", "--data-dir", folder / "etcd", f"--listen-client-urls=http://127.0.0.1:{client}",
-              f"--advertise-client-urls=http://127.0.0.1:{client}", f"--listen-peer-urls=http://127.0.0.1:{peer}",
-              "--unsafe-no-fsync")  # fmt: skip
-        start(kubernetes / "kube-apiserver", f"--etcd-servers=http://127.0.0.1:{client}", f"--secure-port={secure}",
-              "--bind-address=127.0.0.1", "--cert-dir", folder / "certs", "--service-account-issuer=https://localhost",
-              "--service-account-signing-key-file", key, "--service-account-key-file", key, "--token-auth-file", tokens,
-              "--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16", "--watch-cache=true",
-              "--disable-admission-plugins=ServiceAccount")  # fmt: skip
-        until(lambda: _ready(api), f"the API server is ready, see {folder / 'log'}", 300)
-        start(kubernetes / "kube-controller-manager", "--kubeconfig", config, "--leader-elect=false", f"--controllers={CONTROLLERS}",
-              "--secure-port=0", "--concurrent-deployment-syncs=5")  # fmt: skip
-        _create_definitions(api)
+    try:
+        url = api_server.url(api_server.start(folder, CONTROLLERS, users=["jane"]))
+        _create_definitions(Api(url))
         yield url
+    finally:
+        process.stop_all(folder)
 
 
 def _create_definitions(api: Api) -> None:
-    download = ["go", "mod", "download", "-json", CRD_MODULE]
-    module = json.loads(subprocess.run(download, check=True, capture_output=True, text=True, cwd="/").stdout)
-    found = [yaml.safe_load((Path(module["Dir"]) / CRD).read_text())]
+    found = [yaml.safe_load(path.read_text()) for path in definitions()]
     networks = yaml.safe_load((ROOT / "tests/lab/manifests/network-attachment.yaml").read_text())
     found += [item for item in networks["items"] if item["kind"] == "CustomResourceDefinition"]
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
-    names = {"plural": "clusteroperators", "singular": "clusteroperator", "kind": "ClusterOperator"}
-    spec = {"group": "config.openshift.io", "scope": "Cluster", "names": names, "versions": [version]}
-    metadata = {"name": "clusteroperators.config.openshift.io"}
-    found.append(
-        {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": metadata,
-            "spec": spec,
-        }
-    )
     for definition in found:
         # Others' text: a status in it is not taken.
         definition.pop("status", None)
@@ -154,41 +110,3 @@ def _served(api: Api, path: str) -> bool:
     except Refused:
         # It begins to store them.
         return False
-
-
-def _ready(api: Api) -> bool:
-    try:
-        return bool(api("GET", "/readyz") == "ok" and api.get("/api/v1/namespaces/default"))
-    except (Refused, urllib3.exceptions.HTTPError):
-        return False
-
-
-def _kubeconfig(url: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "it", "cluster": {"server": url, "insecure-skip-tls-verify": True}}],
-        "users": [{"name": "it", "user": {"token": TOKENS["admin"]}}],
-        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
-        "current-context": "it",
-    }
-
-
-@contextmanager
-def _process(command: list[str], log: IO[str]) -> Iterator[None]:
-    process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from egress_lab import gobuild
@@ -15,10 +16,10 @@ from . import process
 TOKEN = "of-the-tests"
 
 
-def start(state: Path, controllers: str = "") -> Path:
+def start(state: Path, controllers: str = "", users: Iterable[str] = ()) -> Path:
     """Starts them and returns the kubeconfig of an administrator. `process.stop_all(state)` stops them.
 
-    `controllers`: names for kube-controller-manager, with commas.
+    `controllers`: names for kube-controller-manager, with commas. `users`: others who may log in, with their names as tokens.
     """
     programs = gobuild.KUBERNETES.build()
     client, peer, secure, manager = _free_ports(4)
@@ -37,7 +38,8 @@ def start(state: Path, controllers: str = "") -> Path:
         ],
         {},
     )
-    (state / "tokens.csv").write_text(f"{TOKEN},admin,admin,system:masters\n")
+    others = [f"{user},{user},{user}" for user in users]
+    (state / "tokens.csv").write_text("\n".join((f"{TOKEN},admin,admin,system:masters", *others)) + "\n")
     process.start(
         state,
         "kube-apiserver",
@@ -80,10 +82,16 @@ def start(state: Path, controllers: str = "") -> Path:
                 f"--secure-port={manager}",
                 f"--cert-dir={state}/certificates",
                 "--leader-elect=false",
+                f"--service-account-private-key-file={state}/certificates/apiserver.key",
             ],
             {},
         )
     return kubeconfig
+
+
+def url(kubeconfig: Path) -> str:
+    found: str = json.loads(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    return found
 
 
 def _free_ports(count: int) -> list[int]:

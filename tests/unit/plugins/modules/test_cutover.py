@@ -349,8 +349,9 @@ def test_killed_before_any_write(
 
         def request(self: Any, method: str, path: str, *rest: Any, **more: Any) -> str:
             nonlocal left
-            query = rest[4] if len(rest) > 4 else more.get("query", ())
-            if method != "GET" and ("dryRun", "All") not in list(query):
+            body, query = rest[3], rest[4]
+            dry_run = ("dryRun", "All") in list(query) or (isinstance(body, dict) and "dryRun" in body)
+            if method != "GET" and not dry_run:
                 if left == 0:
                     raise Ended
                 left -= 1
