@@ -68,6 +68,8 @@ def lanes() -> list[Lane]:
             [
                 Stage("image", "20 min cold, 10 s warm"),
                 Stage("lab-test", "1 min", counts_tests=True),
+                # With programs that the lab has built.
+                Stage("api-server-test", "1 min", counts_tests=True),
                 *(Stage(f"molecule-{name}", "2-8 min") for name in scenarios),
             ],
             all_need_the_first=True,
