@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.egress.router.plugins.module_utils._router.backend import AGENT
+from ansible_collections.egress.router.plugins.module_utils._router.problems import Problem
 from ansible_collections.egress.router.plugins.module_utils._verify.checks import Scope, targets
 from ansible_collections.egress.router.plugins.plugin_utils import _routers
 
@@ -19,6 +21,15 @@ def verify_plan(
     http_ports: list[int] | None = None,
 ) -> dict[str, Any]:
     found, problems = _routers.read(data, defaults)
+    unknown = [router for router in found if router.present and router.backend != AGENT]
+    problems += [
+        Problem(
+            router.id,
+            "backend",
+            f"verify asks the router's agent, which {router.backend} does not have: leave it out of the list",
+        )
+        for router in unknown
+    ]
     routers = [router for router in found if router.present and not problems]
     scope = Scope(tuple(fallback_ports or ()), tuple(http_ports or ()))
     return {

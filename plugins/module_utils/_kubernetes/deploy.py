@@ -286,7 +286,7 @@ class AgentRun:
         if step.live is None and after["metadata"].get("resourceVersion"):
             # It is there without the labels. Ours, if somebody took them away; else it is not for us to change.
             step.live = self.cluster.get(*step.id)
-            if not owned_fields(step.live, MANAGER):
+            if not owned_fields(step.live, MANAGER) or _of_operator(step):
                 raise _foreign(step)
         step.change = _planned(step, after) if step.live else _new(step)
 
@@ -440,8 +440,7 @@ def _verb(step: Step) -> str:
 
 
 def _foreign(step: Step) -> InputError:
-    own = (step.live or {"metadata": {}})["metadata"].get("labels") or {}
-    if own.get(names.LABEL_NAME) == OPERATORS and own.get(names.LABEL_INSTANCE) == step.router.name:
+    if _of_operator(step):
         return InputError(
             f"router {step.router.id}: {step.title} is there, it has been created with backend egress_router_cr: run once with "
             "that backend and state: absent, then create it with this one"
@@ -450,6 +449,12 @@ def _foreign(step: Step) -> InputError:
         f"router {step.router.id}: {step.title} exists already and does not belong to this router: remove it, or give the "
         "router or its service another name"
     )
+
+
+def _of_operator(step: Step) -> bool:
+    """Whether the object was made for a router with the other backend, by the same field manager."""
+    labels = (step.live or {"metadata": {}})["metadata"].get("labels") or {}
+    return bool(labels.get(names.LABEL_NAME) == OPERATORS)
 
 
 def _unknown_kind(kind: str) -> NotFound:

@@ -92,9 +92,10 @@ class _Change:
 
     def _run(self, outcome: Outcome) -> None:
         for attempt in count(1):
-            work = self._read()
-            if work is None:
+            found = self._read()
+            if found is None:
                 return
+            work = found
             previous, before, after = work.live.resource or {}, work.router.rules, self._after(work.router.rules)
             work.router = replace(work.router, rules=after)
             stale = state.stale(work.live)

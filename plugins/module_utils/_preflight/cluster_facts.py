@@ -99,7 +99,7 @@ def read(cluster: Cluster, routers: list[Router], settings: Settings) -> Facts:
     absent = [space for space in spaces if space not in namespaces and NAMESPACES not in unread]
     lacking = answers.found.get(PERMISSIONS, {})
     if absent and settings.create_namespaces:
-        lacking[""] = _denied(cluster, [permissions.CREATE_NAMESPACES], "")
+        lacking[""] = denied(cluster, [permissions.CREATE_NAMESPACES], "")
     configs = {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in answers.all(_CONFIGS)}
     named = answers.all(NAMED)
     bindings = [one for one in named if one.kind == "RoleBinding"]
@@ -310,11 +310,13 @@ def _missing_permissions(cluster: Cluster, routers: list[Router]) -> tuple[str, 
     status = answer.get("status") or {}
     lacking = permissions.missing(routers, status.get("resourceRules") or ())
     if status.get("incomplete"):
-        return _denied(cluster, lacking, space)
+        return denied(cluster, lacking, space)
     return tuple(map(permissions.described, lacking))
 
 
-def _denied(cluster: Cluster, wanted: list[Permission], namespace: str) -> tuple[str, ...]:
+def denied(cluster: Cluster, wanted: list[Permission], namespace: str) -> tuple[str, ...]:
+    """What the API server does not permit of what is wanted, in words. `namespace` empty: in the whole cluster."""
+
     def ask(permission: Permission) -> bool:
         body = {"spec": {"resourceAttributes": permissions.attributes(permission, namespace)}}
         return bool((cluster.create("SelfSubjectAccessReview", None, body).get("status") or {}).get("allowed"))

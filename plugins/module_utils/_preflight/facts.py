@@ -213,10 +213,28 @@ class OpenShift:
 
 
 @dataclass(frozen=True)
+class Operated:
+    """Of the routers that OpenShift's operator makes. `unread`: why something could not be read, by field.
+
+    `routers`: the present ones of the list. `served`: whether the cluster knows EgressRouters. `resources`: those that are there, as far
+    as they may be read. `missing_permissions`: by namespace. The others are as in OpenShift.
+    """
+
+    routers: tuple[Router, ...]
+    served: bool = True
+    resources: tuple[Mapping[str, Any], ...] = ()
+    missing_permissions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    network_type: str = ""
+    multi_network: bool = True
+    platform: str = ""
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Facts:
     """All facts. What could not be read is empty, and `unread` says why.
 
-    `routers`: the present ones of the list. `inspected`: ids of those whose nodes were inspected. `attachment_api`: whether
+    `routers`: the present ones of the list with backend agent. `operated`: of the others. `inspected`: ids of those whose nodes were inspected. `attachment_api`: whether
     the cluster serves NetworkAttachmentDefinitions. `missing_permissions`: by namespace, such as "create deployments.apps".
     `api_server`: address and port of each of its endpoints.
     `trials`: by pod_trial, why the API server refuses a router's pod. `service_trials`: why it refuses a Service, by
@@ -245,6 +263,7 @@ class Facts:
     unread: Mapping[str, str] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
     openshift: OpenShift | None = None
+    operated: Operated | None = None
 
     @cached_property
     def _eligible(self) -> dict[str, list[Mapping[str, Any]]]:

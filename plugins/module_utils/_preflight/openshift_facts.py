@@ -30,15 +30,15 @@ def read(cluster: Cluster, routers: list[Router], bindings: Iterable[Named]) -> 
     used = constraints.used(routers)
     asks: dict[tuple[str, str], Callable[[], Any]] = {
         **{("constraints", name): partial(_there, cluster, name) for name in used},
-        ("network_type", ""): partial(_network_type, cluster),
-        ("multi_network", ""): partial(_multi_network, cluster),
-        ("platform", ""): partial(_platform, cluster),
+        ("network_type", ""): partial(network_type, cluster),
+        ("multi_network", ""): partial(multi_network, cluster),
+        ("platform", ""): partial(platform, cluster),
     }
     if any(6 in router.families for router in routers):
         asks[("allow_list", "")] = partial(_allow_list, cluster)
     spaces = dict.fromkeys(router.namespace for router in routers)
     asks |= {("roles", space): partial(cluster.find, "Role", space, labels=names.SELECTOR) for space in spaces}
-    found, unread = _all(asks)
+    found, unread = read_all(asks)
     bound = {(one.namespace, one.name) for one in bindings if one.ours}
     granted = {
         (role["metadata"]["namespace"], role["metadata"]["name"], name)
@@ -54,7 +54,7 @@ def read(cluster: Cluster, routers: list[Router], bindings: Iterable[Named]) -> 
     chosen: dict[tuple[str, str], Router] = {}
     for router in [*entitled, *routers]:
         chosen.setdefault((router.namespace, router.security_context_constraints), router)
-    reviews, unreviewed = _all(
+    reviews, unreviewed = read_all(
         {("reviews", one.id): partial(_review, cluster, one, one in entitled) for one in chosen.values()}
     )
     return OpenShift(
@@ -68,7 +68,7 @@ def read(cluster: Cluster, routers: list[Router], bindings: Iterable[Named]) -> 
     )
 
 
-def _all(asks: dict[tuple[str, str], Callable[[], Any]]) -> tuple[dict[tuple[str, str], Any], dict[str, str]]:
+def read_all(asks: dict[tuple[str, str], Callable[[], Any]]) -> tuple[dict[tuple[str, str], Any], dict[str, str]]:
     """The answers, and why there is none, by the field of OpenShift."""
     found, unread = {}, {}
 
@@ -123,15 +123,18 @@ def _allow_list(cluster: Cluster) -> tuple[str, ...]:
     return tuple(line.strip() for line in data[key].splitlines() if line.strip())
 
 
-def _network_type(cluster: Cluster) -> str:
+def network_type(cluster: Cluster) -> str:
+    """The plugin of the cluster's network."""
     network = cluster.get("Network", "", "cluster")
     return str((network.get("status") or {}).get("networkType") or (network.get("spec") or {}).get("networkType") or "")
 
 
-def _multi_network(cluster: Cluster) -> bool:
+def multi_network(cluster: Cluster) -> bool:
+    """Whether Multus is installed."""
     return not (cluster.get("NetworkOperator", "", "cluster").get("spec") or {}).get("disableMultiNetwork")
 
 
-def _platform(cluster: Cluster) -> str:
+def platform(cluster: Cluster) -> str:
+    """On what the cluster runs."""
     status = cluster.get("Infrastructure", "", "cluster").get("status") or {}
     return str((status.get("platformStatus") or {}).get("type") or status.get("platform") or "")

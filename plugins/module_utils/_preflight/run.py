@@ -18,7 +18,9 @@ from typing import Any
 from .._common.errors import ApiError, Forbidden, InputError
 from .._kubernetes.cluster import Cluster
 from .._router import option
+from .._router.backend import EGRESS_ROUTER_CR
 from .._router.router import Router
+from . import operated_facts
 from .cluster_facts import read
 from .facts import ANSWERS, INSPECTION, NODES, Facts, Settings, name_of, ready
 from .inspection import PodOptions, inspect
@@ -58,7 +60,12 @@ def run(connect: Callable[[], Cluster], params: dict[str, Any]) -> dict[str, Any
     settings = Settings(
         params["create_namespaces"], params["mac_limit"], tuple(params["meta_plugins"]), params["namespace"]
     )
-    facts = inspect_nodes(cluster, read(cluster, routers, settings), params)
+    # A router of the operator has nothing in common with the others but its list.
+    operated = [router for router in routers if router.backend == EGRESS_ROUTER_CR]
+    facts = read(cluster, [router for router in routers if router not in operated], settings)
+    if operated:
+        facts = replace(facts, operated=operated_facts.read(cluster, operated))
+    facts = inspect_nodes(cluster, facts, params)
     facts, asked = questions(facts, params)
     seconds = round(time.monotonic() - began, 1)
     about = (

@@ -156,7 +156,10 @@ class Nodes(Repeating):
                 self._end(pod)
             elif not pod["spec"].get("nodeName"):
                 self._bind(pod)
-            elif pod["metadata"]["uid"] not in self.running:
+            elif (
+                pod["metadata"]["uid"] not in self.running
+                and pod["metadata"]["labels"].get("app") == "egress-router-cni"
+            ):
                 self._start(pod)
 
     def _path(self, pod: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from . import (
     cloud,
     cluster_address,
     cni,
+    egress_router_cr,
     image,
     kernel,
     leftovers,
@@ -48,5 +49,6 @@ CHECKS: tuple[Check, ...] = (
     image.CHECK,
     *leftovers.CHECKS,
     *openshift.CHECKS,
+    *egress_router_cr.CHECKS,
 )
 IDS = tuple(check.id for check in CHECKS)

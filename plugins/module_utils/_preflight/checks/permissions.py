@@ -27,6 +27,12 @@ def missing(routers: Iterable[Router], rules: Iterable[Mapping[str, Any]]) -> li
     wanted = needed_permissions()
     if not all(_permitted(permission, rules) for permission in _ESCALATION):
         wanted += [permission for router in routers for permission in agent_permissions(router)]
+    return unpermitted(wanted, rules)
+
+
+def unpermitted(wanted: Iterable[Permission], rules: Iterable[Mapping[str, Any]]) -> list[Permission]:
+    """What rules do not permit of what is wanted."""
+    rules = list(rules)
     return [permission for permission in dict.fromkeys(wanted) if not _permitted(permission, rules)]
 
 

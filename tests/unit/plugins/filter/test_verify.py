@@ -58,3 +58,13 @@ def test_the_report_is_on_present_routers() -> None:
         "image_pull_secrets": [],
         "targets": [],
     }
+
+
+def test_a_router_without_an_agent_is_a_problem_and_not_left_out_in_silence() -> None:
+    address = {"ip": "198.51.100.6/24", "gateway": "198.51.100.1"}
+    other = {"name": "cr", "namespace": "n", "backend": "egress_router_cr", "addresses": [address]}
+    plan = verify_plan([*ROUTERS, other], DEFAULTS)
+    assert plan["problems"] == [
+        "router n/cr, backend: verify asks the router's agent, which egress_router_cr does not have: leave it out of the list"
+    ]
+    assert verify_plan([{**other, "state": "absent"}], DEFAULTS)["problems"] == []

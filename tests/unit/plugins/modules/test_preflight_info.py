@@ -813,3 +813,26 @@ def test_who_deploys_on_openshift_needs_the_use_of_these_constraints(
     ]
     openshift.rules = [*everything, roles, {**use, "resourceNames": ["egress-router"]}]
     assert preflight()["findings"] == []
+
+
+def test_a_router_of_the_operator_is_judged_by_other_facts(cluster: FakeCluster, preflight: Preflight) -> None:
+    """None of the agent's checks is about it: no node is inspected, and no pod is tried."""
+    kubelet(cluster)
+    options: dict[str, Any] = {
+        "routers": [{"name": "db", "namespace": "payments", "backend": "egress_router_cr", "addresses": [ADDRESS]}],
+        "defaults": {},
+    }
+
+    def errors() -> list[str]:
+        return [one["seen"] for one in preflight(**options)["findings"] if one["severity"] == "error"]
+
+    assert errors() == ["the API server does not know the kind EgressRouter"]
+    cluster.apis["/apis/network.operator.openshift.io/v1"] = ["egressrouters"]
+    assert errors() == []
+    cluster.add("egressrouters", "cards", "web", spec={"addresses": [{"ip": "198.51.100.50/24"}]})
+    assert errors() == ["EgressRouter cards/web has address 198.51.100.50 too, and nothing keeps both from using it"]
+    cluster.objects.clear()
+    cluster.rules = []
+    (lacking,) = errors()
+    assert lacking.startswith("jane may not list egressrouters.network.operator.openshift.io, ")
+    assert "patch deployments.apps named egress-router-cni-deployment" in lacking

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,7 @@ from ansible_collections.egress.router.plugins.module_utils._preflight.checks.pe
 from ansible_collections.egress.router.plugins.module_utils._preflight.facts import (
     Facts,
     Inspection,
+    Operated,
     Pod,
     Quota,
     Refusal,
@@ -131,6 +133,17 @@ def other_router(**changes: Any) -> Facts:
 
 PREFLIGHT = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_COMPONENT: "preflight"}
 SQUATTER = "02:00:00:00:00:07"
+
+
+def operated(**changes: Any) -> Facts:
+    """A cluster with a router that OpenShift's operator makes, and no other."""
+    one = router(backend="egress_router_cr", image=None, master=None)
+    return replace(facts(), routers=(), inspected=(), operated=Operated((one,), **changes))
+
+
+def egress_router(namespace: str, name: str, ip: str) -> dict[str, Any]:
+    return {"metadata": {"namespace": namespace, "name": name}, "spec": {"addresses": [{"ip": ip}]}}
+
 
 # What is there, the one finding (id and severity), and words of it.
 FAULTS: dict[str, tuple[Facts, str, str, str]] = {
@@ -325,6 +338,24 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
         "sysctls", "error", "does not let the CNI plugin tuning set net.ipv6.conf.all.forwarding;"),
     "no Multus on OpenShift": (on_openshift(multi_network=False), "cluster_network", "error", "there is no Multus"),
     "OpenShift in a cloud": (on_openshift(platform="GCP"), "platform", "error", "the platform of the cluster is GCP"),
+    "no EgressRouters": (operated(served=False), "egress_router_cr", "error", "the API server does not know the kind EgressRouter"),
+    "an operator without Multus": (operated(multi_network=False), "egress_router_cr", "error", "so that there is no Multus"),
+    "another network": (
+        operated(network_type="OpenShiftSDN"), "egress_router_cr", "error", "the network type of the cluster is OpenShiftSDN"),
+    "what the cluster is may not be read": (
+        operated(unread={"platform": "jane may not"}), "egress_router_cr", "warning", "could not be read: jane may not"),
+    "the address in another namespace": (
+        operated(resources=(egress_router("cards", "web", f"{IP}/24"),)), "egress_router_cr", "error",
+        f"EgressRouter cards/web has address {IP} too"),
+    "another resource in the namespace": (
+        operated(resources=(egress_router("payments", "web", "198.51.100.99/24"), egress_router("payments", "db", f"{IP}/24"))),
+        "egress_router_cr", "error", "namespace payments has EgressRouter web"),
+    "resources that may not be read": (
+        operated(unread={"resources": "jane may not"}), "egress_router_cr", "warning", "EgressRouters of other namespaces could not be read"),
+    "a project's admin without the role": (
+        operated(missing_permissions={"payments": ("patch egressrouters.network.operator.openshift.io",)}), "egress_router_cr", "error",
+        "may not patch egressrouters.network.operator.openshift.io in namespace payments"),
+    "a random MAC address on OpenStack": (operated(platform="OpenStack"), "random_mac", "error", "the nodes are OpenStack servers"),
 }  # fmt: skip
 
 
