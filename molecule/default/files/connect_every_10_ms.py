@@ -32,4 +32,7 @@ for thread in threads:
 good = sorted(began for began, mac in seen if mac)
 outage = max((later - earlier for earlier, later in pairwise(good)), default=SECONDS)
 macs = list(dict.fromkeys(mac for _began, mac in sorted(seen) if mac))
-print(json.dumps({"connections": len(seen), "answered": len(good), "outage_seconds": round(outage, 2), "macs": macs}))
+sys.stdout.write(
+    json.dumps({"connections": len(seen), "answered": len(good), "outage_seconds": round(outage, 2), "macs": macs})
+    + "\n"
+)

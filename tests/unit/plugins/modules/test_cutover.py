@@ -161,6 +161,10 @@ class World:
         assert config_map is not None
         agent.live = parse(config_map.get("data", {}).get("rules", ""))
         state, error = (ON_HOLD, "") if on_hold else (state, error)
+        published = self.get("endpointslices", "billing-ipv4")
+        if state == SERVING and published is not None:
+            # It withdraws nothing, as one that is killed.
+            published["endpoints"] = [{"addresses": ["10.244.1.8"]}]
         version = config_map["metadata"]["resourceVersion"]
         agent.report(state=state, error=error, pod=pods[0][2], node="worker-2", rules_version=version)
 
