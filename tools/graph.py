@@ -26,7 +26,7 @@ PLUGINS = (
 # Files that lie beside the packages are the room "(top)".
 IMAGE = (
     ("(top)",),
-    ("kernel", "segment"),
+    ("failover", "kernel", "segment"),
     ("inspect", "proof"),
     ("run",),
     ("__main__",),

@@ -1,0 +1,887 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which pod of a router serves. Pure: time and an event go in, actions come out, and somebody else carries them out.
+
+*The Lease says who may serve, the pods say how fast.* The Lease names a holder and a successor, and counts terms: each holder
+has a term of its own. Whoever changes it compares and swaps, so of two changes one fails.
+
+*The kernel is the fence.* A pod serves while its kernel has a permit that was granted and has not run out. A permit is made
+before the question leaves whose answer grants it, so its time begins before anybody else's. Granting needs a second permit, the
+guard, that has not run out at that moment: a process that was frozen between thinking and doing changes nothing afterwards.
+
+*Promises.* The holder sends beats to its successor, which answers each: "I do not serve before `promise` is over." The permit of
+that beat lasts for nine tenths of it. While a successor may be named, only its promises are granted, never the Lease's time.
+
+*Proof.* A right that has run out comes back only with proof that nobody else has it: the holder has just swapped the Lease; or,
+without the API server, the segment was asked for the address for longer than a promise, and nobody answered.
+
+Who takes over, and when:
+
+    the successor     when its last promise is over and the Lease still names it, or when the holder says "yours"
+    anybody           when the Lease has no holder; or was not renewed for twice its duration (once, with one replica) and nobody
+                      on the segment answers for the address. Before it serves it asks the segment once more
+"""
+
+from __future__ import annotations
+
+import enum
+import zlib
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+# Parts of a promise, and of the Lease's duration, after which the kernel stops. Clocks may run a few per cent apart.
+PERMIT = 0.9
+ALONE = 0.8
+SERVE = "serve"
+STOP = "stop"
+INFINITE = float("inf")
+# Stands for a permit that is not made yet.
+ENDLESS = -1
+# No term.
+NONE = -1
+# In a beat: the holder counts on the promises of this successor.
+COUNTS = 1
+
+
+@dataclass(frozen=True)
+class Periods:
+    """In seconds. `problems` says what may be chosen."""
+
+    beat: float = 0.1
+    promise: float = 0.6
+    lease: float = 15.0
+
+    @property
+    def silent(self) -> float:
+        """A successor that made no promise for so long is replaced, while the last promise still lasts."""
+        return self.promise / 2
+
+    @property
+    def renew(self) -> float:
+        """How often the holder writes the Lease."""
+        return self.lease / 3
+
+    @property
+    def look(self) -> float:
+        """How often others read it, and what failed is tried again."""
+        return min(1.0, self.lease / 5)
+
+    @property
+    def answer(self) -> float:
+        """An answer of the API server that takes longer counts as none."""
+        return min(3.0, self.lease / 5)
+
+    @property
+    def ask(self) -> float:
+        """How long the segment is asked: longer than anybody's permit lasts by a promise, or by a guard."""
+        return 1.5 * self.promise
+
+
+def problems(beat_ms: int, promise_ms: int, lease_seconds: int) -> list[str]:
+    """Why these periods cannot be used; empty if they can."""
+    found = []
+    if not 20 <= beat_ms <= 1000:
+        found.append(f"beat_ms {beat_ms} is not between 20 and 1000")
+    if not 5 * beat_ms <= promise_ms:
+        found.append(
+            f"promise_ms {promise_ms} is less than five times beat_ms ({beat_ms}): a few lost beats would end the router's service"
+        )
+    if not 3 <= lease_seconds <= 300:
+        found.append(f"lease_seconds {lease_seconds} is not between 3 and 300")
+    if not 5 * promise_ms <= 1000 * lease_seconds:
+        found.append(
+            f"promise_ms {promise_ms} is more than a fifth of lease_seconds ({lease_seconds}): the lease is what counts "
+            "when promises fail, so it has to last longer"
+        )
+    return found
+
+
+class Lease(NamedTuple):
+    """The Lease as somebody read it. `version` changes with each write, and is compared only for being the same.
+
+    `writer`: of the Swap that wrote it last; a hand that edits it leaves that as it was.
+    """
+
+    version: Any
+    holder: str = ""
+    successor: str = ""
+    term: int = 0
+    writer: str = ""
+
+
+class Kind(enum.IntEnum):
+    """What a message says."""
+
+    # To the holder: I am here, and may become your successor.
+    HELLO = 1
+    # From the holder: may I go on?
+    BEAT = 2
+    # To the holder: I do not serve before a promise is over.
+    PROMISE = 3
+    # From the holder, which serves no more: take over.
+    YOURS = 4
+    # There is a newer term.
+    NEWS = 5
+
+
+class Message(NamedTuple):
+    """`counter` grows from message to message of a sender. `session` tells apart the processes of a pod.
+
+    `about`: of a beat, COUNTS or 0; of a promise, the counter of its beat; of "yours", the successor's session.
+    `able`: the sender's own side is in order. `ready`: it reaches the API server.
+    """
+
+    kind: Kind
+    sender: str
+    term: int
+    counter: int
+    session: int
+    about: int = 0
+    able: bool = True
+    ready: bool = True
+
+
+# --- Events ---
+
+
+class Tick(NamedTuple):
+    """Nothing but time has passed."""
+
+
+class Received(NamedTuple):
+    """A message whose sender is proved."""
+
+    message: Message
+
+
+class Found(NamedTuple):
+    """A Look was answered; `lease` is None if there is none."""
+
+    request: int
+    lease: Lease | None
+
+
+class Swapped(NamedTuple):
+    """A Swap was done; `lease` is its result."""
+
+    request: int
+    lease: Lease
+
+
+class Conflict(NamedTuple):
+    """A Swap was refused: the Lease has another version."""
+
+    request: int
+
+
+class Failed(NamedTuple):
+    """There is no answer, and it is not known what the API server did."""
+
+    request: int
+
+
+class Segment(NamedTuple):
+    """The segment was asked: was there no answer?"""
+
+    question: int
+    silent: bool
+
+
+class Able(NamedTuple):
+    """Whether this pod's own side of the segment is in order. What it cannot find out counts as able."""
+
+    able: bool
+
+
+class Refused(NamedTuple):
+    """The kernel refused the last Grant: its guard had run out."""
+
+
+class HandOver(NamedTuple):
+    """Somebody asks for another pod to serve."""
+
+
+class End(NamedTuple):
+    """Event: this pod is to end. Action: it may."""
+
+
+# --- Actions, to be carried out in their order ---
+
+
+class Permit(NamedTuple):
+    """Make a permit in the kernel that lasts for `seconds` from now (None: for ever)."""
+
+    number: int
+    seconds: float | None
+
+
+class Grant(NamedTuple):
+    """Serve as long as permit `number` lasts, instead of any other; Refused if permit `guard` has run out."""
+
+    number: int
+    guard: int
+
+
+class Drop(NamedTuple):
+    """Serve no more, from now on."""
+
+
+class Send(NamedTuple):
+    """Send a message to a pod."""
+
+    to: str
+    message: Message
+
+
+class Look(NamedTuple):
+    """Read the Lease."""
+
+    request: int
+
+
+class Swap(NamedTuple):
+    """Write the Lease if it is still at `version`."""
+
+    request: int
+    version: Any
+    holder: str
+    successor: str
+    term: int
+    writer: str
+
+
+class Ask(NamedTuple):
+    """Ask the segment for the address for `seconds`, at the very beginning, at the very end and at least twice between.
+
+    The question of another pod counts as an answer if that pod's MAC address is the lower one: one of two has to win.
+    """
+
+    question: int
+    seconds: float
+
+
+Event = Tick | Received | Found | Swapped | Conflict | Failed | Segment | Able | Refused | HandOver | End
+Action = Permit | Grant | Drop | Send | Look | Swap | Ask | End
+
+
+class _Purpose(enum.Enum):
+    LOOK = enum.auto()
+    # The holder's, with the successor it has.
+    RENEW = enum.auto()
+    # The holder's, without.
+    ALONE = enum.auto()
+    ACQUIRE = enum.auto()
+    RELEASE = enum.auto()
+
+
+class _Request:
+    """One that is not answered. `permit`, `guard`: made for it, 0 if not. `term`: what was known when it left."""
+
+    __slots__ = ("asking", "guard", "number", "permit", "purpose", "sent", "term")
+
+    def __init__(self, number: int, purpose: _Purpose, sent: float, term: int) -> None:
+        self.number = number
+        self.purpose = purpose
+        self.sent = sent
+        self.term = term
+        self.permit = 0
+        self.guard = 0
+        self.asking = False
+
+
+class Protocol:
+    """One pod. `step` takes an event; `due` is when the next one is wanted at the latest, be it a Tick.
+
+    `now` of all calls is a clock that never goes back and that the kernel's timeouts follow. `counter` has to be above
+    that of every earlier process of this pod. `adopted`: a permit without end that an earlier process left granted.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        periods: Periods,
+        now: float,
+        counter: int,
+        *,
+        replicas: int = 2,
+        without_api: str = SERVE,
+        adopted: int = 0,
+    ) -> None:
+        self.name = name
+        self.periods = periods
+        self.now = now
+        self.due = now
+        self.term = 0
+        self.holding = False
+        self.successor = ""
+        self.ended = False
+        self._counter = counter
+        self._session = counter
+        # A router of one replica is not fenced by time, unless it is told to be.
+        self._endless = replicas == 1 and without_api == SERVE
+        self._stale = periods.lease * (1 if replicas == 1 else 2)
+        self._able = True
+        self._stopping = False
+        self._actions: list[Action] = []
+        self._heard: dict[str, int] = {}
+        # The Lease, when it changed, and when the API server answered last.
+        self._lease: Lease | None = None
+        self._changed_at = now
+        self._answered_at = -INFINITE
+        self._failing = False
+        self._request: _Request | None = None
+        self._look_at = now
+        self._try_at = now
+        # The right: what the kernel has granted and until when, what may be granted, and what proves that it may.
+        self._granted = adopted
+        # The kernel may still serve by what an earlier process granted.
+        self._inherits = True
+        self._until = INFINITE if adopted else 0.0
+        self._permit = 0
+        self._permit_until = 0.0
+        self._guard = 0
+        self._guard_until = 0.0
+        self._must_ask = False
+        self._question: tuple[int, float] | None = None
+        self._ask_at = now
+        self._silent_until = 0.0
+        # The holder's side. A beat's time by its counter.
+        self._beats: dict[int, float] = {}
+        self._beat_at = now
+        self._promised_at = 0.0
+        self._peer_able = False
+        self._peer_ready = False
+        self._peer_session = 0
+        self._others: dict[str, tuple[float, bool]] = {}
+        self._trial = ""
+        self._renew_at = now
+        self._leaving = False
+        self._asked_to_leave = False
+        self._leave_until = 0.0
+        # The successor's side. What an earlier process promised is not known: as much as can be.
+        self._bound_until = self._bound_to_others = now + periods.promise
+        self._bound_to = ""
+        self._bound_term = NONE
+        # Its swap as a successor, which may come true when nobody waits for the answer any more.
+        self._taking = ""
+        self._wrote = NONE
+        self._beat_heard_at = -INFINITE
+        self._hello_at = now
+
+    @property
+    def serving(self) -> bool:
+        """Whether the kernel was told to serve, and as far as this process knows still does."""
+        return bool(self._granted)
+
+    def step(self, now: float, event: Event) -> list[Action]:
+        """What is to be done."""
+        self.now = now
+        self._actions = []
+        if self.ended:
+            return self._actions
+        if self._request is not None and now >= self._request.sent + self.periods.answer:
+            self._fail()
+        if self._question is not None and now >= self._question[1]:
+            self._question = None
+            self._ask_at = now
+        if self._granted and now >= self._until:
+            self._lapse()
+        getattr(self, _HANDLERS[type(event)])(event)
+        self._decide()
+        return self._actions
+
+    # --- What time brings ---
+
+    def _decide(self) -> None:
+        self.due = INFINITE
+        if self.holding and self._leaving:
+            self._leave()
+        elif self.holding:
+            self._hold()
+        else:
+            self._wait()
+        if self._request is not None:
+            self._reached(self._request.sent + self.periods.answer)
+        if self._question is not None:
+            self._reached(self._question[1])
+        if self._granted:
+            self._reached(self._until)
+
+    def _reached(self, at: float) -> bool:
+        """Whether it is time; if not, the next step is due then."""
+        if self.now >= at:
+            return True
+        if at < self.due:
+            self.due = at
+        return False
+
+    def _hold(self) -> None:
+        """The holder: beats, the Lease, and the right itself."""
+        if self._leaves():
+            self._begin_to_leave()
+            self._leave()
+            return
+        peer = self.successor or self._candidate()
+        if peer and self._reached(self._beat_at):
+            self._beat(peer)
+        busy = self._request
+        if self.successor and self._unwanted():
+            if (busy is None or busy.purpose is not _Purpose.ALONE) and self._reached(self._try_at):
+                # A new term, in which its promises of before make nobody the successor.
+                self._renew(alone=True, new_term=True)
+        elif busy is None and self._reached(self._renew_at):
+            self._renew()
+        if not self._granted and self._permit and self.now < self._permit_until:
+            self._begin()
+
+    def _unwanted(self) -> bool:
+        """Whether the holder is better off without its successor."""
+        if self._reached(self._promised_at + self.periods.silent):
+            return True
+        return not self._peer_able and any(
+            able and name != self.successor and self.now - at < self.periods.promise * 3
+            for name, (at, able) in self._others.items()
+        )
+
+    def _begin(self) -> None:
+        """There is something to serve by: do, with proof, or look for that."""
+        if not self._reached(self._bound_until):
+            return
+        if self._guard and self.now < self._guard_until and not self._must_ask:
+            self._grant()
+            return
+        if self._must_ask or self._failing:
+            self._ask()
+        if not self._must_ask and self._request is None and self._reached(self._try_at):
+            self._renew()
+
+    def _wait(self) -> None:
+        """A pod that is not the holder: look, be seen, and take over."""
+        if self._stopping:
+            # A swap that comes true afterwards would leave the Lease to a pod that is gone.
+            if self._request is None or self._request.purpose is not _Purpose.ACQUIRE:
+                self._finish()
+            return
+        if self._request is None and self._reached(self._look_at):
+            self._look()
+        lease = self._lease
+        if lease is None:
+            return
+        others = lease.holder not in ("", self.name)
+        if others and self._reached(max(self._hello_at, self._beat_heard_at + self.periods.silent)):
+            self._hello_at = self.now + self.periods.promise
+            self._reached(self._hello_at)
+            self._send(lease.holder, Kind.HELLO)
+        if not self._able or (self._request is not None and self._request.purpose is _Purpose.ACQUIRE):
+            return
+        named = others and lease.successor == self.name
+        # Only who heard its beats knows that the holder counts on its promises. Another name in the Lease is somebody's edit.
+        sure = named and self._bound_term == lease.term
+        free = not lease.holder
+        due = 0.0 if named or free else self._changed_at + self._stale
+        if not self._reached(max(due, self._bound_until, self._try_at)):
+            return
+        if sure or free or self.now < self._silent_until:
+            term = max(lease.term, self.term) + 1
+            self._write(_Purpose.ACQUIRE, self.name, "", term)
+            if self._request is not None:
+                self._taking = self._writer(self._request.number) if sure else ""
+                self._request.asking = not sure and not self._granted
+        else:
+            self._ask()
+
+    def _leaves(self) -> bool:
+        if self._stopping:
+            return True
+        # A process that finds itself the holder, after a restart, had better leave it to the successor, which is ready.
+        restarted = self._must_ask and not self._granted and bool(self.successor)
+        wanted = self._asked_to_leave or not self._able or restarted
+        self._asked_to_leave = False
+        return wanted and self._has_heir()
+
+    def _has_heir(self) -> bool:
+        fresh = self.now - self._promised_at < self.periods.silent
+        return bool(self.successor) and fresh and self._peer_able and self._peer_ready
+
+    def _begin_to_leave(self) -> None:
+        heir = bool(self.successor) and self._peer_able
+        self._leaving = True
+        self._leave_until = self.now + (2 * self.periods.promise if heir else 0.0)
+        self._beat_at = self.now
+        self._request = None
+        self._give_up()
+
+    def _leave(self) -> None:
+        """The holder serves no more: its successor is told; if that helps not, it takes back or releases the Lease."""
+        if self.successor and self._reached(self._beat_at):
+            self._beat_at = self.now + self.periods.beat
+            self._reached(self._beat_at)
+            self._send(self.successor, Kind.YOURS, self._peer_session)
+        if not self._reached(self._leave_until) or self._request is not None:
+            return
+        if self._stopping and self.now >= self._leave_until + self.periods.answer:
+            self._finish()
+        elif not self._reached(self._try_at):
+            return
+        elif self._stopping:
+            self._write(_Purpose.RELEASE, "", "", self.term)
+        else:
+            # A new term: what was said in the old one counts no more.
+            self._renew(alone=True, new_term=True)
+
+    # --- What others say ---
+
+    def _on_tick(self, event: Tick) -> None:
+        pass
+
+    def _on_received(self, event: Received) -> None:
+        message = event.message
+        if message.counter <= self._heard.get(message.sender, -1):
+            return
+        self._heard[message.sender] = message.counter
+        # A term that this holder wrote itself, without knowing yet that it did, is nobody else's.
+        if message.term > self.term and not (self.holding and message.term <= self._wrote):
+            self.term = message.term
+            self._lose()
+            self._look_at = self.now
+        getattr(self, _MESSAGES[message.kind])(message)
+
+    def _on_hello(self, message: Message) -> None:
+        if self.holding:
+            self._others[message.sender] = (self.now, message.able)
+
+    def _on_beat(self, message: Message) -> None:
+        if message.term < self.term:
+            self._send(message.sender, Kind.NEWS)
+            return
+        known = self._lease
+        if self.holding or (known is not None and known.term == message.term and known.holder != message.sender):
+            return
+        # What an earlier process of this pod left.
+        self._give_up()
+        if message.sender != self._bound_to:
+            self._bound_to, self._bound_to_others = message.sender, self._bound_until
+        self._bound_until = self.now + self.periods.promise
+        self._bound_term = message.term if message.about == COUNTS else NONE
+        self._beat_heard_at = self.now
+        self._send(message.sender, Kind.PROMISE, message.counter)
+
+    def _on_promise(self, message: Message) -> None:
+        sent = self._beats.pop(message.about, None)
+        if not self.holding or self._leaving or message.term != self.term or sent is None:
+            return
+        until = sent + PERMIT * self.periods.promise
+        if self.now >= until or message.sender not in (self.successor, self._trial):
+            return
+        named = message.sender == self.successor
+        if not named and (self.successor or not self._granted or self._request is not None or self._lease is None):
+            return
+        self._promised_at = max(self._promised_at, sent) if named else sent
+        self._peer_able, self._peer_ready, self._peer_session = message.able, message.ready, message.session
+        if not named or until > self._permit_until:
+            self._permit, self._permit_until = message.about, until
+            if self._granted:
+                self._grant()
+        if not named:
+            # From here on it may be the successor, whatever becomes of the swap; the kernel's time is short already.
+            self.successor = message.sender
+            self._trial = ""
+            self._renew()
+
+    def _on_yours(self, message: Message) -> None:
+        # Said to this process, in this term, and after the last beat: what was promised to the sender counts no more.
+        if (
+            self.holding
+            or message.sender != self._bound_to
+            or message.about != self._session
+            or message.term != self.term
+        ):
+            return
+        self._bound_term = message.term
+        self._bound_until = max(self.now, self._bound_to_others)
+        if self._lease is None or self._lease.term != self.term or self._lease.successor != self.name:
+            self._look_at = self.now
+
+    def _on_news(self, message: Message) -> None:
+        pass
+
+    def _on_found(self, event: Found) -> None:
+        request = self._answered(event.request)
+        if request is None:
+            return
+        self._look_at = self.now + self.periods.look
+        lease = event.lease
+        if lease is None:
+            self._lease = None
+            return
+        if lease.term < self.term and request.term < self.term:
+            # Older than what was heard meanwhile.
+            self._look_at = self.now
+            return
+        self._note(lease)
+        if lease.holder == self.name:
+            if not self.holding:
+                self._become_holder(lease.successor, asking=not self._taking or lease.writer != self._taking)
+            elif not lease.writer.startswith(f"{self.name}/{self._session}/"):
+                # Edited, perhaps after somebody else had it: being able to write it proves nothing.
+                self._must_ask = True
+        elif self.holding and lease.holder:
+            self._lose()
+        elif self.holding:
+            self._must_ask = True
+            self._renew_at = self.now
+        elif lease.holder:
+            # What an earlier process left granted is not this pod's any more.
+            self._give_up()
+
+    def _on_swapped(self, event: Swapped) -> None:
+        request = self._answered(event.request)
+        if request is None:
+            return
+        lease = event.lease
+        if lease.term < self.term:
+            self._look_at = self.now
+            return
+        before = self._lease
+        self._note(lease)
+        if request.purpose is _Purpose.RELEASE:
+            self._finish()
+            return
+        if request.purpose is _Purpose.ACQUIRE:
+            self._become_holder("", asking=request.asking)
+            if before is not None and before.holder and not request.asking:
+                self._send(before.holder, Kind.NEWS)
+        self._renew_at = request.sent + self.periods.renew
+        if self._stopping:
+            return
+        self._leaving = False
+        if request.guard:
+            self._guard, self._guard_until = request.guard, request.sent + self.periods.answer
+        if not lease.successor:
+            self.successor = ""
+            # One without end is made when it is granted.
+            self._permit = request.permit or ENDLESS
+            self._permit_until = INFINITE if self._endless else request.sent + ALONE * self.periods.lease
+            if self._granted:
+                self._grant()
+
+    def _on_conflict(self, event: Conflict) -> None:
+        if self._answered(event.request) is not None:
+            self._lease = None
+            self._look()
+
+    def _on_failed(self, event: Failed) -> None:
+        if self._request is not None and self._request.number == event.request:
+            self._fail()
+
+    def _on_segment(self, event: Segment) -> None:
+        if self._question is None or self._question[0] != event.question:
+            return
+        until = self._question[1]
+        self._question = None
+        self._ask_at = self.now
+        if not event.silent:
+            # Two that ask at the same time hear each other: not for ever.
+            chance = zlib.crc32(f"{self.name} {event.question}".encode()) % 1000 / 1000
+            self._ask_at += self.periods.promise * (1 + 6 * chance)
+        elif self.holding:
+            self._must_ask = False
+            self._guard, self._guard_until = event.question, until
+        else:
+            self._silent_until = self.now + self.periods.promise
+
+    def _on_able(self, event: Able) -> None:
+        self._able = event.able
+
+    def _on_refused(self, event: Refused) -> None:
+        self._lapse()
+
+    def _on_hand_over(self, event: HandOver) -> None:
+        self._asked_to_leave = self.holding
+
+    def _on_end(self, event: End) -> None:
+        self._stopping = True
+
+    # --- Steps ---
+
+    def _writer(self, number: int) -> str:
+        return f"{self.name}/{self._session}/{number}"
+
+    def _number(self) -> int:
+        self._counter += 1
+        return self._counter
+
+    def _send(self, to: str, kind: Kind, about: int = 0) -> int:
+        ready = self.now - self._answered_at < 3 * self.periods.look
+        number = self._number()
+        message = Message(kind, self.name, self.term, number, self._session, about, self._able, ready)
+        self._actions.append(Send(to, message))
+        return number
+
+    def _beat(self, peer: str) -> None:
+        self._beat_at = self.now + self.periods.beat
+        self._reached(self._beat_at)
+        lasts = PERMIT * self.periods.promise
+        for counter in [counter for counter, sent in self._beats.items() if self.now >= sent + lasts]:
+            del self._beats[counter]
+        # The permit first: its time begins before the successor's.
+        self._actions.append(Permit(self._counter + 1, lasts))
+        self._beats[self._send(peer, Kind.BEAT, COUNTS if peer == self.successor else 0)] = self.now
+
+    def _candidate(self) -> str:
+        """Whom the holder tries as its successor; the first that promises is named."""
+        if not self._granted or self._leaving:
+            self._trial = ""
+        elif not self._trial:
+            fresh = self.now - 3 * self.periods.promise
+            able = sorted((not able, name) for name, (at, able) in self._others.items() if at > fresh)
+            if able:
+                self._trial = able[0][1]
+                self._promised_at = self._beat_at = self.now
+        elif self._reached(self._promised_at + self.periods.promise):
+            self._others.pop(self._trial, None)
+            self._trial = ""
+        return self._trial
+
+    def _look(self) -> None:
+        number = self._number()
+        self._request = _Request(number, _Purpose.LOOK, self.now, self.term)
+        self._actions.append(Look(number))
+
+    def _renew(self, *, alone: bool = False, new_term: bool = False) -> None:
+        """The holder writes the Lease, with its successor or `alone`."""
+        lease = self._lease
+        # If somebody has edited it, what others know of this term may be wrong.
+        edited = lease is not None and (lease.holder, lease.term) != (self.name, self.term)
+        successor = "" if alone else self.successor
+        purpose = _Purpose.RENEW if successor else _Purpose.ALONE
+        term = max(self.term, lease.term if lease else 0) + (edited or new_term)
+        self._wrote = max(self._wrote, term)
+        self._write(purpose, self.name, successor, term)
+
+    def _write(self, purpose: _Purpose, holder: str, successor: str, term: int) -> None:
+        lease = self._lease
+        if lease is None:
+            if self._request is None and self._reached(self._look_at):
+                self._look()
+            return
+        self._request = request = _Request(self._number(), purpose, self.now, self.term)
+        if holder and not successor and not self._endless:
+            request.permit = self._number()
+            self._actions.append(Permit(request.permit, ALONE * self.periods.lease))
+        if holder and not self._granted:
+            request.guard = self._number()
+            self._actions.append(Permit(request.guard, self.periods.answer))
+        self._actions.append(Swap(request.number, lease.version, holder, successor, term, self._writer(request.number)))
+
+    def _ask(self) -> None:
+        if self._question is None and self._reached(self._ask_at):
+            number = self._number()
+            # Its answer is a proof for a moment only.
+            lasts = self.periods.ask + self.periods.promise / 2
+            self._question = (number, self.now + lasts)
+            self._actions += (Permit(number, lasts), Ask(number, self.periods.ask))
+
+    def _answered(self, number: int) -> _Request | None:
+        """The request, if somebody still waits for it."""
+        request = self._request
+        if request is None or request.number != number:
+            return None
+        self._request = None
+        self._failing = False
+        self._answered_at = self.now
+        return request
+
+    def _fail(self) -> None:
+        request, self._request = self._request, None
+        self._failing = True
+        self._look_at = self._renew_at = self.now + self.periods.look
+        if request is not None and request.purpose is not _Purpose.LOOK:
+            self._try_at = self.now + self.periods.silent
+
+    def _note(self, lease: Lease) -> None:
+        if self._lease is None or lease.version != self._lease.version:
+            self._changed_at = self.now
+        self._lease = lease
+        self.term = max(self.term, lease.term)
+
+    def _become_holder(self, successor: str, *, asking: bool) -> None:
+        self.holding = True
+        self.successor = successor
+        self._must_ask = asking
+        self._leaving = self._asked_to_leave = False
+        self._permit = self._guard = 0
+        self._question = None
+        self._renew_at = self._beat_at = self._promised_at = self.now
+        self._others.clear()
+        self._trial = ""
+        self._peer_able = self._peer_ready = False
+
+    def _lose(self) -> None:
+        """The Lease is another pod's."""
+        self._give_up()
+        if not self.holding:
+            return
+        self.holding = self._leaving = self._must_ask = False
+        self.successor = self._trial = ""
+        self._beats.clear()
+        self._request = None
+        self._look_at = self.now
+
+    def _give_up(self) -> None:
+        self._permit = self._guard = 0
+        if self._granted or self._inherits:
+            self._inherits = False
+            self._actions.append(Drop())
+            self._lapse()
+
+    def _lapse(self) -> None:
+        """The right has run out: what proved it before proves nothing now."""
+        self._granted = self._guard = 0
+        self._question = None
+        self._silent_until = 0.0
+        if self._request is not None:
+            self._request.guard = 0
+
+    def _grant(self) -> None:
+        """Serve by the permit at hand, with the proof at hand: the right that lasts, or the guard."""
+        endless = self._permit_until == INFINITE
+        if not (endless and self._granted and self._until == INFINITE):
+            if endless:
+                self._permit = self._number()
+                self._actions.append(Permit(self._permit, None))
+            self._actions.append(Grant(self._permit, self._granted or self._guard))
+            self._inherits = False
+            self._granted, self._until = self._permit, self._permit_until
+        self._guard = 0
+
+    def _finish(self) -> None:
+        self._give_up()
+        self.holding = False
+        self.ended = True
+        self.due = INFINITE
+        self._actions.append(End())
+
+
+_HANDLERS: dict[type, str] = {
+    Tick: "_on_tick",
+    Received: "_on_received",
+    Found: "_on_found",
+    Swapped: "_on_swapped",
+    Conflict: "_on_conflict",
+    Failed: "_on_failed",
+    Segment: "_on_segment",
+    Able: "_on_able",
+    Refused: "_on_refused",
+    HandOver: "_on_hand_over",
+    End: "_on_end",
+}
+_MESSAGES: dict[Kind, str] = {
+    Kind.HELLO: "_on_hello",
+    Kind.BEAT: "_on_beat",
+    Kind.PROMISE: "_on_promise",
+    Kind.YOURS: "_on_yours",
+    Kind.NEWS: "_on_news",
+}
