@@ -1,0 +1,72 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Messages between the pods of a router over UDP on the cluster network: the one file here that has a socket."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from ..net import IP
+from . import beats
+from .beats import Stranger
+from .protocol import Message
+
+# Why a datagram was refused, for the metric.
+REFUSED = ("stranger", "replayed")
+
+
+class Channel:
+    """Sends and receives; for one thread. `keys` is asked for each datagram, because they may change while the agent runs.
+
+    `refused` counts what was dropped, by its reason. `addresses`: from where each pod sent its last message.
+    """
+
+    def __init__(self, address: IP, port: int, router: str, pod: str, keys: Callable[[], Sequence[bytes]]) -> None:
+        self._router = router
+        self._pod = pod
+        self._keys = keys
+        self._port = port
+        self._last: dict[str, int] = {}
+        self.refused: Counter[str] = Counter(dict.fromkeys(REFUSED, 0))
+        self.addresses: dict[str, str] = {}
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.bind((str(address), port))
+
+    def fileno(self) -> int:
+        """For select()."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Send and receive no more."""
+        self._socket.close()
+
+    def send(self, to: str, message: Message) -> None:
+        """Send a message to an address. One that cannot be sent is lost, as it may be on its way."""
+        with contextlib.suppress(OSError):
+            self._socket.sendto(beats.seal(message, self._router, self._keys()), (to, self._port))
+
+    def received(self) -> Iterator[Message]:
+        """Each message that arrived since the last call, if a pod of this router sent it, and for the first time."""
+        # BlockingIOError at the end.
+        with contextlib.suppress(OSError):
+            while True:
+                datagram, sender = self._socket.recvfrom(beats.MAX_BYTES + 1)
+                try:
+                    message = beats.unseal(datagram, self._router, self._keys())
+                except Stranger:
+                    self.refused["stranger"] += 1
+                    continue
+                # What this pod said itself may come back to it: from somebody who recorded it.
+                if message.sender == self._pod or message.counter <= self._last.get(message.sender, -1):
+                    self.refused["replayed"] += 1
+                    continue
+                self._last[message.sender] = message.counter
+                self.addresses[message.sender] = sender[0]
+                yield message
