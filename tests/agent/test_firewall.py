@@ -139,7 +139,7 @@ def test_the_flags_of_a_table_are_listed_as_they_are(inside: Inside) -> None:
 def test_no_reference_table_is_left(inside: Inside) -> None:
     def body() -> None:
         Firewall(CONFIG).adopt()
-        assert nft("nft list tables").split() == ["table", "inet", "egress_router"]
+        assert nft("nft list tables").splitlines() == ["table arp egress_router", "table inet egress_router"]
 
     inside(body)
 

@@ -187,4 +187,4 @@ def test_the_nft_table_is_readable(router: Router) -> None:
     router.set_rules("80 TCP 203.0.113.10 8080 name=web\n")
     text = router.run("nft list ruleset")
     assert 'tcp . 80 comment "web" : 203.0.113.10 . 8080' in text
-    assert router.run("nft list tables").split() == ["table", "inet", "egress_router"]
+    assert router.run("nft list tables").splitlines() == ["table arp egress_router", "table inet egress_router"]

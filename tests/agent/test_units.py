@@ -15,12 +15,13 @@ import sys
 import threading
 import time
 from typing import Any
-from unittest.mock import MagicMock, Mock, call
+from unittest.mock import ANY, MagicMock, Mock, call
 
 import pytest
 from egress_router import config, log
 from egress_router.kernel import conntrack, table
 from egress_router.kernel.marks import BASE, MASK, fallback_mark, rule_mark
+from egress_router.kernel.nft import FirewallError
 from egress_router.net import checksum
 from egress_router.proof import sniffer
 from egress_router.run import agent, life
@@ -204,7 +205,40 @@ class Api:
 
 
 def elector(api: Api, clock: Clock, replicas: int = 1) -> Elector:
-    return Elector(api, load(lease_seconds=10, replicas=replicas), Fence(clock), clock)  # type: ignore[arg-type]
+    return Elector(api, load(lease_seconds=10, replicas=replicas), Fence(clock), MagicMock(), clock)  # type: ignore[arg-type]
+
+
+def test_the_kernels_time_begins_before_the_lease_is_renewed() -> None:
+    """And it is granted when the answer is there; with one replica without an end, by proof of the same."""
+    for replicas, granted in ((2, call.grant(7, 7)), (1, call.grant_endless(7))):
+        api, clock, kernel = Api(), Clock(), MagicMock()
+        kernel.permit.return_value = 7
+        config = load(lease_seconds=10, replicas=replicas)
+        holder = Elector(api, config, Fence(clock), kernel, clock)  # type: ignore[arg-type]
+        api.before_patch = lambda kernel=kernel: kernel.patched()
+        assert holder.step(Status())
+        made = [one for one in kernel.mock_calls if "__" not in one[0]]
+        assert made == [call.permit(8.0), call.patched(), granted]
+
+
+def test_the_kernel_stops_when_the_lease_is_another_pods() -> None:
+    api, clock, kernel = Api(), Clock(), MagicMock()
+    holder = Elector(api, load(lease_seconds=10, replicas=2), Fence(clock), kernel, clock)  # type: ignore[arg-type]
+    assert holder.step(Status())
+    api.write(holderIdentity="other")
+    kernel.reset_mock()
+    assert not holder.step(Status())
+    assert kernel.mock_calls[-1] == call.drop()
+    assert call.grant(ANY, ANY) not in kernel.mock_calls
+
+
+def test_a_table_that_is_gone_ends_no_renewal() -> None:
+    """It is made again soon."""
+    api, clock, kernel = Api(), Clock(), MagicMock()
+    kernel.permit.side_effect = FirewallError("No such file or directory")
+    holder = Elector(api, load(lease_seconds=10, replicas=2), Fence(clock), kernel, clock)  # type: ignore[arg-type]
+    assert holder.step(Status())
+    kernel.grant.assert_not_called()
 
 
 def test_a_lease_is_over_when_it_did_not_change_for_its_duration_here() -> None:
@@ -279,7 +313,7 @@ def test_a_holder_that_is_not_alone_is_fenced_whatever_it_was_started_with() -> 
     """Somebody has scaled the Deployment."""
     api, clock = Api(), Clock()
     holder, waiting = (
-        Elector(api, load({"POD_NAME": name}, lease_seconds=10), Fence(clock), clock)  # type: ignore[arg-type]
+        Elector(api, load({"POD_NAME": name}, lease_seconds=10), Fence(clock), MagicMock(), clock)  # type: ignore[arg-type]
         for name in ("first", "second")
     )
     assert holder.step(Status())
@@ -389,7 +423,7 @@ def test_every_thread_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> No
     stop = threading.Event()
     fence = Fence()
     fence.start()
-    reporter = Reporter(load(), api, Elector(api, load(), fence), lambda: None)
+    reporter = Reporter(load(), api, Elector(api, load(), fence, MagicMock()), lambda: None)
     reporter.start(Status)
     rules = Rules(load(), Mock())
     threading.Thread(target=rules.watch, args=(api, stop, lambda: None), name="watch", daemon=True).start()
@@ -435,7 +469,7 @@ def test_a_slice_is_not_written_by_a_pod_that_lost_the_lease_unnoticed() -> None
         raise ApiError(409, "the object has been modified")
 
     kube.patch_endpoint_slice = Mock(side_effect=conflict_of_two)
-    holder = Elector(kube, load(lease_seconds=10), Fence(clock), clock)
+    holder = Elector(kube, load(lease_seconds=10), Fence(clock), MagicMock(), clock)
     reporter = Reporter(load(), kube, holder, lambda: None)
     reporter.publish({4: {"endpoints": ["me"]}})
     reporter.start(Status)

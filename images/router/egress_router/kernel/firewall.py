@@ -2,59 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The kernel's nftables through libnftables: load rules, read them back, notice changes by others."""
+"""The kernel's nftables: load rules, read them back, notice changes by others."""
 
 from __future__ import annotations
 
-import json
 import threading
-
-import nftables
-from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_GETGEN, NFTSocket, nft_gen_msg
 
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet
 
 from ..config import Config
 from . import table
+from .fence import Fence
+from .nft import FirewallError, Nft
 from .table import Json, Listing
-
-
-class FirewallError(Exception):
-    """The kernel refused; the message is nft's own."""
-
-
-class Nft:
-    """One context of libnftables. Each is for one thread at a time."""
-
-    def __init__(self) -> None:
-        self._nft = nftables.Nftables()
-        self._nft.set_json_output(True)
-        self._nft.set_numeric_proto_output(True)
-        self._netlink = NFTSocket()
-
-    def run(self, commands: str) -> str:
-        """Run `commands` as one transaction; returns the output. Raises FirewallError."""
-        code, output, error = self._nft.cmd(commands)
-        if code != 0:
-            text = str(error).strip() or f"nft ended with {code}"
-            raise FirewallError(text.splitlines()[0])
-        return str(output)
-
-    def generation(self) -> int:
-        """The number of the kernel's last nftables transaction. Packets and counters do not change it."""
-        (answer,) = self._netlink.request_get(nft_gen_msg(), NFT_MSG_GETGEN)
-        return int(answer.get_attr("NFTA_GEN_ID"))
-
-    def listing(self) -> Listing | None:
-        """The agent's table as the kernel has it now; None if it is gone."""
-        try:
-            return self.read(table.NAME)
-        except FirewallError:
-            return None
-
-    def read(self, name: str) -> Listing:
-        """A table like the agent's, as the kernel has it now. Raises FirewallError if it is not there."""
-        return table.parse(json.loads(self.run(f"list table {table.FAMILY} {name}"))["nftables"])
 
 
 class Firewall:
@@ -63,8 +23,9 @@ class Firewall:
     All methods but listing() are the main thread's.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, fence: Fence | None = None) -> None:
         self._config = config
+        self._fence = fence or Fence()
         self._nft = Nft()
         # For others than the main thread, which never waits for them.
         self._reader = Nft()
@@ -96,7 +57,7 @@ class Firewall:
         before = self._wanted
         renew = table.revoked(before, rules)
         # The last listing is still valid if nobody changed anything since; listing is the slow part.
-        listing = self._last if self._nft.generation() == self._generation else self._nft.listing()
+        listing = self._last if self._changes() == self._generation else self._nft.listing()
         self._load(listing, rules, renew)
         try:
             self._read_back(rules)
@@ -110,9 +71,10 @@ class Firewall:
 
     def repair(self) -> bool:
         """Restore what others changed since the last call. Costs one small message if nobody did."""
-        generation = self._nft.generation()
+        generation = self._changes()
         if generation == self._generation:
             return False
+        self._fence.reassert()
         listing = self._nft.listing()
         if not self._load(listing, self._wanted, set()):
             # A change to another table, or one that was undone.
@@ -134,25 +96,30 @@ class Firewall:
     def _load(self, listing: Listing | None, rules: RuleSet, renew: set[int]) -> bool:
         """Turn the table, which is as in `listing`, into that of `rules`; returns whether anything differed."""
         if listing is None or listing.skeleton != self._skeleton:
-            commands = table.rebuild(self._config, rules)
+            commands = table.rebuild(self._config, rules) + self._fence.restore()
         else:
             commands = table.delta(listing.contents, table.contents(rules), renew)
         if commands:
             self._nft.run(commands)
         return bool(commands)
 
+    def _changes(self) -> int:
+        """The number of the kernel's last nftables transaction, without the fence's own: they change no rule."""
+        with self._fence.lock:
+            return self._nft.generation() - self._fence.commits
+
     def _reference(self) -> list[Json]:
         """What nft lists of an unchanged table: created under another name, dormant (no hook runs), and removed again."""
         name = f"{table.NAME}_reference"
         self._nft.run(table.skeleton(self._config, name, "flags dormant;"))
         listing = self._nft.read(name)
-        self._nft.run(f"delete table {table.FAMILY} {name}")
+        self._nft.run(table.delete(name))
         return listing.skeleton
 
     def _read_back(self, wanted: RuleSet) -> None:
         self._wanted = wanted
         # Read before the listing, so that the next repair notices any later change.
-        self._generation = self._nft.generation()
+        self._generation = self._changes()
         self._last = listing = self._nft.listing() or Listing()
         self._set_rules(listing.rules())
         if self.rules != wanted or listing.skeleton != self._skeleton:

@@ -13,6 +13,9 @@ same few look-ups whatever their number, and a change touches only the elements 
     fallmarks4, fallmarks6  protocol : mark, counter
     live                    set of marks, counter                     what may be forwarded; counts packets, both ways
 
+Whether the pod serves at all is decided before, in the chains `fence`, of which one is in a table `arp egress_router`: only
+while the permit that `granted` names is in the set `permits`, whose elements have timeouts; see fence.py.
+
 Commands are text, which costs nft a third less time and memory than the same as JSON, and which people can read. Protocols
 are numbers: their names need /etc/protocols, which a slim image does not have.
 """
@@ -37,11 +40,20 @@ from ..config import Config
 from .marks import BASE, MASK, PROVOKING, fallback_mark, rule_mark
 
 FAMILY = "inet"
+ARP_FAMILY = "arp"
 NAME = "egress_router"
 
 Json = dict[str, Any]
 # Map or set, and key in it; the key is a mark, a protocol number, or (protocol number, port).
 ElementKey = tuple[str, "int | tuple[int, int]"]
+# Sets and maps of the fence: no rules.
+_FENCE = ("permits", "granted")
+# What a packet has by which `granted` is looked up, and all values that it may have.
+_KEYS = {
+    FAMILY: ("meta nfproto", "nf_proto", ("ipv4", "ipv6")),
+    ARP_FAMILY: ("arp operation", "arp_op", ("request", "reply")),
+}
+
 # Destination (str), destination and port, mark, or None (elements of a set); and the comment.
 Content = tuple[Any, str]
 
@@ -151,11 +163,25 @@ def skeleton(config: Config, name: str = NAME, flags: str = "") -> str:
     # Adding first makes the deletion right whether the table is there or not.
     return f"""\
 add table {FAMILY} {name}
-delete table {FAMILY} {name}
+add table {ARP_FAMILY} {name}
+{delete(name)}\
+table {ARP_FAMILY} {name} {{
+  {flags}
+{_fence(ARP_FAMILY)}
+  chain input {{
+    type filter hook input priority filter; policy accept;
+    iifname "{EGRESS_INTERFACE}" jump fence
+  }}
+  chain output {{
+    type filter hook output priority filter; policy accept;
+    oifname "{EGRESS_INTERFACE}" jump fence
+  }}
+}}
 table {FAMILY} {name} {{
   {flags}
 {_maps()}
   set live {{ type mark; counter; }}
+{_fence(FAMILY)}
   # A nat chain sees only the first packet of a connection.
   chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
@@ -171,6 +197,7 @@ table {FAMILY} {name} {{
     type filter hook forward priority filter; policy drop;
     # No segment is larger than either way allows, so that nothing depends on ICMP errors that somebody drops.
     tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+    jump fence
     iifname "{CLUSTER_INTERFACE}" oifname "{EGRESS_INTERFACE}" ct mark @live accept
     iifname "{EGRESS_INTERFACE}" oifname "{CLUSTER_INTERFACE}" ct mark @live accept
   }}
@@ -179,6 +206,7 @@ table {FAMILY} {name} {{
     # An invalid packet of a redirected connection is not translated; a reply from the pod would reset the connection.
     ct state invalid drop
     iifname != "{EGRESS_INTERFACE}" accept
+    jump fence
     # Routes and addresses of net1 are the agent's alone, whatever somebody on the segment offers.
     icmp type redirect drop
     icmpv6 type {{ nd-router-advert, nd-redirect }} drop
@@ -197,6 +225,11 @@ table {FAMILY} {name} {{
     # Errors and resets for the server of a redirected connection leave by net1, as the connection does.
     ct state related ct direction original ct mark & {MASK:#x} == {BASE:#x} meta mark set {BASE:#x}
   }}
+  # Nor anything else from a pod that does not serve, neighbour advertisements first of all; it has been routed already.
+  chain leaving {{
+    type filter hook output priority filter; policy accept;
+    oifname "{EGRESS_INTERFACE}" jump fence
+  }}
 }}
 """
 
@@ -208,6 +241,49 @@ add chain {FAMILY} {NAME} ending {{ type filter hook output priority raw; policy
 add rule {FAMILY} {NAME} ending meta mark {PROVOKING:#x} notrack
 insert rule {FAMILY} {NAME} forward meta l4proto tcp ct mark & {MASK:#x} == {BASE:#x} reject with tcp reset
 """
+
+
+def delete(name: str) -> str:
+    """Commands that remove a table that `skeleton` made."""
+    return f"delete table {FAMILY} {name}\ndelete table {ARP_FAMILY} {name}\n"
+
+
+def permit(number: int, seconds: float | None) -> str:
+    """Commands that make a permit."""
+    timeout = "" if seconds is None else f" timeout {max(1, int(seconds * 1000))}ms"
+    return "".join(f"add element {family} {NAME} permits {{ {number}{timeout} }}\n" for family in _KEYS)
+
+
+def revoke(number: int) -> str:
+    """Commands that remove a permit."""
+    return "".join(f"delete element {family} {NAME} permits {{ {number} }}\n" for family in _KEYS)
+
+
+def grant(number: int, guard: int = 0) -> str:
+    """Commands that grant a permit instead of any other; they fail, all of them, if there is a guard that has run out."""
+    commands = revoke(guard) if guard not in (0, number) else ""
+    for family, (_key, _type, values) in _KEYS.items():
+        elements = ", ".join(f"{value} : {number}" for value in values)
+        commands += f"flush map {family} {NAME} granted\nadd element {family} {NAME} granted {{ {elements} }}\n"
+    return commands
+
+
+def drop() -> str:
+    """Commands that grant nothing, and leave no permits."""
+    return "".join(f"flush map {family} {NAME} granted\nflush set {family} {NAME} permits\n" for family in _KEYS)
+
+
+def _fence(family: str) -> str:
+    key, kind, _values = _KEYS[family]
+    return f"""\
+  set permits {{ type mark; flags timeout; }}
+  map granted {{ type {kind} : mark; }}
+  chain fence {{
+    # Without an element the mark stays 0, and no permit has that number.
+    meta mark set {key} map @granted
+    meta mark != @permits drop
+    meta mark set 0
+  }}"""
 
 
 def maps(name: str) -> str:
@@ -265,7 +341,7 @@ def parse(listed: Iterable[Json]) -> Listing:
             continue
         bare = {key: value for key, value in body.items() if key not in ("handle", "elem", "table")}
         found.skeleton.append({kind: bare})
-        if kind in ("map", "set"):
+        if kind in ("map", "set") and body["name"] not in _FENCE:
             for listed_element in body.get("elem", []):
                 _read_element(found, kind, body["name"], listed_element)
     return found

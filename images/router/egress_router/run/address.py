@@ -20,9 +20,9 @@ from ansible_collections.egress.router.plugins.module_utils._contract import nam
 
 from ..config import Config
 from ..kernel import reset
-from ..kernel.firewall import FirewallError
 from ..kernel.marks import PROVOKING
 from ..kernel.network import Network, NetworkError
+from ..kernel.nft import FirewallError
 from ..log import event, now
 from ..net import IP
 from ..segment import conflict

@@ -19,6 +19,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.names impo
 
 from .. import config
 from ..config import Config, ConfigError
+from ..kernel.fence import Fence as KernelFence
 from ..kernel.firewall import Firewall
 from ..kernel.network import Network
 from . import life, web
@@ -65,9 +66,10 @@ def run(settings: Config, server: ApiServer) -> None:
     """Compose the agent and run it until SIGTERM."""
     stop, wake = threading.Event(), threading.Event()
     kube = Kube(server, settings.namespace, settings.router, _api_timeout(settings))
-    firewall = Firewall(settings)
+    kernel_fence = KernelFence()
+    firewall = Firewall(settings, kernel_fence)
     fence = Fence()
-    elector = Elector(kube, settings, fence)
+    elector = Elector(kube, settings, fence, kernel_fence)
     reporter = Reporter(settings, kube, elector, wake.set)
     rules = Rules(settings, firewall)
     address = EgressAddress(settings, Network(settings), elector, reporter, rules, stop)

@@ -20,6 +20,9 @@ from ansible_collections.egress.router.plugins.module_utils._contract.names impo
 from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
 
 from ..config import Config
+from ..kernel.fence import Fence as KernelFence
+from ..kernel.nft import FirewallError
+from ..log import event
 from . import life
 from .kube import ApiError, Kube, Timeout
 
@@ -84,8 +87,16 @@ class Elector:
     `renewed_at` is when the last successful renewal was *sent*: others can count only from a later moment.
     """
 
-    def __init__(self, kube: Kube, config: Config, fence: Fence, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        config: Config,
+        fence: Fence,
+        kernel: KernelFence,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._kube = kube
+        self._kernel = kernel
         self._config = config
         self._fence = fence
         self._clock = clock
@@ -133,8 +144,10 @@ class Elector:
             if not (self.held and self._version):
                 self.held = self._look()
                 if not self.held and not self._free():
+                    self._kernel.drop()
                     self._stand_by()
                     return False
+            permit = self._permit()
             try:
                 lease = self._write(status)
             except ApiError as error:
@@ -147,7 +160,9 @@ class Elector:
                 break
             self._note(lease)
             self.renewed_at = sent
-            if self._config.replicas > 1 or self._clock() < self._standby_until:
+            fenced = self._config.replicas > 1 or self._clock() < self._standby_until
+            self._grant(permit, fenced)
+            if fenced:
                 self._fence.set(sent + FENCE_AT * self._config.lease_seconds)
             else:
                 self._fence.lift()
@@ -169,6 +184,7 @@ class Elector:
 
     def release(self, status: Status, timeout: Timeout) -> None:
         """Give the lease back with a last `status`, after close(). Raises ApiError."""
+        self._kernel.drop()
         version = self._version if self.held else ""
         for _attempt in range(3):
             if not version:
@@ -185,6 +201,24 @@ class Elector:
                 if error.status != 409:
                     raise
                 version = ""
+
+    def _permit(self) -> int:
+        """A permit in the kernel, whose time begins before the Lease's; 0 without the table, which is made again soon."""
+        try:
+            return self._kernel.permit(FENCE_AT * self._config.lease_seconds)
+        except FirewallError as error:
+            event("permit-failed", error=error)
+            return 0
+
+    def _grant(self, permit: int, fenced: bool) -> None:
+        """The Lease is held: the kernel may serve."""
+        try:
+            granted = permit and (self._kernel.grant(permit, permit) if fenced else self._kernel.grant_endless(permit))
+        except FirewallError as error:
+            event("grant-failed", error=error)
+            return
+        if permit and not granted:
+            event("grant-refused", why="the answer came when the permit had run out")
 
     def _look(self) -> bool:
         """Read the Lease; returns whether this pod holds it."""

@@ -20,7 +20,8 @@ from ansible_collections.egress.router.plugins.module_utils._contract.rules impo
 
 from ..config import Config
 from ..kernel import conntrack
-from ..kernel.firewall import Firewall, FirewallError
+from ..kernel.firewall import Firewall
+from ..kernel.nft import FirewallError
 from ..log import Problem, event, now
 from . import life
 from .kube import WATCH_SECONDS, ApiError, Kube

@@ -1,0 +1,312 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The kernel as the fence: what it forwards and answers while a permit lasts, and that it stops by itself."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import json
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from egress_router.config import Address, Config
+from egress_router.kernel.fence import Fence
+from egress_router.kernel.firewall import Firewall
+from egress_router.segment import conflict, frames
+
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
+from ansible_collections.egress.router.tests.support import namespaces
+from ansible_collections.egress.router.tests.support.fake_agent_api import FakeApi
+from ansible_collections.egress.router.tests.support.router_pod import (
+    EGRESS4,
+    EGRESS6,
+    GATEWAY4,
+    GATEWAY6,
+    MAC,
+    Router,
+    Stream,
+    ask,
+)
+from ansible_collections.egress.router.tests.support.waiting import always, until
+
+ADDRESSES = [ipaddress.ip_address(EGRESS4), ipaddress.ip_address(EGRESS6)]
+RULES = "5432 TCP 203.0.113.10\n"
+# The bridge's own, or it would not take the answers.
+ASKING_MAC = "02:00:5e:00:53:01"
+_numbers = itertools.count()
+CONFIG = Config(
+    router="billing-db",
+    namespace="payments",
+    pod="fenced",
+    node="node1",
+    pod_uid="uid",
+    pod_ips=(ipaddress.ip_address("10.244.0.9"),),
+    addresses=tuple(Address(ipaddress.ip_interface(a)) for a in (f"{EGRESS4}/24", f"{EGRESS6}/64")),
+    mac=MAC,
+)
+
+
+class Kernel:
+    """A pod's kernel with the agent's tables and the egress addresses, and no agent."""
+
+    def __init__(self, pod: str) -> None:
+        self.pod = pod
+        self.fence = Fence()
+        self.firewall = Firewall(CONFIG, self.fence)
+        self.firewall.adopt()
+        self.firewall.apply(parse(RULES))
+
+    def grant(self, seconds: float | None) -> int:
+        number = self.fence.permit(seconds)
+        assert self.fence.grant(number, number)
+        return number
+
+    def nft(self, text: str) -> str:
+        return namespaces.run(f"ip netns exec @{self.pod} nft {text}")
+
+
+@pytest.fixture
+def kernel(network: None) -> Iterator[Kernel]:
+    # What the namespace of an earlier one has may go some time later.
+    pod = f"fenced{next(_numbers)}"
+    namespaces.add_pod(pod, "node1", 9)
+    for address in (f"{EGRESS4}/24", f"{EGRESS6}/64 nodad"):
+        namespaces.ip(f"-n @{pod} addr add {address} dev net1")
+    yield namespaces.inside(pod, lambda: Kernel(pod))
+    namespaces.remove(pod)
+
+
+def answered(seconds: float = 0.3) -> set[str]:
+    """For which of the addresses somebody on the segment answers."""
+    stop = threading.Event()
+    found = namespaces.inside("outside", lambda: conflict.probe("seg0", ASKING_MAC, ADDRESSES, seconds, stop))
+    return {str(ip) for ip in found}
+
+
+def test_without_a_permit_it_is_silent(kernel: Kernel) -> None:
+    assert answered() == set()
+    kernel.fence.permit(None)
+    assert answered() == set(), "a permit that was not granted is none"
+    kernel.grant(None)
+    assert answered() == {EGRESS4, EGRESS6}
+    kernel.fence.drop()
+    assert answered() == set()
+
+
+def test_the_right_ends_by_itself(kernel: Kernel) -> None:
+    kernel.grant(1.0)
+    began = time.monotonic()
+    assert answered() == {EGRESS4, EGRESS6}
+    # Nobody does anything any more.
+    until(lambda: not answered(0.1), "it is silent", 5)
+    assert time.monotonic() - began >= 1.0
+    always(lambda: not answered(0.1), "for good", 0.5)
+
+
+def test_a_permits_time_begins_when_it_is_made(kernel: Kernel) -> None:
+    kernel.grant(0.3)
+    number = kernel.fence.permit(1.5)
+    until(lambda: not answered(0.1), "the first is over", 5)
+    # As an agent that was frozen between the answer and this.
+    assert kernel.fence.grant(number, number)
+    until(lambda: not answered(0.1), "the second is over", 5)
+    assert kernel.fence.grant(number, number)
+    assert answered(0.1) == set(), "granting it again gives it no new time"
+
+
+def test_a_guard_that_has_run_out(kernel: Kernel) -> None:
+    """Nothing changes then: not what is granted, and the permit is not."""
+    kernel.grant(None)
+    guard, number = kernel.fence.permit(0.2), kernel.fence.permit(None)
+    until(lambda: "expires" not in kernel.nft("list set inet egress_router permits"), "the guard has run out", 5)
+    before = kernel.nft("list map inet egress_router granted"), kernel.nft("list map arp egress_router granted")
+    assert not kernel.fence.grant(number, guard)
+    assert (
+        kernel.nft("list map inet egress_router granted"),
+        kernel.nft("list map arp egress_router granted"),
+    ) == before
+
+
+def test_a_right_without_end_needs_a_guard_too(kernel: Kernel) -> None:
+    guard = kernel.fence.permit(0.2)
+    until(lambda: "expires" not in kernel.nft("list set inet egress_router permits"), "the guard has run out", 5)
+    assert not kernel.fence.grant_endless(guard)
+    assert answered() == set()
+    assert "elements" not in kernel.nft("list set inet egress_router permits"), "nothing is left of it"
+
+
+def test_each_grant_takes_its_guard_away(kernel: Kernel) -> None:
+    granted = kernel.grant(60)
+    for _number in range(20):
+        number = kernel.fence.permit(60)
+        assert kernel.fence.grant(number, granted)
+        granted = number
+    assert kernel.nft("list set inet egress_router permits").count("expires") == 1
+    assert kernel.nft("list set arp egress_router permits").count("expires") == 1
+    assert answered() == {EGRESS4, EGRESS6}
+
+
+def test_with_one_replica_there_is_no_end(kernel: Kernel) -> None:
+    for _number in range(5):
+        assert kernel.fence.grant_endless(kernel.fence.permit(0.5))
+    assert answered() == {EGRESS4, EGRESS6}
+    until(lambda: "expires" not in kernel.nft("list set inet egress_router permits"), "nothing else is left", 5)
+    assert answered() == {EGRESS4, EGRESS6}
+
+
+def test_the_fences_own_changes_are_no_drift(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times a second, a table of thousands of rules cannot be listed."""
+    kernel.firewall.repair()
+    monkeypatch.setattr(kernel.firewall._nft, "listing", lambda: pytest.fail("it was listed"))
+    granted = kernel.grant(60)
+    assert not kernel.firewall.repair()
+    assert kernel.fence.grant(kernel.fence.permit(60), granted)
+    assert not kernel.fence.grant(granted, granted + 1000), "there is no such guard"
+    assert not kernel.firewall.repair()
+
+
+def test_a_change_by_others_is_noticed_among_the_fences_own(kernel: Kernel) -> None:
+    kernel.firewall.repair()
+    kernel.grant(60)
+    kernel.nft("delete element inet egress_router redirect4 { 6 . 5432 }")
+    kernel.grant(60)
+    assert kernel.firewall.repair()
+
+
+@pytest.mark.parametrize("family", ["inet", "arp"])
+def test_a_removed_table_comes_back_with_what_is_left(kernel: Kernel, family: str) -> None:
+    kernel.grant(30)
+    kernel.nft(f"delete table {family} egress_router")
+    assert kernel.firewall.repair()
+    assert answered() == {EGRESS4, EGRESS6}
+    (listed,) = [
+        thing["set"] for thing in json.loads(kernel.nft("-j list set arp egress_router permits"))["nftables"][1:]
+    ]
+    (permit,) = listed["elem"]
+    assert 10 < permit["elem"]["timeout"] < 30
+
+
+@pytest.mark.parametrize("what", ["map inet egress_router granted", "set arp egress_router permits"])
+def test_a_right_that_somebody_removed(kernel: Kernel, what: str) -> None:
+    kernel.grant(None)
+    kernel.firewall.repair()
+    kernel.nft(f"flush {what}")
+    assert answered() != {EGRESS4, EGRESS6}
+    kernel.firewall.repair()
+    assert answered() == {EGRESS4, EGRESS6}
+
+
+def test_what_it_costs(kernel: Kernel, record_property: Callable[[str, object], None]) -> None:
+    """A permit and a grant, ten times a second."""
+    granted, count = kernel.grant(60), 300
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _number in range(count):
+        number = kernel.fence.permit(60)
+        assert kernel.fence.grant(number, granted)
+        granted = number
+    wall, cpu = (time.perf_counter() - wall) / count, (time.process_time() - cpu) / count
+    record_property("figure", f"a permit and its grant: {1000 * wall:.2f} ms, {1000 * cpu:.2f} ms of it computing")
+    # Ten in a second are a few hundredths of a core at most, on a busy machine too.
+    assert cpu < 0.003
+
+
+class Recorder(threading.Thread):
+    """When frames with the router's MAC address arrived at a switch port."""
+
+    def __init__(self, port: str) -> None:
+        super().__init__(daemon=True)
+        self.times: list[float] = []
+        self._ended = False
+        self._raw = namespaces.inside("outside", lambda: self._socket(port))
+        self.start()
+
+    @staticmethod
+    def _socket(port: str) -> socket.socket:
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        raw.bind((port, 0))
+        raw.settimeout(0.2)
+        return raw
+
+    def run(self) -> None:
+        mac = bytes.fromhex(MAC.replace(":", ""))
+        while not self._ended:
+            try:
+                frame, (_name, _protocol, direction, *_rest) = self._raw.recvfrom(2048)
+            except TimeoutError:
+                continue
+            if frame[6:12] == mac and direction != socket.PACKET_OUTGOING:
+                self.times.append(time.monotonic())
+
+    def stop(self) -> list[float]:
+        self._ended = True
+        self.join()
+        self._raw.close()
+        return self.times
+
+
+class Asker(threading.Thread):
+    """The gateway asks for the router's addresses all the time."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._ended = threading.Event()
+        self._raw = namespaces.inside("outside", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+        self._raw.bind(("seg0", 0))
+        self.start()
+
+    def run(self) -> None:
+        gateways = (ipaddress.ip_address(GATEWAY4), ipaddress.ip_address(GATEWAY6))
+        while not self._ended.wait(0.05):
+            for ip, gateway in zip(ADDRESSES, gateways, strict=True):
+                self._raw.send(frames.question(frames.mac_bytes(ASKING_MAC), ip, gateway))
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join()
+        self._raw.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+def test_an_agent_that_is_gone_leaves_no_second_owner(make_pod, api: FakeApi, how: signal.Signals) -> None:
+    """Its kernel stops before another pod serves, and both switch ports show it."""
+    first, second = make_pod("node1"), make_pod("node2")
+    for pod in (first, second):
+        pod.replicas, pod.lease_seconds = 2, 4
+    first.put_rules(RULES)
+    first.serve()
+    second.start()
+    until(lambda: "event=rules-applied" in second.log(), "the second has its rules")
+    ports = [Recorder("node1"), Recorder("node2")]
+    asker = Asker()
+    try:
+        until(lambda: ports[0].times, "the first is heard")
+        assert first.process is not None
+        first.process.send_signal(how)
+        until(lambda: second.status().serving and second.holder() == second.pod, "the second serves", 30)
+        assert ask(second.ip4, 5432)["source_ip"] == EGRESS4
+    finally:
+        asker.stop()
+        old, new = (port.stop() for port in ports)
+    assert "state=conflict" not in second.log()
+    assert new and old[-1] < new[0], "the MAC address was seen at both ports at once"
+    assert first.mac() == MAC and EGRESS4 in first.addresses_on_net1(), "nobody has tidied up there: it was the fence"
+
+
+def test_an_agent_of_one_replica_may_stand_still(make_pod) -> None:
+    pod: Router = make_pod()
+    pod.put_rules(RULES)
+    pod.serve()
+    stream = Stream(pod.ip4, 5432)
+    assert pod.process is not None
+    pod.process.send_signal(signal.SIGSTOP)
+    try:
+        always(lambda: stream.echoes() and EGRESS4 in answered(0.1), "it goes on", 3.5 * pod.lease_seconds)
+    finally:
+        pod.process.send_signal(signal.SIGCONT)
