@@ -218,10 +218,11 @@ def test_what_it_costs(kernel: Kernel, record_property: Callable[[str, object], 
 
 
 class Recorder(threading.Thread):
-    """When frames with the router's MAC address arrived at a switch port."""
+    """When frames with a MAC address, the router's, arrived at a switch port."""
 
-    def __init__(self, port: str) -> None:
+    def __init__(self, port: str, mac: str = MAC) -> None:
         super().__init__(daemon=True)
+        self._mac = bytes.fromhex(mac.replace(":", ""))
         self.times: list[float] = []
         self._ended = False
         self._raw = namespaces.inside("outside", lambda: self._socket(port))
@@ -235,13 +236,12 @@ class Recorder(threading.Thread):
         return raw
 
     def run(self) -> None:
-        mac = bytes.fromhex(MAC.replace(":", ""))
         while not self._ended:
             try:
                 frame, (_name, _protocol, direction, *_rest) = self._raw.recvfrom(2048)
             except TimeoutError:
                 continue
-            if frame[6:12] == mac and direction != socket.PACKET_OUTGOING:
+            if frame[6:12] == self._mac and direction != socket.PACKET_OUTGOING:
                 self.times.append(time.monotonic())
 
     def stop(self) -> list[float]:
@@ -249,6 +249,18 @@ class Recorder(threading.Thread):
         self.join()
         self._raw.close()
         return self.times
+
+
+def test_without_a_permit_nothing_leaves(kernel: Kernel) -> None:
+    """Nor does the kernel ask for others, which would show switches the router's MAC address."""
+    (link,) = json.loads(namespaces.ip(f"-n @{kernel.pod} -j link show net1"))
+    for granted in (False, True):
+        if granted:
+            kernel.grant(None)
+        recorder = Recorder("node1", link["address"])
+        for gateway in (GATEWAY4, GATEWAY6):
+            namespaces.run(f"ip netns exec @{kernel.pod} ping -c 1 -W 1 -I net1 {gateway}", check=False)
+        assert bool(recorder.stop()) == granted
 
 
 class Asker(threading.Thread):
