@@ -74,7 +74,8 @@ def nft() -> Nft:
         ("concat_maps", table.maps(_NAME)),
     ]
     if usage()[0]:
-        steps.append(("rules", table.skeleton(_ROUTER, _NAME, "flags dormant;")))
+        # Without a deletion: aborting that one shows the table for a moment.
+        steps.append(("rules", table.without_rules(_ROUTER, _NAME, "flags dormant;")))
     checker = nftables.Nftables()
     checker.set_dry_run(True)
     accepted: dict[str, Any] = {}

@@ -161,10 +161,13 @@ def rebuild(config: Config, rules: RuleSet) -> str:
 def skeleton(config: Config, name: str = NAME, flags: str = "") -> str:
     """Commands that replace table `name` with one that has no rules."""
     # Adding first makes the deletion right whether the table is there or not.
+    begin = f"add table {FAMILY} {name}\nadd table {ARP_FAMILY} {name}\n"
+    return f"{begin}{delete(name)}{without_rules(config, name, flags)}"
+
+
+def without_rules(config: Config, name: str, flags: str) -> str:
+    """Commands that add table `name`."""
     return f"""\
-add table {FAMILY} {name}
-add table {ARP_FAMILY} {name}
-{delete(name)}\
 table {ARP_FAMILY} {name} {{
   {flags}
 {_fence(ARP_FAMILY)}
