@@ -24,10 +24,16 @@ options:
         description: Namespace of the router.
         type: str
         required: true
+      backend:
+        description: What makes the router's pod, as in O(egress.router.router#module:routers[].backend).
+        type: str
+        choices: [agent, egress_router_cr]
+        default: agent
   namespaces:
     description:
       - Where to look for routers. If O(namespaces) and O(routers) are left out, it is all namespaces, which requires permission
         to list there.
+      - Routers with backend V(egress_router_cr) are found where the identity in use may list EgressRouters.
     type: list
     elements: str
 """

@@ -14,6 +14,8 @@ author:
 description:
   - Reads the rules from each router's ConfigMap, and asks its agent through the API server which rules are in the kernel and how
     much traffic they had.
+  - With O(routers[].backend=egress_router_cr) the rules are those of the EgressRouter, and the live ones those with which its pod was
+    started. They are not known if the EgressRouter has changed and the pod was not restarted. There are no counters.
 extends_documentation_fragment:
   - egress.router._attributes
   - egress.router._attributes.action_group
@@ -52,7 +54,7 @@ routers:
       type: str
       sample: payments
     desired:
-      description: The rules in its ConfigMap.
+      description: The rules in its ConfigMap or EgressRouter.
       type: list
       elements: dict
     desired_fallback_ip:
@@ -88,15 +90,14 @@ routers:
 """
 
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import selection as _selection
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.backends import read_rules
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
-from ansible_collections.egress.router.plugins.module_utils._kubernetes.redirect_rules_info import read
 
 
 def main() -> None:
     module = EgressModule(argument_spec=_selection.SPEC)
     with module.errors():
-        wanted, where = _selection.wanted(module.params), _selection.namespaces(module.params)
-        module.exit_json(changed=False, routers=read(module.connect(), wanted, where))
+        module.exit_json(changed=False, routers=read_rules(module.connect(), module.params))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,14 @@ author:
   - egress.router maintainers (@egress-router)
 description:
   - Returns what each router's agent reports in the router's Lease, with the state of its Deployment and pods.
+  - A router with O(routers[].backend=egress_router_cr) has no agent. Its state is that of its EgressRouter, of what OpenShift's
+    Cluster Network Operator has made of it, and of the pod.
   - With O(wait=true), waits until every router serves, and fails with the reason for each that does not.
 options:
   wait:
     description:
       - Whether to wait until all routers serve, their Deployments are rolled out and a running pod holds each Lease.
+      - With O(routers[].backend=egress_router_cr), until the pod runs with the address and the rules of the EgressRouter.
       - A reason that does not pass by itself, such as an image that cannot be pulled or an address that is in use, ends
         the wait after 15 seconds.
       - In check mode the module does not wait, because nothing was changed.
@@ -67,7 +70,9 @@ routers:
       description: Whether a running pod serves clients.
       type: bool
     state:
-      description: V(serving), V(starting), V(on-hold), V(conflict), V(failed), V(stopped), or empty if no agent has reported yet.
+      description:
+        - V(serving), V(starting), V(on-hold), V(conflict), V(failed), V(stopped), or empty if no agent has reported yet.
+        - With O(routers[].backend=egress_router_cr) it is V(serving), V(starting), V(failed), or empty if there is no pod.
       type: str
       sample: serving
     reason:
@@ -104,28 +109,31 @@ routers:
       type: str
       sample: 02:e6:c6:33:64:32
     rules_hash:
-      description: Hash of the rules in its kernel.
+      description: Hash of the rules in its kernel. Empty if they are not known.
       type: str
     rules_count:
       description: Number of rules in its kernel.
       type: int
     rules_version:
-      description: C(resourceVersion) of the ConfigMap that its agent processed last.
+      description: C(resourceVersion) of the ConfigMap that its agent processed last. Empty without an agent.
       type: str
     rules_error:
-      description: Why the agent refused that version, empty if it did not.
+      description:
+        - Why the agent refused that version, empty if it did not.
+        - With O(routers[].backend=egress_router_cr), why the pod does not run with the rules of the EgressRouter, such as a change
+          by somebody else after which the pod was not restarted.
       type: str
     applied_at:
       description: When the rules in its kernel last changed.
       type: str
     error:
-      description: Why its agent does not serve, as it reports it.
+      description: Why its agent does not serve, as it reports it. Without an agent, why its pod does not run.
       type: str
 """
 
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import selection as _selection
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.backends import read_states, wait_for_states
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
-from ansible_collections.egress.router.plugins.module_utils._kubernetes.router_info import read, wait_for_serving
 
 
 def main() -> None:
@@ -138,12 +146,12 @@ def main() -> None:
     )
     params = module.params
     with module.errors():
-        cluster, wanted, where = module.connect(), _selection.wanted(params), _selection.namespaces(params)
+        cluster = module.connect()
         if params["wait"] and not module.check_mode:
-            facts = wait_for_serving(cluster, wanted, where, params["wait_timeout"])
+            found = wait_for_states(cluster, params, params["wait_timeout"])
         else:
-            facts = read(cluster, wanted, where)
-        module.exit_json(changed=False, routers=[router.as_dict() for router in facts])
+            found = read_states(cluster, params)
+        module.exit_json(changed=False, routers=[router.as_dict() for router in found])
 
 
 if __name__ == "__main__":

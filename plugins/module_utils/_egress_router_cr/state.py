@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._contract.names import EGRESS_INTERFACE
 from .._router.own import NETWORK_STATUS, NETWORKS
 from .._router.router import Router
 from .manifests import forwarding, hash_of
@@ -34,6 +35,12 @@ class Live:
     def uid(self) -> str:
         """Of the resource."""
         return str((self.resource or {"metadata": {}})["metadata"].get("uid") or "")
+
+
+def own(live: Live) -> Live:
+    """Without what the operator has made of another resource."""
+    network, deployment = (item if belongs_to(item, live.uid) else None for item in (live.network, live.deployment))
+    return Live(live.resource, network, deployment, live.pods if deployment else [])
 
 
 def belongs_to(item: Item | None, uid: str) -> bool:
@@ -132,11 +139,20 @@ def restart_mark(live: Live, router: Router) -> str:
 
 def egress_interface(pod: Item, router_ip: str) -> dict[str, Any] | None:
     """What the meta-plugin has reported of the interface with the address; None if it has not."""
+    return next((one for one in _interfaces(pod) if router_ip in (one.get("ips") or ())), None)
+
+
+def reported_interface(pod: Item) -> dict[str, Any] | None:
+    """The same of the egress interface, whatever address it has."""
+    return next((one for one in _interfaces(pod) if one.get("interface") == EGRESS_INTERFACE), None)
+
+
+def _interfaces(pod: Item) -> list[dict[str, Any]]:
     try:
         found = json.loads((pod["metadata"].get("annotations") or {})[NETWORK_STATUS])
-        return next((dict(one) for one in found if router_ip in (one.get("ips") or ())), None)
-    except (LookupError, TypeError, ValueError, AttributeError):
-        return None
+        return [dict(one) for one in found]
+    except (LookupError, TypeError, ValueError):
+        return []
 
 
 def is_ready(pod: Item) -> bool:

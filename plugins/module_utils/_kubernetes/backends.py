@@ -7,21 +7,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from .._common.errors import EgressError
 from .._egress_router_cr.manifests import warnings
 from .._router.backend import AGENT, EGRESS_ROUTER_CR
 from .._router.router import Router
-from . import egress_router_cr_rules, redirect_rules
+from . import egress_router_cr_info, egress_router_cr_rules, redirect_rules, redirect_rules_info, router_info, selection
 from .change import Change, Options
 from .cluster import Cluster
 from .deploy import AgentRun
 from .egress_router_cr import OperatorRun
 from .redirect_rules import Outcome as RulesOutcome
 from .redirect_rules import Request
+from .router_info import State
+from .selection import Key
+
+Found = TypeVar("Found")
+# Reads the routers that are named, or all that are somewhere.
+Reader: TypeAlias = "Callable[[Cluster, list[Key] | None, list[Any]], list[Found]]"
 
 
 class Run(Protocol):
@@ -52,6 +58,14 @@ _RUNS: dict[str, Callable[[Cluster, list[Router], Options], Run]] = {AGENT: Agen
 _RULES: dict[str, Callable[[Cluster, list[Request], float | None], list[RulesOutcome]]] = {
     AGENT: redirect_rules.change,
     EGRESS_ROUTER_CR: egress_router_cr_rules.change,
+}
+_STATES: dict[str, Callable[..., list[Any]]] = {
+    AGENT: router_info.read,
+    EGRESS_ROUTER_CR: egress_router_cr_info.read,
+}
+_READ_RULES: dict[str, Callable[..., list[Any]]] = {
+    AGENT: redirect_rules_info.read,
+    EGRESS_ROUTER_CR: egress_router_cr_info.read_rules,
 }
 
 
@@ -114,6 +128,40 @@ def change_rules(cluster: Cluster, requests: list[Request], wait_seconds: float 
         for outcome in change(cluster, some, wait_seconds)
     }
     return [outcomes[request.key] for request in requests]
+
+
+def read_states(cluster: Cluster, params: dict[str, Any]) -> list[State]:
+    """The states of the routers that a module's options select, see selection.SPEC."""
+    return _read(cluster, params, _STATES, lambda found: (found.namespace, found.name))
+
+
+def wait_for_states(cluster: Cluster, params: dict[str, Any], seconds: float) -> list[State]:
+    """The same once all of them serve. NotReady, with the reason for each that does not."""
+    readers: dict[str, Callable[..., list[Any]]] = {**_STATES, AGENT: router_info.read_with_events}
+
+    def look() -> list[State]:
+        return _read(cluster, params, readers, lambda found: (found.namespace, found.name))
+
+    return router_info.wait_for_all(look, seconds)
+
+
+def read_rules(cluster: Cluster, params: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rules of the same routers, desired and live."""
+    return _read(cluster, params, _READ_RULES, lambda found: (found["namespace"], found["name"]))
+
+
+def _read(
+    cluster: Cluster, params: dict[str, Any], readers: Mapping[str, Reader[Found]], key_of: Callable[[Found], Key]
+) -> list[Found]:
+    """In the order in which they are named, or by namespace and name."""
+    named, where = selection.wanted(params), selection.namespaces(params)
+    found: dict[tuple[str, Key], Found] = {}
+    for name, read in readers.items():
+        wanted = None if named is None else [key for backend, key in named if backend == name]
+        if wanted != []:
+            found.update({(name, key_of(item)): item for item in read(cluster, wanted, where)})
+    order = sorted(found, key=lambda one: one[1]) if named is None else named
+    return [found[one] for one in order]
 
 
 def _plan(runs: Any) -> None:

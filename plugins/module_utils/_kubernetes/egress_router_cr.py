@@ -476,7 +476,7 @@ class OperatorRun:
             live = work.live = self._look_again(work)
             reason, problem = state.waiting_for(live, router), ""
             if reason:
-                problem = self._problem(live)
+                problem = self.problem(live)
                 since = (since or time.monotonic()) if problem else 0.0
             # A problem that lasts does not pass by itself.
             stuck = problem and time.monotonic() - since >= min(GRACE_SECONDS, seconds)
@@ -486,7 +486,7 @@ class OperatorRun:
         if reason:
             raise NotReady(f"router {router.id} does not serve: {problem or reason}")
 
-    def _problem(self, live: Live) -> str:
+    def problem(self, live: Live) -> str:
         """What keeps the pod from running and does not pass by itself; empty if nothing is known."""
         refused = state.refused(live.deployment)
         if refused:

@@ -72,6 +72,26 @@ def rules_of(resource: dict[str, Any]) -> RuleSet:
     )
 
 
+def as_router(work: Work, resource: dict[str, Any]) -> Router:
+    """What a resource says of its router; EgressError if that cannot be used."""
+    name, namespace = work.router.key[1], work.router.key[0]
+    live = work.services[0] if work.services else None
+    headless = live is not None and live["spec"].get("clusterIP") == "None"
+    service = Service(live["metadata"]["name"] if live else name, headless)
+    try:
+        (first, *_others) = resource["spec"]["addresses"]
+        interface = ipaddress.ip_interface(first["ip"])
+        address = Address(str(interface.ip), interface.network.prefixlen, first["gateway"])
+        rules = rules_of(resource)
+    except (LookupError, TypeError, ValueError) as error:
+        if isinstance(error, RulesError):
+            raise EgressError(f"the rules of {RESOURCE.name} {work.router.id} cannot be read: {error}") from error
+        raise EgressError(
+            f"{RESOURCE.name} {work.router.id} has no usable address with a gateway: provision the router"
+        ) from error
+    return Router(name, namespace, service, backend=EGRESS_ROUTER_CR, addresses=(address,), rules=rules)
+
+
 class _Change:
     """One router's change."""
 
@@ -138,7 +158,7 @@ class _Change:
             raise NotFound(f"{RESOURCE.name} {request.id} does not exist: deploy the router first")
         if router_of(resource) != (request.namespace, request.name) and not owned_fields(resource, MANAGER):
             raise InputError(f"{RESOURCE.name} {request.id} was not made by this collection: its rules are left alone")
-        work.router = _router_of(work, resource)
+        work.router = as_router(work, resource)
         return work
 
     def _after(self, before: RuleSet) -> RuleSet:
@@ -215,25 +235,6 @@ def _own(item: dict[str, Any], api_version: str, kind: str) -> Manifest:
 
 def _named(item: dict[str, Any]) -> dict[str, Any]:
     return {key: item["metadata"][key] for key in ("name", "namespace")}
-
-
-def _router_of(work: Work, resource: dict[str, Any]) -> Router:
-    name, namespace = work.router.key[1], work.router.key[0]
-    live = work.services[0] if work.services else None
-    headless = live is not None and live["spec"].get("clusterIP") == "None"
-    service = Service(live["metadata"]["name"] if live else name, headless)
-    try:
-        (first, *_others) = resource["spec"]["addresses"]
-        interface = ipaddress.ip_interface(first["ip"])
-        address = Address(str(interface.ip), interface.network.prefixlen, first["gateway"])
-        rules = rules_of(resource)
-    except (LookupError, TypeError, ValueError) as error:
-        if isinstance(error, RulesError):
-            raise EgressError(f"the rules of {RESOURCE.name} {work.router.id} cannot be read: {error}") from error
-        raise EgressError(
-            f"{RESOURCE.name} {work.router.id} has no usable address with a gateway: provision the router"
-        ) from error
-    return Router(name, namespace, service, backend=EGRESS_ROUTER_CR, addresses=(address,), rules=rules)
 
 
 def _service_steps(work: Work) -> Iterable[Step]:

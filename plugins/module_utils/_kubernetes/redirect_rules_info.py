@@ -46,6 +46,19 @@ def _one(cluster: Cluster, key: Key, config_map: dict[str, Any] | None, lease: d
         live_set = _rule_set(live, fallback)
     except (EgressError, RulesError) as error:
         errors.append(str(error))
+    return compared(key, desired, live, fallback, live_set, errors)
+
+
+def compared(
+    key: Key,
+    desired: RuleSet,
+    live: list[dict[str, Any]],
+    fallback: dict[str, Any] | None,
+    live_set: RuleSet | None,
+    errors: list[str],
+) -> dict[str, Any]:
+    """The result for one router. `live` and `fallback`: as they are shown; `live_set`: the same to compare, None if not known."""
+    namespace, name = key
     drift = _drift(desired, live_set) if live_set is not None else []
     return {
         "name": name,

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from .._common.concurrent import wait_until
 from .._common.errors import EgressError, Forbidden, NotReady
@@ -25,6 +25,25 @@ from .selection import Key, find_all, router_of
 
 # A lease counts as expired only this long after its end: the clocks of node and API server may differ.
 CLOCK_SLACK_SECONDS = 60.0
+
+
+class State(Protocol):
+    """What is known of one router, with whatever backend."""
+
+    namespace: str
+    name: str
+
+    def problem(self) -> str:
+        """What keeps it from serving and does not pass by itself; empty if nothing is known."""
+
+    def reason(self) -> str:
+        """Why it does not serve; empty if it does."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result of router_info."""
+
+
+AnyState = TypeVar("AnyState", bound=State)
 
 
 @dataclass
@@ -176,37 +195,40 @@ def read(cluster: Cluster, wanted: list[Key] | None, where: list[Any]) -> list[F
     return list(found.values()) if wanted is not None else [found[key] for key in sorted(found)]
 
 
-def wait_for_serving(cluster: Cluster, wanted: list[Key] | None, where: list[Any], seconds: float) -> list[Facts]:
-    """The facts once every router serves. NotReady, with the reason for each router that does not.
+def read_with_events(cluster: Cluster, wanted: list[Key] | None, where: list[Any]) -> list[Facts]:
+    """The same, with what only events explain."""
+    facts = read(cluster, wanted, where)
+    for router in facts:
+        _add_events(cluster, router)
+    return facts
 
-    A reason that does not pass by itself ends the wait after GRACE_SECONDS.
-    """
-    return _wait(cluster, wanted, where, seconds, Facts.reason, "does not serve")
+
+def wait_for_serving(cluster: Cluster, wanted: list[Key] | None, where: list[Any], seconds: float) -> list[Facts]:
+    """The facts once every router serves. NotReady, with the reason for each router that does not."""
+    return wait_for_all(lambda: read_with_events(cluster, wanted, where), seconds)
 
 
 def wait_on_hold(cluster: Cluster, wanted: list[Key], seconds: float) -> list[Facts]:
     """The same, for routers that wait with their rules loaded and leave their addresses to others."""
     spaces = list(dict.fromkeys(namespace for namespace, _name in wanted))
-    return _wait(cluster, wanted, spaces, seconds, Facts.not_waiting, "does not get ready beside the old one")
+    failure = "does not get ready beside the old one"
+    return _wait(lambda: read_with_events(cluster, wanted, spaces), seconds, Facts.not_waiting, failure)
+
+
+def wait_for_all(look: Callable[[], list[AnyState]], seconds: float) -> list[AnyState]:
+    """What `look` returns once every router serves. NotReady, with the reason for each router that does not.
+
+    A reason that does not pass by itself ends the wait after GRACE_SECONDS.
+    """
+    return _wait(look, seconds, lambda router: router.reason(), "does not serve")
 
 
 def _wait(
-    cluster: Cluster,
-    wanted: list[Key] | None,
-    where: list[Any],
-    seconds: float,
-    reason: Callable[[Facts], str],
-    failure: str,
-) -> list[Facts]:
+    look: Callable[[], list[AnyState]], seconds: float, reason: Callable[[AnyState], str], failure: str
+) -> list[AnyState]:
     lasting = _Lasting(min(GRACE_SECONDS, seconds))
 
-    def look() -> list[Facts]:
-        facts = read(cluster, wanted, where)
-        for router in facts:
-            _add_events(cluster, router)
-        return facts
-
-    def check() -> list[Facts] | None:
+    def check() -> list[AnyState] | None:
         facts = look()
         waiting = [router for router in facts if reason(router)]
         # Nothing to wait for: every router serves, or what keeps the others from it does not pass by itself.
@@ -228,7 +250,7 @@ class _Lasting:
         self._seconds, self._clock = seconds, clock
         self._since: dict[Key, float] = {}
 
-    def problem(self, router: Facts) -> bool:
+    def problem(self, router: State) -> bool:
         """Whether the router has had a problem for the given time."""
         key = (router.namespace, router.name)
         if not router.problem():

@@ -20,6 +20,7 @@ SPEC: dict[str, Any] = {
         "options": {
             "name": {"type": "str", "required": True},
             "namespace": {"type": "str", "required": True},
+            "backend": {"type": "str", "choices": ["agent", "egress_router_cr"], "default": "agent"},
         },
     },
     "namespaces": {"type": "list", "elements": "str"},
@@ -29,18 +30,18 @@ SPEC: dict[str, Any] = {
 Key: TypeAlias = "tuple[str, str]"
 
 
-def wanted(params: dict[str, Any]) -> list[Key] | None:
-    """The named routers, each once, in the order given; None if none is named."""
+def wanted(params: dict[str, Any]) -> list[tuple[str, Key]] | None:
+    """The named routers with their backends, each once, in the order given; None if none is named."""
     if params["routers"] is None:
         return None
-    return list(dict.fromkeys((router["namespace"], router["name"]) for router in params["routers"]))
+    return list(dict.fromkeys((one["backend"], (one["namespace"], one["name"])) for one in params["routers"]))
 
 
 def namespaces(params: dict[str, Any]) -> list[str | None]:
     """Where to look; [None] is everywhere."""
     named = wanted(params)
     if named is not None:
-        return list(dict.fromkeys(namespace for namespace, _name in named))
+        return list(dict.fromkeys(namespace for _backend, (namespace, _name) in named))
     return list(dict.fromkeys(params["namespaces"])) if params["namespaces"] is not None else [None]
 
 

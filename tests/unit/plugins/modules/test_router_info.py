@@ -207,3 +207,23 @@ def test_an_api_server_that_is_away_for_a_moment(cluster: FakeCluster, run: Run,
     cluster.fault = lambda method, path: answers.pop() if answers and "namespaces" in path else None
     result = run("router_info", routers=[DB], wait=True, wait_timeout=1)
     assert result["msg"] == "router payments/billing-db does not serve: pod billing-db-abc is starting"
+
+
+@pytest.mark.usefixtures("agent")
+@pytest.mark.parametrize("status", [403, 404])
+def test_without_names_it_needs_neither_the_kind_of_the_other_backend_nor_a_right(
+    cluster: FakeCluster, run: Run, status: int
+) -> None:
+    cluster.fault = lambda _method, path: (status, "egressrouters: no") if path.endswith("egressrouters") else None
+    for wait in (False, True):
+        assert [item["name"] for item in run("router_info", wait=wait)["routers"]] == ["billing-db"]
+    assert [item["name"] for item in run("redirect_rules_info")["routers"]] == ["billing-db"]
+    # Whoever names one is told.
+    assert "failed" in run("router_info", routers=[{**DB, "backend": "egress_router_cr"}])
+
+
+def test_the_same_name_with_both_backends_is_two_routers(cluster: FakeCluster, run: Run, agent: FakeAgent) -> None:
+    both = [{**DB, "backend": "egress_router_cr"}, DB]
+    found = run("router_info", routers=both)["routers"]
+    assert [item["reason"] for item in found] == ["it has no EgressRouter: deploy it first", ""]
+    assert found[1]["rules_hash"] == agent.live.hash()

@@ -169,3 +169,19 @@ def test_the_operators_word_is_quoted_if_it_is_about_the_router(message: str, st
     conditions = [{"type": "Available", "status": "True"}, {"type": "Degraded", "status": status, "message": message}]
     assert state.degraded({"status": {"conditions": conditions}}, ROUTER) == (message if told else "")
     assert state.degraded({}, ROUTER) == ""
+
+
+def test_what_the_operator_made_of_another_resource_is_not_the_routers() -> None:
+    assert state.own(live()) == live()
+    other = state.own(live(resource={"metadata": {"uid": "u2"}}))
+    assert (other.network, other.deployment, other.pods) == (None, None, [])
+
+
+def test_the_egress_interface_is_told_whatever_address_it_has() -> None:
+    (pod,) = live().pods
+    found = state.reported_interface(pod)
+    assert found and (found["ips"], found["mac"]) == (["198.51.100.50"], "3a:00:00:00:00:01")
+    assert state.egress_interface(pod, "198.51.100.51") is None
+    for text in ("", "{", "null", "[1]", '[{"interface": "eth0"}]'):
+        pod["metadata"]["annotations"][NETWORK_STATUS] = text
+        assert state.reported_interface(pod) is None
