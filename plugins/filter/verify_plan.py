@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.egress.router.plugins.module_utils._router.backend import AGENT
 from ansible_collections.egress.router.plugins.module_utils._router.problems import Problem
 from ansible_collections.egress.router.plugins.module_utils._verify.checks import Scope, targets
 from ansible_collections.egress.router.plugins.plugin_utils import _routers
@@ -19,25 +18,29 @@ def verify_plan(
     states: list[dict[str, Any]] | None = None,
     fallback_ports: list[int] | None = None,
     http_ports: list[int] | None = None,
+    image: str = "",
 ) -> dict[str, Any]:
     found, problems = _routers.read(data, defaults)
-    unknown = [router for router in found if router.present and router.backend != AGENT]
-    problems += [
-        Problem(
-            router.id,
-            "backend",
-            f"verify asks the router's agent, which {router.backend} does not have: leave it out of the list",
+    present = [router for router in found if router.present]
+    with_image = next((router for router in present if router.image), None)
+    if not problems and present and not image and not with_image:
+        problems.append(
+            Problem(
+                "",
+                "verify_image",
+                "is required, because no router of the list has an image: set it to the collection's, of which the client pod is made",
+            )
         )
-        for router in unknown
-    ]
-    routers = [router for router in found if router.present and not problems]
+    routers = [] if problems else present
     scope = Scope(tuple(fallback_ports or ()), tuple(http_ports or ()))
     return {
         "problems": [str(problem) for problem in problems],
-        "routers": [{"name": router.name, "namespace": router.namespace} for router in routers],
+        "routers": [
+            {"name": router.name, "namespace": router.namespace, "backend": router.backend} for router in routers
+        ],
         "namespace": routers[0].namespace if routers else "",
-        "image": routers[0].image if routers else "",
-        "image_pull_secrets": routers[0].image_pull_secrets if routers else [],
+        "image": (image or (with_image.image if with_image else "")) if routers else "",
+        "image_pull_secrets": with_image.image_pull_secrets if routers and with_image else [],
         "targets": targets(routers, states or [], scope),
     }
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from egress_openshift.api_server import TOKENS, until
 
+from ansible_collections.egress.router.plugins.filter.verify_plan import verify_plan
+from ansible_collections.egress.router.plugins.filter.verify_report import verify_report
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import router_info
 
 from .conftest import World
@@ -116,3 +118,41 @@ def test_what_is_not_there_or_may_not_be_read(world: World) -> None:
     named = {"name": "db", "namespace": world.namespace, "backend": "egress_router_cr"}
     result = world.run("router_info", routers=[named])
     assert result["failed"] and "egress-router-cr-deployer" in result["msg"]
+
+
+def verified(world: World, mac: str, **changes: Any) -> dict[str, Any]:
+    """The report of the role verify, if servers see the router's address with this MAC address."""
+    routers = [world.router(**changes)]
+    plan = verify_plan(routers, image="img:1")
+    assert plan["problems"] == []
+    states = good(world.run("router_info", routers=plan["routers"]))["routers"]
+    through, free, direct = verify_plan(routers, None, states, image="img:1")["targets"]
+    assert free == "tcp://10.128.0.9:61000" and through.startswith(f"tcp://db.{world.namespace}.svc:")
+    counts = {"attempts": 1, "connected": 1, "refused": 0, "timed_out": 0, "failed": 0, "errors": [], "observed": []}
+    seen = {"source_ip": "198.51.100.50", "source_mac": mac, "local_ip": "203.0.113.10", "local_port": 5432, "count": 1}
+    results = [
+        {**counts, "target": through, "observed": [seen]},
+        {**counts, "target": free, "connected": 0, "refused": 1},
+        {**counts, "target": direct, "observed": [{**seen, "source_ip": "198.51.100.11"}]},
+    ]
+    return verify_report(routers, states, results)
+
+
+def test_verify_expects_the_mac_of_the_pod_that_runs_and_the_rules_of_the_list(world: World) -> None:
+    good(world.deploy(world.router()))
+    mac = read(world)["mac"]
+    report = verified(world, mac)
+    assert report["ok"] and report["summary"] == "1 router: 4 passed, 0 failed", report["problems"]
+    assert report["routers"][0]["node"] == "worker-1"
+    (problem,) = verified(world, "3a:00:00:00:00:ff")["problems"]
+    assert problem.endswith(f"source mac 3a:00:00:00:00:ff instead of {mac}")
+    other = {"redirect_rules": [{"port": 5433, "destination_ip": "203.0.113.10", "target_port": 5432}]}
+    (problem,) = verified(world, mac, **other)["problems"]
+    assert problem.endswith("serving: the router's live rules are not those of the list")
+    restart_by_hand(world)
+    until(lambda: read(world)["serving"] or None, "the new pod serves")
+    assert not verified(world, mac)["ok"] and verified(world, read(world)["mac"])["ok"]
+    # Somebody has changed the rules, and the pod has not been restarted.
+    set_rules(world, 9999)
+    (problem,) = verified(world, read(world)["mac"])["problems"]
+    assert "the router's live rules are not those of the list: its pod was started with other rules" in problem

@@ -11,7 +11,7 @@ The targets of a client and the report come from the same list of checks, so wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._contract.names import AGENT_PORT
@@ -77,6 +77,11 @@ def checks(router: Router, state: Mapping[str, Any], scope: Scope) -> list[Check
         target = _url(_scheme("TCP", first.target_port, scope), first.destination_ip, first.target_port)
         found.append(Check(DIRECT, target, source_ip=_source(router, first.family)))
     return found
+
+
+def as_seen(router: Router, state: Mapping[str, Any]) -> Router:
+    """The router with the MAC address that its pod reports, where the list has none because it changes at every start."""
+    return router if router.mac else replace(router, mac=str(state.get("mac") or ""))
 
 
 def by_router(states: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

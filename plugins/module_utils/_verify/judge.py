@@ -42,7 +42,8 @@ def serving(router: Router, state: Mapping[str, Any]) -> Finding:
     elif addresses != sorted(wanted) or observed["mac"] != router.mac:
         finding.detail = "the router serves with another address"
     elif state.get("rules_hash") != router.rules.hash():
-        finding.detail = "the router's live rules are not those of the list"
+        why = state.get("rules_error")
+        finding.detail = "the router's live rules are not those of the list" + (f": {why}" if why else "")
     else:
         finding.ok = True
     return finding

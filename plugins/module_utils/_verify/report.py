@@ -11,14 +11,20 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .._common.table import aligned
+from .._router.backend import BACKENDS
 from .._router.router import Router
-from .checks import DIRECT, FALLBACK, RULE, Check, Scope, by_router, checks
+from .checks import DIRECT, FALLBACK, RULE, Check, Scope, as_seen, by_router, checks
 from .judge import judge, serving
 
 _SILENCE = (
     "nothing came back through it, although connections that bypass it work: the network between its node and its gateway "
     "may drop packets with the router's IP and MAC address. If the nodes are OpenStack servers, Neutron's port security "
+)
+_UNTIL_PAIRS = (
     "does that until the role egress.router.openstack_allowed_address_pair has run (it takes seconds to take effect)."
+)
+_WHATEVER_PAIRS = (
+    "does that unless it is off for the nodes' ports, because allowed address pairs cannot name a random MAC address."
 )
 _WORDS = {True: "ok", False: "FAILED", None: "-"}
 
@@ -36,8 +42,9 @@ def report(
     known = by_router(states)
     answers = {str(result["target"]): result for result in results}
     reports, hints = [], []
-    for router in routers:
-        state = known.get(router.id, {})
+    for wanted in routers:
+        state = known.get(wanted.id, {})
+        router = as_seen(wanted, state)
         listed = checks(router, state, scope)
         findings = [serving(router, state), *(judge(check, answers.get(check.target), scope) for check in listed)]
         reports.append(
@@ -53,7 +60,8 @@ def report(
         )
         # A router whose gateway is silent has its addresses, and does not serve.
         if (state.get("serving") or state.get("addresses")) and _silent(listed, answers):
-            hints.append(f"router {router.id}: {_SILENCE}")
+            hint = _UNTIL_PAIRS if BACKENDS[router.backend].has_mac else _WHATEVER_PAIRS
+            hints.append(f"router {router.id}: {_SILENCE}{hint}")
     return {
         "ok": all(found["ok"] for found in reports),
         "routers": reports,

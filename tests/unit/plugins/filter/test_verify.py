@@ -25,7 +25,7 @@ def test_the_plan() -> None:
     states: list[dict[str, Any]] = [{"name": "a", "namespace": "n", "pod_ips": ["10.244.1.17"]}]
     plan = verify_plan(ROUTERS, DEFAULTS)
     assert plan == {
-        "problems": [], "routers": [{"name": "a", "namespace": "n"}], "namespace": "n", "image": "img:1",
+        "problems": [], "routers": [{"name": "a", "namespace": "n", "backend": "agent"}], "namespace": "n", "image": "img:1",
         "image_pull_secrets": ["registry"], "targets": ["udp://a.n.svc:53"],
     }  # fmt: skip
     assert verify_plan(ROUTERS, DEFAULTS, states) == {
@@ -60,11 +60,25 @@ def test_the_report_is_on_present_routers() -> None:
     }
 
 
-def test_a_router_without_an_agent_is_a_problem_and_not_left_out_in_silence() -> None:
-    address = {"ip": "198.51.100.6/24", "gateway": "198.51.100.1"}
-    other = {"name": "cr", "namespace": "n", "backend": "egress_router_cr", "addresses": [address]}
-    plan = verify_plan([*ROUTERS, other], DEFAULTS)
-    assert plan["problems"] == [
-        "router n/cr, backend: verify asks the router's agent, which egress_router_cr does not have: leave it out of the list"
-    ]
-    assert verify_plan([{**other, "state": "absent"}], DEFAULTS)["problems"] == []
+CR: dict[str, Any] = {
+    "name": "cr", "namespace": "m", "backend": "egress_router_cr",
+    "redirect_rules": [{**RULE, "destination_ip": "203.0.113.6"}],
+    "addresses": [{"ip": "198.51.100.6/24", "gateway": "198.51.100.1"}],
+}  # fmt: skip
+
+
+def test_a_router_without_an_agent_is_probed_by_a_client_of_the_collections_image() -> None:
+    plan = verify_plan([CR, *ROUTERS], DEFAULTS)
+    assert plan["problems"] == [] and (plan["image"], plan["image_pull_secrets"]) == ("img:1", ["registry"])
+    assert plan["routers"][0] == {"name": "cr", "namespace": "m", "backend": "egress_router_cr"}
+    assert plan["namespace"] == "m" and plan["targets"] == ["udp://cr.m.svc:53", "udp://a.n.svc:53"]
+    assert verify_plan([CR, *ROUTERS], DEFAULTS, image="img:2")["image"] == "img:2"
+    assert verify_plan([CR], image="img:2")["image"] == "img:2"
+    # `image` of the defaults is for other routers.
+    for defaults in (None, DEFAULTS):
+        assert verify_plan([CR], defaults)["routers"] == []
+        assert verify_plan([CR], defaults)["problems"] == [
+            "verify_image: is required, because no router of the list has an image: set it to the collection's, of which the client "
+            "pod is made"
+        ]
+    assert verify_plan([{**CR, "state": "absent"}])["problems"] == []

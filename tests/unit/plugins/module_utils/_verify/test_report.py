@@ -248,3 +248,36 @@ def test_silence_is_explained_when_the_router_has_noticed_it() -> None:
 )
 def test_what_is_no_silence(answers: dict[str, Any], changes: dict[str, Any]) -> None:
     assert report(answers, **changes)["hints"] == []
+
+
+RANDOM = "3a:00:00:00:00:01"
+
+
+def test_a_router_whose_mac_is_random_is_seen_with_that_of_its_pod() -> None:
+    of = router(backend="egress_router_cr", image=None)
+    assert of.mac == ""
+    seen = {
+        target: {**one, "observed": [{**item, "source_mac": RANDOM} for item in one["observed"]]}
+        for target, one in good().items()
+    }
+    found = report(seen, of, mac=RANDOM)
+    assert found["ok"] and found["problems"] == [] and found["routers"][0]["mac"] == RANDOM
+    assert targets([of], [state(of)], SCOPE) == [DNS, DB, WEB, FREE, DIRECT]
+    # Another pod, or somebody else, has the address.
+    wrong = report({**seen, DB: answer(DB, "203.0.113.10:5432", mac=MAC)}, of, mac=RANDOM)
+    assert f"rule {DB}: source mac {MAC} instead of {RANDOM}" in wrong["problems"][0]
+    # A rule that was removed and still works.
+    assert not report({**seen, FREE: answer(FREE)}, of, mac=RANDOM)["ok"]
+    stale = report(seen, of, mac=RANDOM, rules_hash="", rules_error="its pod is older")
+    assert "the router's live rules are not those of the list: its pod is older" in stale["problems"][0]
+
+
+@pytest.mark.parametrize(("backend", "said"), [
+    ("agent", "until the role egress.router.openstack_allowed_address_pair has run"),
+    ("egress_router_cr", "unless it is off for the nodes' ports, because allowed address pairs cannot name"),
+])  # fmt: skip
+def test_silence_is_explained_by_what_helps_with_the_backend(backend: str, said: str) -> None:
+    of = router(backend=backend, image="img:1" if backend == "agent" else None)
+    silent = {target: answer(target, connected=0, timed_out=1) for target in (DB, WEB, DNS)}
+    (hint,) = report({**good(), **silent}, of, mac=of.mac or RANDOM)["hints"]
+    assert hint.startswith("router payments/billing-db: nothing came back") and said in hint
