@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 import pytest
@@ -79,8 +80,9 @@ class World:
         routers, problems = load([{**NEW, "namespace": self.namespace}])
         assert not problems
         given = {"active": "new", "remove_old": False, "wait_timeout": 60, "takeover_timeout": 30, **params}
-        connect = lambda: Cluster(self.plane.client, dry_run)  # noqa: E731
-        result, error = run(connect, {**given, "checked": checked.dump(routers)}, True)
+        result, error = run(
+            partial(Cluster, self.plane.client, dry_run), {**given, "checked": checked.dump(routers)}, True
+        )
         return {**result, "error": error}
 
     # Who is there

@@ -213,7 +213,7 @@ def test_the_interface_is_a_macvlan_on_that_of_the_nodes_default_route(pod: Pod)
 
 
 def test_the_mac_is_another_one_at_every_start(make_pod: Callable[..., Pod]) -> None:
-    macs = {make_pod().add()["interfaces"][0]["mac"] for _ in range(3)}
+    macs = {make_pod().add()["interfaces"][0]["mac"] for _start in range(3)}
     assert len(macs) == 3
     # Locally administered: nobody's card has such a one.
     assert all(int(mac[:2], 16) & 3 == 2 for mac in macs)

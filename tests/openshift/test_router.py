@@ -379,7 +379,7 @@ def test_a_router_does_not_change_its_backend_while_it_is_there(world: World) ->
     """Its pods would have the address at the same time, and one backend does not know what the other's are."""
     agent = world.router(backend="agent", image="registry.example.com/egress-router:0.1.0")
     good(world.deploy(agent, wait=False))
-    until(lambda: world.pods(), "the agent's pod is there")
+    until(world.pods, "the agent's pod is there")
     said = world.deploy(world.router(service={"name": "other"}))
     assert (
         said["failed"]

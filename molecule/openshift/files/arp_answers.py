@@ -30,7 +30,7 @@ def ask(raw: socket.socket, address: bytes, seconds: float) -> list[str]:
 def main(interface: str, address: str, times: str) -> None:
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as raw:
         raw.bind((interface, 0x0806))
-        json.dump([ask(raw, socket.inet_aton(address), 0.5) for _ in range(int(times))], sys.stdout)
+        json.dump([ask(raw, socket.inet_aton(address), 0.5) for _time in range(int(times))], sys.stdout)
 
 
 main(*sys.argv[1:])

@@ -53,7 +53,8 @@ class Router:
 
     `master`: the nodes' interface under the macvlan; empty leaves it to the CNI plugin (default route).
     `mtu`: None leaves it to the CNI plugin (the master's). `mac`: see addresses.default_mac; empty if it changes at every start
-    (see backend.has_mac). `host_users`: None leaves it to the cluster. `security_context_constraints`: those of OpenShift that its pods are pinned to; empty for none.
+    (see backend.has_mac). `host_users`: None leaves it to the cluster. `security_context_constraints`: those of OpenShift that its
+    pods are pinned to; empty for none.
     """
 
     name: str

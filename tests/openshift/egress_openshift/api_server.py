@@ -57,7 +57,7 @@ class Api:
     def __call__(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
         answer = self._pool.request(method, f"{self.url}{path}", body=json.dumps(body) if body is not None else None,
-                                    headers=headers, timeout=60,retries=False)  # fmt: skip
+                                    headers=headers, timeout=60, retries=False)  # fmt: skip
         found = json.loads(answer.data) if answer.data.startswith(b"{") else answer.data.decode()
         if answer.status >= 400:
             raise Refused(answer.status, found["message"] if isinstance(found, dict) else found)

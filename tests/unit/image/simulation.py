@@ -210,10 +210,10 @@ class World:
         if self.time < pod.frozen_until:
             self.at(pod.frozen_until, self.deliver, pod, incarnation, event)
             return
-        if type(event) is Tick and self.time < pod.next_tick < INFINITE:
+        if isinstance(event, Tick) and self.time < pod.next_tick < INFINITE:
             return
         actions = process.step(pod.local(self.time), event)
-        if self.logging and (actions or type(event) is not Tick):
+        if self.logging and (actions or not isinstance(event, Tick)):
             self.log("{} {} -> {}", pod.name, event, actions)
         if actions:
             self.carry_out(pod, incarnation, actions, 0)
@@ -330,10 +330,10 @@ class World:
 
     def execute(self, pod: Pod, incarnation: int, action: Look | Swap) -> None:
         answer: protocol.Event
-        if type(action) is Look:
+        if isinstance(action, Look):
             answer = Found(action.request, self.lease)
         else:
-            assert type(action) is Swap
+            assert isinstance(action, Swap)
             before = self.lease
             if before is None:
                 answer = Failed(action.request)

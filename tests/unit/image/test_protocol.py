@@ -296,7 +296,7 @@ def test_an_unable_successor_makes_place_for_an_able_one() -> None:
 
 @pytest.mark.parametrize(("without_api", "serves"), [("serve", True), ("stop", False)])
 def test_one_replica_without_the_api_server(without_api: str, serves: bool) -> None:
-    world, holder, _ = pair(5, pods=1, without_api=without_api)
+    world, holder, _other = pair(5, pods=1, without_api=without_api)
     holder.api = False
     began = world.time
     world.run(began + PERIODS.lease)
@@ -312,7 +312,7 @@ def test_one_replica_without_the_api_server(without_api: str, serves: bool) -> N
 
 def test_one_replica_is_never_doubled() -> None:
     """Its node is cut off from the API server, and Kubernetes makes another pod: the segment answers for the first."""
-    world, holder, _ = pair(6, pods=1)
+    world, holder, _other = pair(6, pods=1)
     holder.api = False
     second = world.add(Pod(1, 1.0, 5000.0))
     world.cut = {(0, 1), (1, 0)}
@@ -324,7 +324,7 @@ def test_one_replica_is_never_doubled() -> None:
 
 
 def test_one_replica_is_replaced_after_one_duration() -> None:
-    world, holder, _ = pair(7, pods=1)
+    world, holder, _other = pair(7, pods=1)
     world.destroy(holder)
     began = world.time
     second = world.add(Pod(1, 1.0, 5000.0))
@@ -332,7 +332,7 @@ def test_one_replica_is_replaced_after_one_duration() -> None:
 
 
 def test_one_replica_is_adopted_after_a_restart() -> None:
-    world, holder, _ = pair(8, pods=1)
+    world, holder, _other = pair(8, pods=1)
     began = world.time
     world.kill(holder)
     holder.api = False
@@ -343,7 +343,7 @@ def test_one_replica_is_adopted_after_a_restart() -> None:
 
 def test_a_second_pod_makes_it_a_pair() -> None:
     """`kubectl scale`: both were started as the only one."""
-    world, holder, _ = pair(9, pods=1)
+    world, holder, _other = pair(9, pods=1)
     second = world.add(Pod(1, 1.0, 5000.0))
     assert world.run(world.time + 3, world.settled)
     world.run(world.time + 1)
@@ -372,7 +372,7 @@ def test_an_emptied_lease_is_taken_again() -> None:
 
 
 def test_a_deleted_lease_that_is_made_again() -> None:
-    world, _, _ = pair(12)
+    world, _holder, _other = pair(12)
     term = world.lease.term if world.lease else 0
     world.edit(None)
     world.run(world.time + 30)
@@ -421,7 +421,7 @@ def test_yours_counts_only_for_the_process_that_it_was_said_to() -> None:
 
 
 def test_a_pod_that_ends_drops_first() -> None:
-    world, holder, _ = pair(14)
+    world, holder, _other = pair(14)
     assert holder.process is not None
     actions = holder.process.step(holder.local(world.time), End())
     kinds = [type(action) for action in actions]
