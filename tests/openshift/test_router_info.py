@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from ansible_collections.egress.router.plugins.filter.verify_report import verif
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import router_info
 
 from .conftest import World
-from .test_router import good, restart_by_hand, set_rules
+from .test_router import bind_shipped_role, good, restart_by_hand, set_rules
 
 RULE = {"port": 5432, "protocol": "TCP", "destination_ip": "203.0.113.10", "target_port": 5432}
 
@@ -62,7 +63,9 @@ def test_rules_that_others_changed_are_told_and_end_the_wait(world: World) -> No
     assert (rules["in_sync"], rules["error"], rules["live_hash"]) == (False, stale, "")
     assert [rule["port"] for rule in rules["desired"]] == [9999] and rules["live"] == rules["drift"] == []
     named = {"name": "db", "namespace": world.namespace, "backend": "egress_router_cr"}
+    started = time.monotonic()
     result = world.run("router_info", routers=[named], wait=True, wait_timeout=60)
+    assert time.monotonic() - started < 30
     assert result["failed"] and result["msg"] == f"router {world.namespace}/db does not serve: {stale}"
 
 
@@ -118,6 +121,8 @@ def test_what_is_not_there_or_may_not_be_read(world: World) -> None:
     named = {"name": "db", "namespace": world.namespace, "backend": "egress_router_cr"}
     result = world.run("router_info", routers=[named])
     assert result["failed"] and "egress-router-cr-deployer" in result["msg"]
+    bind_shipped_role(world)
+    assert read(world)["serving"] and read(world, "redirect_rules_info")["in_sync"]
 
 
 def verified(world: World, mac: str, **changes: Any) -> dict[str, Any]:

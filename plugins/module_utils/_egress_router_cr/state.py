@@ -116,7 +116,10 @@ def stale(live: Live) -> str:
     found = forwarded(live.network)
     if live.deployment is None or found is None or not [pod for pod in live.pods if not is_ending(pod)]:
         return ""
-    if template_annotation(live.deployment, HASH) != hash_of(found):
+    started_with = template_annotation(live.deployment, HASH)
+    if not started_with:
+        return "its Deployment lacks what the collection adds, so that its pod may have other rules than its EgressRouter: provision it"
+    if started_with != hash_of(found):
         return "its pod was started with other rules or addresses than its EgressRouter has now"
     if is_older(live.pods, live.network):
         return "its pod was started before the rules and addresses of its EgressRouter were changed last"
