@@ -112,17 +112,29 @@ def test_what_is_not_there_or_may_not_be_read(world: World) -> None:
     assert (found["serving"], found["state"], found["mac"]) == (False, "", "")
     assert found["reason"] == "it has no EgressRouter: deploy it first"
     assert read(world, "redirect_rules_info")["error"] == "it has no EgressRouter: deploy it first"
-    # Of the other resource's objects in the namespace nothing is told.
     good(world.deploy(world.router()))
-    assert good(world.run("router_info", routers=[
-        {"name": "other", "namespace": world.namespace, "backend": "egress_router_cr"}
-    ]))["routers"][0]["pod"] == ""  # fmt: skip
     world.token = TOKENS["jane"]
     named = {"name": "db", "namespace": world.namespace, "backend": "egress_router_cr"}
     result = world.run("router_info", routers=[named])
     assert result["failed"] and "egress-router-cr-deployer" in result["msg"]
     bind_shipped_role(world)
     assert read(world)["serving"] and read(world, "redirect_rules_info")["in_sync"]
+
+
+def test_the_pod_of_another_resource_of_the_namespace_is_not_the_routers(world: World) -> None:
+    good(world.deploy(world.router()))
+    world.operator.alive = False
+    other = {
+        "apiVersion": "network.operator.openshift.io/v1", "kind": "EgressRouter", "metadata": {"name": "other"},
+        "spec": {"addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}], "redirect": {}},
+    }  # fmt: skip
+    world.api("POST", world.path("egressrouters").rpartition("/")[0], other)
+    named = {"name": "other", "namespace": world.namespace, "backend": "egress_router_cr"}
+    found = read(world, routers=[named])
+    assert (found["serving"], found["pod"], found["mac"]) == (False, "", "")
+    assert found["reason"] == "the Cluster Network Operator has not made its Deployment and network yet"
+    # Only what the collection has made is found without a name.
+    assert read(world, routers=None, namespaces=[world.namespace])["name"] == "db"
 
 
 def verified(world: World, mac: str, **changes: Any) -> dict[str, Any]:
