@@ -49,11 +49,17 @@ def annotation(world: World, name: str = operator.HASH) -> str | None:
 
 def restart_by_hand(world: World) -> None:
     (pod,) = world.pods()
+    assert not world.nodes.overlaps, world.nodes.overlaps
     world.api("DELETE", world.path("pods", pod["metadata"]["name"]))
+
+    def names() -> list[str]:
+        return [one["name"] for one in world.nodes.of(world.namespace)]
+
     until(
-        lambda: [one for one in world.nodes.of(world.namespace) if one["name"] != pod["metadata"]["name"]],
-        "a new pod runs",
+        lambda: len(names()) == 1 and names() != [pod["metadata"]["name"]], "a new pod runs, and the old one does not"
     )
+    # Whoever deletes a pod by hand has two for a moment; that is not the module's doing.
+    world.nodes.overlaps.clear()
 
 
 def set_rules(world: World, port: int) -> None:
@@ -183,10 +189,7 @@ def test_a_pod_with_rules_of_somebody_else_is_found_even_if_they_were_changed_ba
     until(lambda: world.nodes.of(world.namespace), "it runs")
     set_rules(world, 9999)
     restart_by_hand_waits = world.nodes.started
-    world.nodes.overlaps.clear()
     restart_by_hand(world)
-    # Whoever deletes a pod by hand has two for a moment; that is not the module's doing.
-    world.nodes.overlaps.clear()
     assert world.forwards() == ["9999 TCP 203.0.113.99"] and world.nodes.started == restart_by_hand_waits + 1
     started = world.pods()[0]["metadata"]["creationTimestamp"]
     until(lambda: _clock(world) > started, "a second has passed")

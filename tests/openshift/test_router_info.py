@@ -96,6 +96,7 @@ def test_a_pod_that_the_plugin_refuses(world: World) -> None:
     assert found["error"] == found["reason"]
     assert read(world, "redirect_rules_info")["error"] == "its pod does not run, so its live rules are not known"
     world.nodes.plugin = ""
+    until(lambda: len(world.pods()) == 1 or None, "the old pod is gone")
     assert read(world, wait=True, wait_timeout=60)["serving"]
 
 
