@@ -234,12 +234,12 @@ class Operated:
 class Facts:
     """All facts. What could not be read is empty, and `unread` says why.
 
-    `routers`: the present ones of the list with backend agent. `operated`: of the others. `inspected`: ids of those whose nodes
-    were inspected. `attachment_api`: whether the cluster serves NetworkAttachmentDefinitions. `missing_permissions`: by namespace, such as "create deployments.apps".
-    `api_server`: address and port of each of its endpoints.
-    `trials`: by pod_trial, why the API server refuses a router's pod. `service_trials`: why it refuses a Service, by
-    namespace and IP families. `amounts`: by router and key such as `requests.cpu`, what one of its pods takes.
-    `openshift`: None if the cluster is another one.
+    `routers`: the present ones of the list with backend agent. `operated`: of the others. `inspected`: ids of those whose
+    nodes were inspected. `attachment_api`: whether the cluster serves NetworkAttachmentDefinitions. `missing_permissions`: by
+    namespace, such as "create deployments.apps". `api_server`: address and port of each of its endpoints. `trials`: by
+    pod_trial, why the API server refuses a router's pod. `service_trials`: why it refuses a Service, by namespace and IP
+    families. `amounts`: by router and key such as `requests.cpu`, what one of its pods takes. `openshift`: None if the
+    cluster is another one.
     """
 
     routers: tuple[Router, ...]
