@@ -829,6 +829,7 @@ def test_a_router_of_the_operator_is_judged_by_other_facts(cluster: FakeCluster,
     assert errors() == ["the API server does not know the kind EgressRouter"]
     cluster.apis["/apis/network.operator.openshift.io/v1"] = ["egressrouters"]
     assert errors() == []
+    assert "can run one" not in preflight(**options)["summary"]
     cluster.add("egressrouters", "cards", "web", spec={"addresses": [{"ip": "198.51.100.50/24"}]})
     assert errors() == ["EgressRouter cards/web has address 198.51.100.50 too, and nothing keeps both from using it"]
     cluster.objects.clear()
