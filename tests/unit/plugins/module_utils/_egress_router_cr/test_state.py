@@ -105,7 +105,9 @@ def test_without_the_hash_it_is_not_known_what_the_pod_was_started_with() -> Non
     one = live()
     assert one.deployment
     del one.deployment["spec"]["template"]["metadata"]["annotations"][HASH]
-    assert "its Deployment lacks what the collection adds" in state.stale(one) == state.waiting_for(one, ROUTER)
+    said = state.stale(one)
+    assert "its Deployment lacks what the collection adds" in said
+    assert state.waiting_for(one, ROUTER) == said
 
 
 def test_a_pod_that_is_older_than_the_network_is_stale_and_gets_a_mark_that_stays() -> None:
