@@ -195,6 +195,8 @@ class Nodes(Repeating):
             self.overlaps.append(f"{metadata['name']} began while {others} had the address")
         self.started += 1
         self.running[metadata["uid"]] = {"namespace": metadata["namespace"], "name": metadata["name"], "ip": ip}
+        # Before anybody can know that it runs.
+        self.on_start()
         address = ip["addresses"][0].partition("/")[0]
         status = [{"name": "ovn-kubernetes", "interface": "eth0", "ips": ["10.128.0.9"]},
                   {"name": "egress-router-cni-nad", "interface": "net1", "ips": [address], "mac": f"3a:00:00:00:00:{self.started % 256:02x}"}]  # fmt: skip
@@ -211,7 +213,6 @@ class Nodes(Repeating):
             "containerStatuses": [ready],
         }
         self.api.merge(f"{self._path(pod)}/status", {"status": found})
-        self.on_start()
 
     def _event(self, pod: dict[str, Any]) -> None:
         metadata = pod["metadata"]
