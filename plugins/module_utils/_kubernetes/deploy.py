@@ -40,7 +40,7 @@ from .._router.router import Router
 from . import constraints, namespaces
 from .change import NO_UID, Change, Options, do_all, errors, new_namespace, succeeded, try_all
 from .cluster import Cluster
-from .managed_fields import Tree, extract, in_force, owned_fields, union
+from .managed_fields import LABELS, Tree, extract, in_force, owned_fields, union
 from .redirect_rules import make_config_map
 from .router_info import Facts, wait_for_serving
 from .selection import router_of
@@ -52,8 +52,6 @@ MANAGER = names.FIELD_MANAGER_DEPLOY
 Id: TypeAlias = "tuple[str, str, str]"
 
 _IDENTITY_OF_CONSTRAINTS = {"apiVersion": CONSTRAINTS.api_version, "kind": CONSTRAINTS.name}
-# Of an object that was not created by server-side apply.
-_LABELS: Tree = {"f:metadata": {"f:labels": {}}}
 
 
 @dataclass
@@ -398,7 +396,7 @@ def _planned(step: Step, after: dict[str, Any] | None) -> Change:
     """The fields that are ours, before and after. `after`: None removes the object."""
     owned = owned_fields(step.live, MANAGER) if step.live else {}
     if after is None:
-        return Change(step.title, _shown(step, step.live, owned or _LABELS))
+        return Change(step.title, _shown(step, step.live, owned or LABELS))
     owned = union(owned, owned_fields(after, MANAGER))
     return Change(step.title, _shown(step, step.live, owned), _shown(step, after, owned))
 

@@ -39,7 +39,7 @@ from .._router.router import Router
 from . import namespaces
 from .change import Change, Options, do_all, new_namespace
 from .cluster import Cluster
-from .managed_fields import Tree, extract, in_force, owned_fields, union
+from .managed_fields import LABELS, extract, in_force, owned_fields, union
 from .pods import GRACE_SECONDS, pod_problem, waits_for_sandbox
 from .selection import router_of
 
@@ -48,8 +48,6 @@ MANAGER = names.FIELD_MANAGER_DEPLOY
 OPERATOR_SECONDS = 60.0
 # After this it is woken up: it may have missed that somebody removed what it had made.
 WAKE_UP_SECONDS = 2.0
-# Of an object that was not created by server-side apply.
-_LABELS: Tree = {"f:metadata": {"f:labels": {}}}
 _UID_OF_NOBODY = ""
 
 
@@ -575,7 +573,7 @@ def _planned(step: Step, api_version: str, live: dict[str, Any], after: dict[str
 
 def _removal(kind: str, item: dict[str, Any]) -> Step:
     metadata = item["metadata"]
-    owned = owned_fields(item, MANAGER) or _LABELS
+    owned = owned_fields(item, MANAGER) or LABELS
     before = extract({**item, "kind": kind}, owned)
     change = Change(f"{kind} {metadata['namespace']}/{metadata['name']}", before)
     return Step(kind, metadata["name"], change, uid=metadata.get("uid") or _UID_OF_NOBODY)

@@ -16,6 +16,9 @@ from typing import Any, TypeAlias
 
 Tree: TypeAlias = "dict[str, Any]"
 
+# What is looked at of an object that was not created by server-side apply, and has no fields of ours.
+LABELS: Tree = {"f:metadata": {"f:labels": {}}}
+
 # Never part of a field set.
 _IDENTITY = ("apiVersion", "kind")
 _IDENTITY_METADATA = ("name", "namespace")

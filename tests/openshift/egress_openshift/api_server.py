@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import urllib3
 import yaml
@@ -24,21 +24,13 @@ urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 from egress_lab.openshift import definitions  # noqa: E402
 from egress_support import api_server, process  # noqa: E402
 
+from ansible_collections.egress.router.tests.support import waiting  # noqa: E402
+
+# What a stand-in does takes a controller, and a machine that is busy.
+until = partial(waiting.until, seconds=120)
+
 CONTROLLERS = "deployment-controller,replicaset-controller,garbage-collector-controller,namespace-controller,serviceaccount-controller"
 TOKENS = {"admin": api_server.TOKEN, "jane": "jane"}
-
-Found = TypeVar("Found")
-
-
-def until(condition: Callable[[], Found | None], what: str, seconds: float = 120) -> Found:
-    """What `condition` returns once it is something else than None and False."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.1)
 
 
 class Refused(Exception):
