@@ -68,8 +68,6 @@ def lanes() -> list[Lane]:
             [
                 Stage("image", "20 min cold, 10 s warm"),
                 Stage("lab-test", "1 min", counts_tests=True),
-                # With programs that the lab has built.
-                Stage("api-server-test", "1 min", counts_tests=True),
                 *(Stage(f"molecule-{name}", "2-8 min") for name in scenarios),
             ],
             all_need_the_first=True,
@@ -80,6 +78,7 @@ def lanes() -> list[Lane]:
             [
                 Stage("neutron-test", "16 min cold, 7 min warm", counts_tests=True, nice=5),
                 Stage("vsphere-test", "5 min cold, 3 min warm", counts_tests=True, nice=5),
+                # These two after those two: when their turn comes the lab has built their programs.
                 Stage("api-server-test", "2 min", counts_tests=True, nice=5),
                 Stage("openshift-test", "4 min", counts_tests=True, nice=5),
                 # Not beside the cluster's start: it has leases and timeouts of seconds.

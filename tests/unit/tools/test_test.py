@@ -128,3 +128,11 @@ sys.exit(test.main())
     assert process.wait(timeout=20) == 130
     assert (runner.ROOT / "ended").exists()
     assert not (runner.ROOT / "started").exists()
+
+
+def test_no_stage_runs_twice(runner: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of one name would write one log, and count each other's tests."""
+    monkeypatch.setattr(runner, "ROOT", PROGRAM.parents[1])
+    targets = [stage.target for lane in runner.lanes() for stage in lane.stages]
+    assert len(targets) > 10
+    assert sorted(targets) == sorted(set(targets))
