@@ -12,7 +12,9 @@ Preflight reads it back from Deployments, to know which addresses are taken.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+
+from .failover import Failover
 
 VARIABLE = "EGRESS_ROUTER"
 
@@ -42,7 +44,7 @@ class Identity:
     """`router`: the router's name. `addresses`: one of each family. `mac`: lower case, with colons.
 
     `extra_ports`: fallback ports that the Service names. `lease_seconds`: how long the lease lasts without renewal.
-    `renew_seconds`: how often it is renewed; at most half of `lease_seconds`.
+    `renew_seconds`: how often it is renewed; at most half of `lease_seconds`. `failover`: how its pods stand by.
     """
 
     router: str
@@ -53,6 +55,7 @@ class Identity:
     extra_ports: tuple[Port, ...] = ()
     lease_seconds: int = 15
     renew_seconds: float = 5.0
+    failover: Failover = field(default_factory=Failover)
 
     def to_json(self) -> str:
         """The document, on one line. `Identity.from_json(x.to_json()) == x`."""
@@ -65,6 +68,7 @@ class Identity:
             data = json.loads(text)
             addresses = tuple(EgressAddress(**item) for item in data.pop("addresses"))
             ports = tuple(Port(**item) for item in data.pop("extra_ports", ()))
-            return cls(addresses=addresses, extra_ports=ports, **data)
+            failover = Failover(**data.pop("failover", {}))
+            return cls(addresses=addresses, extra_ports=ports, failover=failover, **data)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise IdentityError(f"{VARIABLE} is not the description of a router: {error}") from error

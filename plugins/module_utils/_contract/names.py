@@ -31,10 +31,14 @@ ANNOTATION_PREFIX = "egress.router/"
 # On the Lease: the router's pod loads its rules and leaves the address to others. A cut-over sets and lifts it.
 HOLD = ANNOTATION_PREFIX + "hold"
 
+# On the Lease: whoever wants another pod to serve writes something new here.
+HAND_OVER = ANNOTATION_PREFIX + "hand-over"
+
 # Who owns which field under server-side apply.
 FIELD_MANAGER_DEPLOY = "egress.router.deploy"
 FIELD_MANAGER_RULES = "egress.router.redirect-rules"
 FIELD_MANAGER_CUTOVER = "egress.router.cutover"
+FIELD_MANAGER_HAND_OVER = "egress.router.hand-over"
 FIELD_MANAGER_AGENT = "egress.router.agent"
 
 # Key of the rules text in the rules ConfigMap.
@@ -50,6 +54,11 @@ FAMILIES = (4, 6)
 def rules_config_map(router: str) -> str:
     """The ConfigMap that holds the redirect rules of `router`."""
     return f"{router}-rules"
+
+
+def peers_secret(router: str) -> str:
+    """The Secret with the key that proves the messages between the pods of `router`."""
+    return f"{router}-peers"
 
 
 def endpoint_slice(router: str, family: int) -> str:

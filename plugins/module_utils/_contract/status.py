@@ -42,6 +42,12 @@ class Status:
     `rules_error`: why that version was refused; empty when it was taken.
     `applied_at`: when the kernel's rules changed last, RFC 3339, UTC.
     `error`: why the router does not serve, or why the Service does not lead to it.
+    `pod_ip`: where the pod receives messages of other pods of the router.
+    `successor`: the pod that takes over when this one fails; empty if there is none.
+    `successor_error`: why that pod could not serve; empty if it could.
+    `taken_over_at`, `taken_over_from`, `take_over_cause`, `take_over_seconds`: when this pod began to serve (RFC 3339, UTC), after
+    which pod (empty: none), why, and for how long nobody had served, as far as it knows.
+    `beats_lost`: how many messages to its successor were not answered in time since then.
     """
 
     state: str = ""
@@ -55,6 +61,14 @@ class Status:
     rules_error: str = ""
     applied_at: str = ""
     error: str = ""
+    pod_ip: str = ""
+    successor: str = ""
+    successor_error: str = ""
+    taken_over_at: str = ""
+    taken_over_from: str = ""
+    take_over_cause: str = ""
+    take_over_seconds: str = ""
+    beats_lost: str = ""
 
     @property
     def serving(self) -> bool:

@@ -37,6 +37,7 @@ from ansible_collections.egress.router.images.router.egress_router.failover.prot
     Swapped,
     Tick,
 )
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import SERVE, STOP
 
 INFINITE = float("inf")
 # Shorter than a router's, in the same proportions, so that a schedule needs a few hundred events only.
@@ -101,7 +102,7 @@ class World:
         *,
         periods: Periods = PERIODS,
         replicas: int | None = None,
-        without_api: str = protocol.SERVE,
+        without_api: str = SERVE,
         make: Callable[..., Protocol] = Protocol,
         flaw: str = "",
         log: bool = False,
@@ -448,7 +449,7 @@ def schedule(seed: int, **options: Any) -> World:
     choose = random.Random(f"faults {seed}")
     pods = choose.choice((2, 2, 2, 3))
     replicas = 1 if choose.random() < 0.15 else None
-    without_api = choose.choice((protocol.SERVE, protocol.STOP))
+    without_api = choose.choice((SERVE, STOP))
     world = World(seed, pods, replicas=replicas, without_api=without_api, **options)
     if choose.random() < 0.5:
         world.loss, world.double = choose.choice((0.0, 0.05, 0.3)), choose.choice((0.0, 0.1))

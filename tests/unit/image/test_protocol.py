@@ -29,6 +29,7 @@ from ansible_collections.egress.router.images.router.egress_router.failover.prot
     Received,
     Send,
 )
+from ansible_collections.egress.router.plugins.module_utils._contract import failover
 from ansible_collections.egress.router.tests.unit.image.simulation import Pod, TwoServe, World, Wrong, schedule
 
 # A router's own: node loss within a second.
@@ -59,7 +60,7 @@ TAKEOVER = PERIODS.promise + 0.1
     ],
 )
 def test_periods_are_checked_together(periods: tuple[int, int, int], words: list[str]) -> None:
-    found = protocol.problems(*periods)
+    found = failover.problems(*periods)
     assert len(found) == len(words)
     assert all(text in sentence for text, sentence in zip(words, found, strict=True))
 

@@ -18,8 +18,7 @@ from collections.abc import Sequence
 
 from .protocol import Kind, Message
 
-# Of a random key, as RFC 2104 advises; and how many may be in use at once.
-KEY_BYTES = 32
+# How many keys may be in use at once.
 MAX_KEYS = 2
 # No datagram is longer: a name of Kubernetes has 253 characters at most.
 MAX_BYTES = 512

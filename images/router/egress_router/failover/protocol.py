@@ -31,11 +31,11 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import SERVE
+
 # Parts of a promise, and of the Lease's duration, after which the kernel stops. Clocks may run a few per cent apart.
 PERMIT = 0.9
 ALONE = 0.8
-SERVE = "serve"
-STOP = "stop"
 INFINITE = float("inf")
 # Stands for a permit that is not made yet.
 ENDLESS = -1
@@ -47,7 +47,7 @@ COUNTS = 1
 
 @dataclass(frozen=True)
 class Periods:
-    """In seconds. `problems` says what may be chosen."""
+    """In seconds. The contract's `failover.problems` says what may be chosen."""
 
     beat: float = 0.1
     promise: float = 0.6
@@ -77,25 +77,6 @@ class Periods:
     def ask(self) -> float:
         """How long the segment is asked: longer than anybody's permit lasts by a promise, or by a guard."""
         return 1.5 * self.promise
-
-
-def problems(beat_ms: int, promise_ms: int, lease_seconds: int) -> list[str]:
-    """Why these periods cannot be used; empty if they can."""
-    found = []
-    if not 20 <= beat_ms <= 1000:
-        found.append(f"beat_ms {beat_ms} is not between 20 and 1000")
-    if not 5 * beat_ms <= promise_ms:
-        found.append(
-            f"promise_ms {promise_ms} is less than five times beat_ms ({beat_ms}): a few lost beats would end the router's service"
-        )
-    if not 3 <= lease_seconds <= 300:
-        found.append(f"lease_seconds {lease_seconds} is not between 3 and 300")
-    if not 5 * promise_ms <= 1000 * lease_seconds:
-        found.append(
-            f"promise_ms {promise_ms} is more than a fifth of lease_seconds ({lease_seconds}): the lease is what counts "
-            "when promises fail, so it has to last longer"
-        )
-    return found
 
 
 class Lease(NamedTuple):
