@@ -76,7 +76,7 @@ def lanes() -> list[Lane]:
         Lane(
             "servers",
             [
-                Stage("neutron-test", "16 min cold, 7 min warm", counts_tests=True, nice=5),
+                Stage("neutron-test", "16 min cold, 7 min warm", counts_tests=True, nice=10),
                 Stage("vsphere-test", "5 min cold, 3 min warm", counts_tests=True, nice=5),
                 # These two after those two: when their turn comes the lab has built their programs.
                 Stage("api-server-test", "2 min", counts_tests=True, nice=5),
@@ -90,12 +90,12 @@ def lanes() -> list[Lane]:
             "computing",
             [
                 Stage("unit", "90 s", counts_tests=True),
-                Stage("lint-all", "11 min cold, 5 min warm", nice=10),
-                Stage("docs", "1 min", nice=10),
-                Stage("importer", "1 min", nice=10),
-                Stage("sanity", "12 min cold, 4 min warm", nice=10),
-                Stage("sanity-oldest", "3 min cold, 1 min warm", nice=10),
-                Stage("units-oldest", "90 s", counts_tests=True, nice=10),
+                Stage("lint-all", "11 min cold, 5 min warm", nice=19),
+                Stage("docs", "1 min", nice=19),
+                Stage("importer", "1 min", nice=19),
+                Stage("sanity", "12 min cold, 4 min warm", nice=19),
+                Stage("sanity-oldest", "3 min cold, 1 min warm", nice=19),
+                Stage("units-oldest", "90 s", counts_tests=True, nice=19),
             ],
         ),
     ]

@@ -1,4 +1,4 @@
-"""Connects every 10 ms, and prints for how long no connection got an answer: HOST PORT SECONDS."""
+"""Connects every 10 ms, and prints for how long no connection got an answer: HOST PORT FILE. It ends when the file is there."""
 
 import json
 import socket
@@ -6,8 +6,11 @@ import sys
 import threading
 import time
 from itertools import pairwise
+from pathlib import Path
 
-HOST, PORT, SECONDS = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+HOST, PORT, FILE = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+# In case that nobody makes it.
+SECONDS = 240
 address = socket.gethostbyname(HOST)
 seen: list[tuple[float, str]] = []
 
@@ -23,7 +26,7 @@ def connect(began: float) -> None:
 
 end = time.monotonic() + SECONDS
 threads = []
-while time.monotonic() < end:
+while time.monotonic() < end and not FILE.exists():
     threads.append(threading.Thread(target=connect, args=(time.monotonic(),)))
     threads[-1].start()
     time.sleep(0.01)

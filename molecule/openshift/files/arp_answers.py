@@ -1,9 +1,10 @@
 """Asks the segment again and again who has an address; prints the MAC addresses that answered each time, as JSON.
 
-Usage: arp_answers.py INTERFACE ADDRESS TIMES. It asks twice a second.
+Usage: arp_answers.py INTERFACE ADDRESS TIMES [FILE]. It asks twice a second, and ends when the file is there.
 """
 
 import json
+import os
 import socket
 import sys
 import time
@@ -27,10 +28,13 @@ def ask(raw: socket.socket, address: bytes, seconds: float) -> list[str]:
     return sorted(answers)
 
 
-def main(interface: str, address: str, times: str) -> None:
+def main(interface: str, address: str, times: str, file: str = "") -> None:
+    answers: list[list[str]] = []
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as raw:
         raw.bind((interface, 0x0806))
-        json.dump([ask(raw, socket.inet_aton(address), 0.5) for _time in range(int(times))], sys.stdout)
+        while len(answers) < int(times) and not (file and os.path.exists(file)):
+            answers.append(ask(raw, socket.inet_aton(address), 0.5))
+    json.dump(answers, sys.stdout)
 
 
 main(*sys.argv[1:])

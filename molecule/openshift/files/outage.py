@@ -1,9 +1,10 @@
 """Connects again and again; prints for how many seconds at most nobody answered, as JSON.
 
-Usage: outage.py HOST PORT SECONDS. A server that answers is one that sends something.
+Usage: outage.py HOST PORT SECONDS FILE. It ends when the file is there. A server that answers is one that sends something.
 """
 
 import json
+import os
 import socket
 import sys
 import time
@@ -17,10 +18,10 @@ def answered(host: str, port: int) -> bool:
         return False
 
 
-def main(host: str, port: str, seconds: str) -> None:
+def main(host: str, port: str, seconds: str, file: str) -> None:
     begin = last = time.monotonic()
     longest, count = 0.0, 0
-    while time.monotonic() - begin < float(seconds):
+    while time.monotonic() - begin < float(seconds) and not os.path.exists(file):
         if answered(host, int(port)):
             longest, last, count = max(longest, time.monotonic() - last), time.monotonic(), count + 1
         time.sleep(0.05)
