@@ -31,6 +31,7 @@ from ansible_collections.egress.router.images.router.egress_router.failover.prot
     Protocol,
     Received,
     Refused,
+    Rewrite,
     Segment,
     Send,
     Swap,
@@ -581,7 +582,7 @@ def _lose_node(world: World, choose: random.Random) -> None:
 def _edit(world: World, choose: random.Random) -> None:
     names = ["", *(pod.name for pod in world.pods)]
     before = world.lease or Lease(0)
-    how = choose.randrange(4)
+    how = choose.randrange(5)
     if how == 0:
         world.edit(None)
         _for_a_while(world, choose, lambda: None if world.lease else world.edit(Lease(0)))
@@ -589,6 +590,9 @@ def _edit(world: World, choose: random.Random) -> None:
         world.edit(before._replace(holder=choose.choice(names)))
     elif how == 2:
         world.edit(before._replace(successor=choose.choice(names)))
+    elif how == 3:
+        # What the protocol does not read, such as an annotation.
+        world.edit(before)
     else:
         world.edit(before._replace(term=max(0, before.term + choose.choice((-2, 3)))))
 
@@ -605,6 +609,13 @@ def _unable(world: World, choose: random.Random) -> None:
                 world.tell(pod, Able(True))
 
         _for_a_while(world, choose, mend)
+
+
+def _rewrite(world: World, choose: random.Random) -> None:
+    """What the pods say of themselves in the Lease changes many times."""
+    for pod in world.pods:
+        for _number in range(choose.randrange(10)):
+            world.at(world.time + choose.uniform(0, 2) * world.periods.promise, world.tell, pod, Rewrite())
 
 
 def _hand_over(world: World, choose: random.Random) -> None:
@@ -636,6 +647,7 @@ FAULTS: dict[str, Callable[[World, random.Random], None]] = {
     "node lost": _lose_node,
     "edited": _edit,
     "unable": _unable,
+    "rewritten": _rewrite,
     "hand-over": _hand_over,
     "stopped": _stop,
 }

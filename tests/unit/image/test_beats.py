@@ -19,7 +19,17 @@ from ansible_collections.egress.router.images.router.egress_router.failover.prot
 
 ROUTER = "payments/billing-db"
 OLD, NEW = b"o" * 32, b"n" * 32
-MESSAGE = Message(Kind.PROMISE, "billing-db-7d9c-x", 7, 2**40, 12345, about=2**40 - 1, able=False, ready=True)
+MESSAGE = Message(
+    Kind.PROMISE,
+    "billing-db-7d9c-x",
+    7,
+    2**40,
+    12345,
+    about=2**40 - 1,
+    able=False,
+    ready=True,
+    reason="net1 has no carrier",
+)
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -30,9 +40,15 @@ def test_what_is_said_is_heard(kind: Kind, able: bool, ready: bool) -> None:
 
 
 def test_the_longest_name_fits() -> None:
-    message = MESSAGE._replace(sender="x" * 253)
+    message = MESSAGE._replace(sender="x" * 253, reason="y" * beats.REASON_BYTES)
     datagram = seal(message, ROUTER, [NEW, OLD])
     assert len(datagram) <= beats.MAX_BYTES and unseal(datagram, ROUTER, [OLD]) == message
+
+
+def test_of_a_long_reason_the_beginning_is_sent() -> None:
+    """Whole characters, of which some have more than one byte."""
+    message = MESSAGE._replace(reason="x" + "\u00e4" * 200)
+    assert unseal(seal(message, ROUTER, [OLD]), ROUTER, [OLD]).reason == "x" + "\u00e4" * 59
 
 
 def test_every_bit_counts() -> None:
@@ -59,7 +75,7 @@ def test_a_stranger(router: str, keys: list[bytes], why: str) -> None:
         unseal(seal(MESSAGE, ROUTER, [OLD]), router, keys)
 
 
-@pytest.mark.parametrize("size", [0, 1, 36, 37, 68, 69, 513, 1500, 65507])
+@pytest.mark.parametrize("size", [0, 1, 37, 38, 69, 70, 513, 1500, 65507])
 def test_anything_may_arrive(size: int) -> None:
     for byte in (b"\0", b"\1", b"\xff"):
         with pytest.raises(Stranger):
@@ -167,6 +183,15 @@ def test_the_key_changes_while_it_runs(channel: Channel, host: str, port: int, k
 
 def test_what_cannot_be_sent_is_lost(channel: Channel) -> None:
     channel.send("192.0.2.1" if ":" in channel._socket.getsockname()[0] else "2001:db8::1", MESSAGE)
+
+
+def test_without_a_key_nothing_is_sent(channel: Channel, host: str, port: int, keys: list[bytes]) -> None:
+    """It would count as a stranger's."""
+    keys.clear()
+    channel.send(host, MESSAGE)
+    keys.append(OLD)
+    assert arrive(channel, host, port, seal(MESSAGE, ROUTER, [OLD])) == [MESSAGE]
+    assert channel.refused == {"replayed": 0, "stranger": 0}
 
 
 def test_it_sends_what_the_other_understands(channel: Channel, host: str, port: int) -> None:

@@ -27,6 +27,7 @@ from ansible_collections.egress.router.images.router.egress_router.failover.prot
     Periods,
     Protocol,
     Received,
+    Rewrite,
     Send,
 )
 from ansible_collections.egress.router.plugins.module_utils._contract import failover
@@ -381,6 +382,79 @@ def test_a_deleted_lease_that_is_made_again() -> None:
     world.edit(Lease(0))
     world.run(began + 30)
     assert world.settled() and world.lease is not None and world.lease.term > term
+
+
+# --- What is told to people ---
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [(lose_the_node, protocol.SILENT), (hand_over, protocol.HANDED_OVER), (end, protocol.HANDED_OVER)],
+)
+def test_why_a_pod_took_over(fault: Callable[..., None], cause: str) -> None:
+    world, holder, successor = pair(15)
+    assert holder.process is not None and holder.process.taken[0] == protocol.FREE
+    began = world.time
+    fault(world, holder, successor)
+    assert world.serves(successor, began + 2) and successor.process is not None
+    found, since = successor.process.taken
+    assert found == cause and began - PERIODS.beat - QUICK < successor.real(since) < world.time
+
+
+def test_why_the_third_took_over() -> None:
+    world, holder, successor = pair(16, pods=3)
+    (third,) = (pod for pod in world.pods if pod not in (holder, successor))
+    world.destroy(holder)
+    world.destroy(successor)
+    assert world.serves(third, world.time + 3 * PERIODS.lease) and third.process is not None
+    assert third.process.taken[0] == protocol.EXPIRED
+
+
+def test_why_a_pod_serves_after_a_restart() -> None:
+    world, holder, _other = pair(17, pods=1)
+    world.destroy(holder)
+    world.start(holder)
+    assert world.serves(holder, world.time + 10) and holder.process is not None
+    assert holder.process.taken[0] == protocol.RESTARTED
+
+
+def test_the_holder_knows_why_its_successor_could_not_serve() -> None:
+    world, holder, successor = pair(18)
+    assert holder.process is not None and holder.process.peer_able and holder.process.heir
+    world.tell(successor, Able(False, "net1 has no carrier"))
+    world.run(world.time + 2 * PERIODS.beat)
+    assert (holder.process.peer_able, holder.process.peer_reason) == (False, "net1 has no carrier")
+    assert not holder.process.heir
+    world.tell(successor, Able(True))
+    world.run(world.time + 2 * PERIODS.beat)
+    assert (holder.process.peer_able, holder.process.peer_reason) == (True, "")
+
+
+def test_lost_beats_are_counted() -> None:
+    world, holder, successor = pair(19)
+    process = holder.process
+    assert process is not None and process.beats_lost == 0
+    world.cut = {(successor.number, holder.number)}
+    world.at(world.time + 2.5 * PERIODS.beat, world.cut.clear)
+    world.run(world.time + 2)
+    assert 2 <= process.beats_lost <= 3 and process.successor == successor.name
+
+
+def test_what_has_changed_is_written_soon() -> None:
+    world, holder, _successor = pair(20)
+    before = world.version
+    world.tell(holder, Rewrite())
+    world.run(world.time + QUICK)
+    assert world.version == before + 1
+    # Without the API server it is tried as often as always.
+    api_away(world, holder, holder)
+    for _number in range(100):
+        world.tell(holder, Rewrite())
+        world.run(world.time + 0.1)
+    assert world.server() is holder and holder.process is not None
+    world.heal()
+    world.run(world.time + PERIODS.answer + 2 * PERIODS.look)
+    assert world.version > before + 1
 
 
 # --- What is said ---

@@ -20,11 +20,12 @@ from .protocol import Kind, Message
 
 # How many keys may be in use at once.
 MAX_KEYS = 2
-# No datagram is longer: a name of Kubernetes has 253 characters at most.
+# No datagram is longer: a name of Kubernetes has 253 characters at most, and of a reason the beginning is sent.
 MAX_BYTES = 512
+REASON_BYTES = 120
 
-# Version, number of proofs, kind, able and ready, length of the name, term, counter, session, about.
-_HEAD = struct.Struct("!BBBBBQQQQ")
+# Version, number of proofs, kind, able and ready, lengths of name and reason, term, counter, session, about.
+_HEAD = struct.Struct("!BBBBBBQQQQ")
 _VERSION = 1
 _PROOF_BYTES = 32
 
@@ -36,9 +37,10 @@ class Stranger(Exception):
 def seal(message: Message, router: str, keys: Sequence[bytes]) -> bytes:
     """The datagram. `router`: namespace and name, so that no other router's datagram counts, whatever its key."""
     name = message.sender.encode()
+    reason = message.reason.encode()[:REASON_BYTES].decode(errors="ignore").encode()
     flags = message.able | message.ready << 1
     numbers = (message.term, message.counter, message.session, message.about)
-    text = _HEAD.pack(_VERSION, len(keys), message.kind, flags, len(name), *numbers) + name
+    text = _HEAD.pack(_VERSION, len(keys), message.kind, flags, len(name), len(reason), *numbers) + name + reason
     return text + b"".join(_proof(text, router, key) for key in keys)
 
 
@@ -46,8 +48,9 @@ def unseal(datagram: bytes, router: str, keys: Sequence[bytes]) -> Message:
     """The message; raises Stranger. Nothing in it is looked at before it is proved, but for where the proofs are."""
     if not _HEAD.size < len(datagram) <= MAX_BYTES:
         raise Stranger(f"{len(datagram)} bytes")
-    version, proofs, kind, flags, length, term, counter, session, about = _HEAD.unpack_from(datagram)
-    end = _HEAD.size + length
+    version, proofs, kind, flags, length, more, term, counter, session, about = _HEAD.unpack_from(datagram)
+    name_end = _HEAD.size + length
+    end = name_end + more
     if version != _VERSION or not 0 < proofs <= MAX_KEYS or len(datagram) != end + proofs * _PROOF_BYTES:
         raise Stranger("another format")
     text = datagram[:end]
@@ -55,8 +58,9 @@ def unseal(datagram: bytes, router: str, keys: Sequence[bytes]) -> Message:
     if not any(hmac.compare_digest(_proof(text, router, key), proof) for key in keys for proof in given):
         raise Stranger("another key")
     try:
-        sender = text[_HEAD.size :].decode()
-        return Message(Kind(kind), sender, term, counter, session, about, able=bool(flags & 1), ready=bool(flags & 2))
+        sender, reason = text[_HEAD.size : name_end].decode(), text[name_end:].decode()
+        able, ready = bool(flags & 1), bool(flags & 2)
+        return Message(Kind(kind), sender, term, counter, session, about, able, ready, reason)
     except ValueError as error:
         raise Stranger(str(error)) from error
 

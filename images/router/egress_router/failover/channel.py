@@ -18,6 +18,8 @@ from .protocol import Message
 
 # Why a datagram was refused, for the metric.
 REFUSED = ("stranger", "replayed")
+# At a time: whoever sends more than that shall not keep this pod from sending.
+MANY = 50
 
 
 class Channel:
@@ -48,15 +50,18 @@ class Channel:
         self._socket.close()
 
     def send(self, to: str, message: Message) -> None:
-        """Send a message to an address. One that cannot be sent is lost, as it may be on its way."""
+        """Send a message to an address. One that cannot be sent is lost, as it may be on its way; so is one without a key."""
+        keys = self._keys()
+        if not keys:
+            return
         with contextlib.suppress(OSError):
-            self._socket.sendto(beats.seal(message, self._router, self._keys()), (to, self._port))
+            self._socket.sendto(beats.seal(message, self._router, keys), (to, self._port))
 
     def received(self) -> Iterator[Message]:
-        """Each message that arrived since the last call, if a pod of this router sent it, and for the first time."""
+        """Messages that arrived since the last call, if a pod of this router sent them, and for the first time."""
         # BlockingIOError at the end.
         with contextlib.suppress(OSError):
-            while True:
+            for _number in range(MANY):
                 datagram, sender = self._socket.recvfrom(beats.MAX_BYTES + 1)
                 try:
                     message = beats.unseal(datagram, self._router, self._keys())

@@ -43,6 +43,14 @@ ENDLESS = -1
 NONE = -1
 # In a beat: the holder counts on the promises of this successor.
 COUNTS = 1
+# Why a pod took over: the holder said "yours", or its promise ran out; the Lease had no holder; or it was not renewed, and nobody
+# on the segment answered. Or this process found that an earlier one of the pod had.
+HANDED_OVER = "handed-over"
+SILENT = "silent"
+FREE = "free"
+EXPIRED = "expired"
+RESTARTED = "restarted"
+CAUSES = (HANDED_OVER, SILENT, FREE, EXPIRED, RESTARTED)
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,7 @@ class Message(NamedTuple):
     """`counter` grows from message to message of a sender. `session` tells apart the processes of a pod.
 
     `about`: of a beat, COUNTS or 0; of a promise, the counter of its beat; of "yours", the successor's session.
-    `able`: the sender's own side is in order. `ready`: it reaches the API server.
+    `able`: the sender's own side is in order; if not, `reason` says why, for people. `ready`: it reaches the API server.
     """
 
     kind: Kind
@@ -122,6 +130,7 @@ class Message(NamedTuple):
     about: int = 0
     able: bool = True
     ready: bool = True
+    reason: str = ""
 
 
 # --- Events ---
@@ -171,9 +180,10 @@ class Segment(NamedTuple):
 
 
 class Able(NamedTuple):
-    """Whether this pod's own side of the segment is in order. What it cannot find out counts as able."""
+    """Whether this pod's own side of the segment is in order, and why not. What it cannot find out counts as able."""
 
     able: bool
+    reason: str = ""
 
 
 class Refused(NamedTuple):
@@ -182,6 +192,10 @@ class Refused(NamedTuple):
 
 class HandOver(NamedTuple):
     """Somebody asks for another pod to serve."""
+
+
+class Rewrite(NamedTuple):
+    """What the holder writes into the Lease beside the names has changed."""
 
 
 class End(NamedTuple):
@@ -243,7 +257,7 @@ class Ask(NamedTuple):
     seconds: float
 
 
-Event = Tick | Received | Found | Swapped | Conflict | Failed | Segment | Able | Refused | HandOver | End
+Event = Tick | Received | Found | Swapped | Conflict | Failed | Segment | Able | Refused | HandOver | Rewrite | End
 Action = Permit | Grant | Drop | Send | Look | Swap | Ask | End
 
 
@@ -275,6 +289,9 @@ class _Request:
 class Protocol:
     """One pod. `step` takes an event; `due` is when the next one is wanted at the latest, be it a Tick.
 
+    `taken`: why this pod became the holder, and since when nobody had served then, as far as it knows. `beats_lost`: how many
+    beats no successor answered in time. `peer_able`, `peer_reason`: what the successor says of itself.
+
     `now` of all calls is a clock that never goes back and that the kernel's timeouts follow. `counter` has to be above
     that of every earlier process of this pod. `adopted`: a permit without end that an earlier process left granted.
     """
@@ -304,6 +321,11 @@ class Protocol:
         self._endless = replicas == 1 and without_api == SERVE
         self._stale = periods.lease * (1 if replicas == 1 else 2)
         self._able = True
+        self._reason = ""
+        self.taken = (RESTARTED, now)
+        self.beats_lost = 0
+        self.peer_able = False
+        self.peer_reason = ""
         self._stopping = False
         self._actions: list[Action] = []
         self._heard: dict[str, int] = {}
@@ -332,7 +354,6 @@ class Protocol:
         self._beats: dict[int, float] = {}
         self._beat_at = now
         self._promised_at = 0.0
-        self._peer_able = False
         self._peer_ready = False
         self._peer_session = 0
         self._others: dict[str, tuple[float, bool]] = {}
@@ -347,9 +368,16 @@ class Protocol:
         self._bound_term = NONE
         # Its swap as a successor, which may come true when nobody waits for the answer any more.
         self._taking = ""
+        self._claim = (RESTARTED, now)
+        self._handed_at: float | None = None
         self._wrote = NONE
         self._beat_heard_at = -INFINITE
         self._hello_at = now
+
+    @property
+    def heir(self) -> bool:
+        """Whether there is a successor that would serve if it were handed over now."""
+        return self.holding and not self._leaving and self._has_heir()
 
     @property
     def serving(self) -> bool:
@@ -421,7 +449,7 @@ class Protocol:
         """Whether the holder is better off without its successor."""
         if self._reached(self._promised_at + self.periods.silent):
             return True
-        return not self._peer_able and any(
+        return not self.peer_able and any(
             able and name != self.successor and self.now - at < self.periods.promise * 3
             for name, (at, able) in self._others.items()
         )
@@ -468,10 +496,17 @@ class Protocol:
             term = max(lease.term, self.term) + 1
             self._write(_Purpose.ACQUIRE, self.name, "", term)
             if self._request is not None:
+                self._claim = self._cause(sure, free)
                 self._taking = self._writer(self._request.number) if sure else ""
                 self._request.asking = not sure and not self._granted
         else:
             self._ask()
+
+    def _cause(self, sure: bool, free: bool) -> tuple[str, float]:
+        """Why it takes over, and since when nobody has served."""
+        if not sure:
+            return (FREE if free else EXPIRED), self._changed_at
+        return (SILENT, self._beat_heard_at) if self._handed_at is None else (HANDED_OVER, self._handed_at)
 
     def _leaves(self) -> bool:
         if self._stopping:
@@ -484,10 +519,10 @@ class Protocol:
 
     def _has_heir(self) -> bool:
         fresh = self.now - self._promised_at < self.periods.silent
-        return bool(self.successor) and fresh and self._peer_able and self._peer_ready
+        return bool(self.successor) and fresh and self.peer_able and self._peer_ready
 
     def _begin_to_leave(self) -> None:
-        heir = bool(self.successor) and self._peer_able
+        heir = bool(self.successor) and self.peer_able
         self._leaving = True
         self._leave_until = self.now + (2 * self.periods.promise if heir else 0.0)
         self._beat_at = self.now
@@ -547,6 +582,7 @@ class Protocol:
         self._bound_until = self.now + self.periods.promise
         self._bound_term = message.term if message.about == COUNTS else NONE
         self._beat_heard_at = self.now
+        self._handed_at = None
         self._send(message.sender, Kind.PROMISE, message.counter)
 
     def _on_promise(self, message: Message) -> None:
@@ -560,7 +596,8 @@ class Protocol:
         if not named and (self.successor or not self._granted or self._request is not None or self._lease is None):
             return
         self._promised_at = max(self._promised_at, sent) if named else sent
-        self._peer_able, self._peer_ready, self._peer_session = message.able, message.ready, message.session
+        self.peer_able, self._peer_ready, self._peer_session = message.able, message.ready, message.session
+        self.peer_reason = message.reason
         if not named or until > self._permit_until:
             self._permit, self._permit_until = message.about, until
             if self._granted:
@@ -582,6 +619,7 @@ class Protocol:
             return
         self._bound_term = message.term
         self._bound_until = max(self.now, self._bound_to_others)
+        self._handed_at = self.now if self._handed_at is None else self._handed_at
         if self._lease is None or self._lease.term != self.term or self._lease.successor != self.name:
             self._look_at = self.now
 
@@ -604,7 +642,9 @@ class Protocol:
         self._note(lease)
         if lease.holder == self.name:
             if not self.holding:
-                self._become_holder(lease.successor, asking=not self._taking or lease.writer != self._taking)
+                own = bool(self._taking) and lease.writer == self._taking
+                self.taken = self._claim if own else (RESTARTED, self.now)
+                self._become_holder(lease.successor, asking=not own)
             elif not lease.writer.startswith(f"{self.name}/{self._session}/"):
                 # Edited, perhaps after somebody else had it: being able to write it proves nothing.
                 self._must_ask = True
@@ -631,6 +671,7 @@ class Protocol:
             self._finish()
             return
         if request.purpose is _Purpose.ACQUIRE:
+            self.taken = self._claim
             self._become_holder("", asking=request.asking)
             if before is not None and before.holder and not request.asking:
                 self._send(before.holder, Kind.NEWS)
@@ -674,13 +715,17 @@ class Protocol:
             self._silent_until = self.now + self.periods.promise
 
     def _on_able(self, event: Able) -> None:
-        self._able = event.able
+        self._able, self._reason = event
 
     def _on_refused(self, event: Refused) -> None:
         self._lapse()
 
     def _on_hand_over(self, event: HandOver) -> None:
         self._asked_to_leave = self.holding
+
+    def _on_rewrite(self, event: Rewrite) -> None:
+        if self.holding and not self._failing:
+            self._renew_at = self.now
 
     def _on_end(self, event: End) -> None:
         self._stopping = True
@@ -697,7 +742,7 @@ class Protocol:
     def _send(self, to: str, kind: Kind, about: int = 0) -> int:
         ready = self.now - self._answered_at < 3 * self.periods.look
         number = self._number()
-        message = Message(kind, self.name, self.term, number, self._session, about, self._able, ready)
+        message = Message(kind, self.name, self.term, number, self._session, about, self._able, ready, self._reason)
         self._actions.append(Send(to, message))
         return number
 
@@ -707,6 +752,7 @@ class Protocol:
         lasts = PERMIT * self.periods.promise
         for counter in [counter for counter, sent in self._beats.items() if self.now >= sent + lasts]:
             del self._beats[counter]
+            self.beats_lost += bool(self.successor)
         # The permit first: its time begins before the successor's.
         self._actions.append(Permit(self._counter + 1, lasts))
         self._beats[self._send(peer, Kind.BEAT, COUNTS if peer == self.successor else 0)] = self.now
@@ -760,8 +806,8 @@ class Protocol:
     def _ask(self) -> None:
         if self._question is None and self._reached(self._ask_at):
             number = self._number()
-            # Its answer is a proof for a moment only.
-            lasts = self.periods.ask + self.periods.promise / 2
+            # Its answer is a proof for a moment only: less than anybody asks.
+            lasts = self.periods.ask + self.periods.promise
             self._question = (number, self.now + lasts)
             self._actions += (Permit(number, lasts), Ask(number, self.periods.ask))
 
@@ -798,7 +844,8 @@ class Protocol:
         self._renew_at = self._beat_at = self._promised_at = self.now
         self._others.clear()
         self._trial = ""
-        self._peer_able = self._peer_ready = False
+        self.peer_able = self._peer_ready = False
+        self.peer_reason = ""
 
     def _lose(self) -> None:
         """The Lease is another pod's."""
@@ -857,6 +904,7 @@ _HANDLERS: dict[type, str] = {
     Able: "_on_able",
     Refused: "_on_refused",
     HandOver: "_on_hand_over",
+    Rewrite: "_on_rewrite",
     End: "_on_end",
 }
 _MESSAGES: dict[Kind, str] = {
