@@ -10,7 +10,6 @@ import ipaddress
 import itertools
 import json
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ import pytest
 from egress_router.config import Address, Config
 from egress_router.kernel.fence import Fence
 from egress_router.kernel.firewall import Firewall
-from egress_router.segment import conflict, frames
+from egress_router.segment import conflict
 
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
 from ansible_collections.egress.router.tests.support import namespaces
@@ -34,12 +33,10 @@ from ansible_collections.egress.router.tests.support.router_pod import (
     Stream,
     ask,
 )
+from ansible_collections.egress.router.tests.support.switch_ports import ADDRESSES, ASKING_MAC, Asker, Recorder
 from ansible_collections.egress.router.tests.support.waiting import always, until
 
-ADDRESSES = [ipaddress.ip_address(EGRESS4), ipaddress.ip_address(EGRESS6)]
 RULES = "5432 TCP 203.0.113.10\n"
-# The bridge's own, or it would not take the answers.
-ASKING_MAC = "02:00:5e:00:53:01"
 _numbers = itertools.count()
 CONFIG = Config(
     router="billing-db",
@@ -137,8 +134,10 @@ def test_a_guard_that_has_run_out(kernel: Kernel) -> None:
 def test_a_right_without_end_needs_a_guard_too(kernel: Kernel) -> None:
     guard = kernel.fence.permit(0.2)
     until(lambda: "expires" not in kernel.nft("list set inet egress_router permits"), "the guard has run out", 5)
-    assert not kernel.fence.grant_endless(guard)
+    number = kernel.fence.permit(None)
+    assert not kernel.fence.grant(number, guard)
     assert answered() == set()
+    kernel.fence.revoke(number)
     assert "elements" not in kernel.nft("list set inet egress_router permits"), "nothing is left of it"
 
 
@@ -154,9 +153,9 @@ def test_each_grant_takes_its_guard_away(kernel: Kernel) -> None:
 
 
 def test_with_one_replica_there_is_no_end(kernel: Kernel) -> None:
-    for _number in range(5):
-        assert kernel.fence.grant_endless(kernel.fence.permit(0.5))
-    assert answered() == {EGRESS4, EGRESS6}
+    guard = kernel.fence.permit(0.5)
+    assert kernel.fence.grant(kernel.fence.permit(None), guard)
+    assert answered() == {EGRESS4, EGRESS6} and kernel.fence.until == float("inf")
     until(lambda: "expires" not in kernel.nft("list set inet egress_router permits"), "nothing else is left", 5)
     assert answered() == {EGRESS4, EGRESS6}
 
@@ -193,6 +192,39 @@ def test_a_removed_table_comes_back_with_what_is_left(kernel: Kernel, family: st
     assert 10 < permit["elem"]["timeout"] < 30
 
 
+def test_a_right_with_permits_of_the_moment_comes_back(kernel: Kernel) -> None:
+    """Beats are on their way while somebody removes the table, and one of them is granted afterwards."""
+    granted = kernel.grant(30)
+    waiting = kernel.fence.permit(20)
+    kernel.nft("flush ruleset")
+    # It cannot be made now, and comes back too.
+    late = kernel.fence.permit(20)
+    assert kernel.firewall.repair()
+    for number in (waiting, late):
+        assert kernel.fence.grant(number, granted)
+        granted = number
+        assert answered() == {EGRESS4, EGRESS6}
+
+
+@pytest.mark.parametrize(("seconds", "endless"), [(None, True), (60.0, False)])
+def test_what_an_earlier_process_granted_is_known(kernel: Kernel, seconds: float | None, endless: bool) -> None:
+    number = kernel.grant(seconds)
+    fence = namespaces.inside(kernel.pod, Fence)
+    assert not fence.serves
+    assert fence.adopt() == (number if endless else 0)
+    assert fence.serves and (fence.until == float("inf")) == endless
+    if not endless:
+        assert time.monotonic() + 50 < fence.until < time.monotonic() + 60
+    fence.drop()
+    assert not fence.serves and answered() == set()
+
+
+def test_nothing_was_granted(kernel: Kernel) -> None:
+    kernel.fence.permit(60)
+    fence = namespaces.inside(kernel.pod, Fence)
+    assert fence.adopt() == 0 and not fence.serves
+
+
 @pytest.mark.parametrize("what", ["map inet egress_router granted", "set arp egress_router permits"])
 def test_a_right_that_somebody_removed(kernel: Kernel, what: str) -> None:
     kernel.grant(None)
@@ -217,40 +249,6 @@ def test_what_it_costs(kernel: Kernel, record_property: Callable[[str, object], 
     assert cpu < 0.003
 
 
-class Recorder(threading.Thread):
-    """When frames with a MAC address, the router's, arrived at a switch port."""
-
-    def __init__(self, port: str, mac: str = MAC) -> None:
-        super().__init__(daemon=True)
-        self._mac = bytes.fromhex(mac.replace(":", ""))
-        self.times: list[float] = []
-        self._ended = False
-        self._raw = namespaces.inside("outside", lambda: self._socket(port))
-        self.start()
-
-    @staticmethod
-    def _socket(port: str) -> socket.socket:
-        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        raw.bind((port, 0))
-        raw.settimeout(0.2)
-        return raw
-
-    def run(self) -> None:
-        while not self._ended:
-            try:
-                frame, (_name, _protocol, direction, *_rest) = self._raw.recvfrom(2048)
-            except TimeoutError:
-                continue
-            if frame[6:12] == self._mac and direction != socket.PACKET_OUTGOING:
-                self.times.append(time.monotonic())
-
-    def stop(self) -> list[float]:
-        self._ended = True
-        self.join()
-        self._raw.close()
-        return self.times
-
-
 def test_without_a_permit_nothing_leaves(kernel: Kernel) -> None:
     """Nor does the kernel ask for others, which would show switches the router's MAC address."""
     (link,) = json.loads(namespaces.ip(f"-n @{kernel.pod} -j link show net1"))
@@ -263,34 +261,12 @@ def test_without_a_permit_nothing_leaves(kernel: Kernel) -> None:
         assert bool(recorder.stop()) == granted
 
 
-class Asker(threading.Thread):
-    """The gateway asks for the router's addresses all the time."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self._ended = threading.Event()
-        self._raw = namespaces.inside("outside", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
-        self._raw.bind(("seg0", 0))
-        self.start()
-
-    def run(self) -> None:
-        gateways = (ipaddress.ip_address(GATEWAY4), ipaddress.ip_address(GATEWAY6))
-        while not self._ended.wait(0.05):
-            for ip, gateway in zip(ADDRESSES, gateways, strict=True):
-                self._raw.send(frames.question(frames.mac_bytes(ASKING_MAC), ip, gateway))
-
-    def stop(self) -> None:
-        self._ended.set()
-        self.join()
-        self._raw.close()
-
-
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
 def test_an_agent_that_is_gone_leaves_no_second_owner(make_pod, api: FakeApi, how: signal.Signals) -> None:
     """Its kernel stops before another pod serves, and both switch ports show it."""
     first, second = make_pod("node1"), make_pod("node2")
     for pod in (first, second):
-        pod.replicas, pod.lease_seconds = 2, 4
+        pod.replicas = 2
     first.put_rules(RULES)
     first.serve()
     second.start()

@@ -7,24 +7,23 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import Failover
 from ansible_collections.egress.router.plugins.module_utils._contract.names import HOLD
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
 from ansible_collections.egress.router.tests.support import namespaces
+from ansible_collections.egress.router.tests.support.client import Client
 from ansible_collections.egress.router.tests.support.fake_agent_api import FakeApi
 from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, MAC, Router, Stream, ask
 from ansible_collections.egress.router.tests.support.waiting import always, until
 
 RULES = "5432 TCP 203.0.113.10\n"
 # As the Lease of a real router has them: an agent that looked only when it renews would be seen.
-LEASE_SECONDS, RENEW_SECONDS = 15, 5.0
-# How often the client begins a connection.
-EVERY_SECONDS = 0.01
+FAILOVER = Failover(lease_seconds=15)
 _numbers = itertools.count(101)
 
 
@@ -38,7 +37,7 @@ def hold(api: FakeApi, pod: Router, on: bool = True) -> None:
 def held(make_pod, api: FakeApi) -> Router:
     """A pod that is on hold."""
     pod = make_pod("node1")
-    pod.lease_seconds, pod.renew_seconds = LEASE_SECONDS, RENEW_SECONDS
+    pod.failover = FAILOVER
     pod.put_rules(RULES)
     hold(api, pod)
     pod.start()
@@ -93,7 +92,7 @@ def test_a_serving_router_gives_the_address_up(make_pod, api: FakeApi) -> None:
 
 def test_another_pod_of_the_router_is_on_hold_too(held: Router, make_pod, api: FakeApi) -> None:
     second = make_pod("node2")
-    second.lease_seconds, second.renew_seconds = LEASE_SECONDS, RENEW_SECONDS
+    second.failover = FAILOVER
     second.start()
     until(lambda: second.log().count("event=rules-applied"), "the second has its rules")
     held.terminate()
@@ -145,48 +144,6 @@ def old_pod() -> Iterator[Callable[[str], OldPod]]:
     yield make
     for pod in made:
         pod.remove()
-
-
-class Client:
-    """Begins a connection to what the Service leads to every 10 ms, and remembers which got an answer.
-
-    `where`: the address of the pod that the Service leads to; empty for none.
-    """
-
-    def __init__(self, where: Callable[[], str]) -> None:
-        self._where = where
-        self._stop = threading.Event()
-        # When each connection was begun, and the MAC address that the server saw; empty without an answer.
-        self.seen: list[tuple[float, str]] = []
-        self._threads = [threading.Thread(target=self._begin, daemon=True)]
-        self._threads[0].start()
-
-    def _begin(self) -> None:
-        while not self._stop.wait(EVERY_SECONDS):
-            thread = threading.Thread(target=self._connect, args=(time.monotonic(), self._where()), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _connect(self, began: float, address: str) -> None:
-        try:
-            answer = ask(address, 5432, timeout=0.5) if address else {}
-        except (OSError, ValueError):
-            answer = {}
-        self.seen.append((began, str(answer.get("source_mac", ""))))
-
-    def macs(self) -> set[str]:
-        return {mac for _began, mac in self.seen if mac}
-
-    def stop(self) -> tuple[float, float]:
-        """The longest time without a connection that got an answer, and for how much of it this client had no processor."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-        good = sorted(began for began, mac in self.seen if mac)
-        start, end = max(itertools.pairwise(good), key=lambda pair: pair[1] - pair[0])
-        during = sorted(began for began, _mac in self.seen if start <= began <= end)
-        late = sum(later - earlier - 2 * EVERY_SECONDS for earlier, later in itertools.pairwise(during))
-        return end - start, max(0.0, late)
 
 
 @pytest.mark.parametrize("node", ["node1", "node2"], ids=["the same node", "another node"])

@@ -108,7 +108,7 @@ def test_connections_that_a_killed_agent_did_not_cut(make_pod) -> None:
     ("thread", "kind", "name", "odd"),
     # No API server would take them.
     [("main", "configmaps", "billing-db-rules", {"data": {"rules": 5}}),
-     ("reporter", "leases", "billing-db", {"spec": {"leaseTransitions": "many"}})],
+     ("lease", "leases", "billing-db", {"spec": {"leaseTransitions": "many"}})],
 )  # fmt: skip
 def test_an_unexpected_error_ends_the_process_and_the_kernel_goes_on(
     make_pod, thread: str, kind: str, name: str, odd: dict[str, Any]

@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Parts that need no kernel: marks, the table's text, the configuration, the elector's clock, frames."""
+"""Parts that need no kernel: marks, the table's text, the configuration, the Lease's text, frames."""
 
 from __future__ import annotations
 
-import copy
 import ipaddress
 import json
 import socket
@@ -14,24 +13,32 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
-from unittest.mock import ANY, MagicMock, Mock, call
+from unittest.mock import MagicMock, Mock, call
 
 import pytest
 from egress_router import config, log
+from egress_router.failover.channel import Channel
+from egress_router.failover.protocol import Lease, Swap
 from egress_router.kernel import conntrack, table
 from egress_router.kernel.marks import BASE, MASK, fallback_mark, rule_mark
-from egress_router.kernel.nft import FirewallError
 from egress_router.net import checksum
 from egress_router.proof import sniffer
 from egress_router.run import agent, life
+from egress_router.run import keys as keys_module
+from egress_router.run.driver import Driver
+from egress_router.run.keys import Keys
 from egress_router.run.kube import ApiError
-from egress_router.run.lease import Elector, Fence
-from egress_router.run.reporter import Reporter
+from egress_router.run.lease import Found, Leases
+from egress_router.run.publisher import Publisher
 from egress_router.run.rules import Rules
+from egress_router.run.take_over import TakeOver, TakeOvers
 from egress_router.run.web import Pages
 from egress_router.segment import conflict, frames
 
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import Failover
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import (
     VARIABLE,
     EgressAddress,
@@ -105,7 +112,7 @@ def test_configuration() -> None:
     assert str(found.addresses[0].gateway) == "198.51.100.1"
     assert found.extra_ports == ((8443, "TCP"), (53, "UDP"))
     assert str(found.pod_ip(6)) == "2001:db8:244::11" and found.address(6) is None
-    assert (found.lease_seconds, found.renew_seconds, found.replicas, found.headless) == (15, 5.0, 1, True)
+    assert (found.failover, found.replicas, found.headless) == (Failover(100, 600, 15, "serve"), 1, True)
 
 
 def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
@@ -116,8 +123,7 @@ def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
         replicas=2,
         headless=True,
         extra_ports=(Port(8443, "TCP"),),
-        lease_seconds=30,
-        renew_seconds=7.5,
+        failover=Failover(50, 300, 30, "stop"),
     )
     found = config.load({**ENVIRONMENT, VARIABLE: identity.to_json()})
     assert (found.router, found.mac, found.replicas, found.headless) == ("billing-db", identity.mac, 2, True)
@@ -125,7 +131,7 @@ def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
         ("198.51.100.50/24", "198.51.100.1"),
         ("2001:db8:51::50/64", ""),
     ]
-    assert (found.extra_ports, found.lease_seconds, found.renew_seconds) == (((8443, "TCP"),), 30, 7.5)
+    assert (found.extra_ports, found.failover) == (((8443, "TCP"),), identity.failover)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +150,15 @@ def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
         ({"replicas": 0}, "replicas '0' is not a whole number of at least 1"),
         ({"replicas": "2"}, "replicas '2' is not a whole number of at least 1"),
         ({"headless": "no"}, "headless 'no' is neither true nor false"),
-        ({"lease_seconds": True}, "lease_seconds 'True' is not a whole number"),
-        ({"renew_seconds": 8}, "renew_seconds '8' is not a number above 0 and at most half of lease_seconds"),
+        ({"failover": {"lease_seconds": True}}, "failover.lease_seconds 'True' is not a whole number"),
+        ({"failover": {"beat_ms": "100"}}, "failover.beat_ms '100' is not a whole number"),
+        (
+            {"failover": {"beat_ms": 10, "promise_ms": 20}},
+            "beat_ms 10 is not between 20 and 1000; promise_ms 20 is less",
+        ),
+        ({"failover": {"without_api": "go"}}, "failover.without_api 'go' is neither serve nor stop"),
+        ({"failover": {"lease": 1}}, "unexpected keyword argument 'lease'"),
+        ({"lease_seconds": 15}, "unexpected keyword argument 'lease_seconds'"),
         ({"extra_ports": [{"port": 70000, "protocol": "TCP"}]}, r"extra_ports\[0\].port '70000' is above 65535"),
         ({"extra_ports": [{"port": 80, "protocol": "ICMP"}]}, r"extra_ports\[0\].protocol 'ICMP' is not one of"),
     ],
@@ -168,196 +181,169 @@ def test_wrong_pod_ips() -> None:
 
 def test_the_kernel_forwards_only_when_the_table_is_there() -> None:
     parts = MagicMock()
-    agent.Agent(load(), parts.rules, parts.address, parts.elector, parts.reporter, parts.stop, parts.wake)._adopt()
+    made = agent.Agent(
+        load(), parts.fence, parts.rules, parts.address, parts.driver, TakeOvers(), parts.publisher, threading.Event()
+    )
+    made._adopt()
     order = [call[0] for call in parts.mock_calls]
+    assert order.index("rules.adopt") < order.index("fence.adopt") < order.index("address.adopt")
     assert order.index("rules.adopt") < order.index("address.secure") < order.index("address.adopt")
 
 
-class Clock:
-    now = 100.0
+# --- The Lease ---
 
-    def __call__(self) -> float:
-        return self.now
+
+def lease(**annotations: str) -> dict[str, Any]:
+    found = {f"egress.router/{name.replace('_', '-')}": value for name, value in annotations.items()}
+    spec = {"holderIdentity": "billing-db-a", "leaseTransitions": 7, "renewTime": "2099-01-01T00:00:00Z"}
+    return {"metadata": {"resourceVersion": "41", "annotations": found}, "spec": spec}
+
+
+def test_what_the_lease_says() -> None:
+    found = Found.read(
+        lease(successor="billing-db-b", writer="billing-db-a/5/9", pod="billing-db-a", pod_ip="10.244.0.9")
+    )
+    assert found.lease == Lease("41", "billing-db-a", "billing-db-b", 7, "billing-db-a/5/9")
+    assert (found.status.pod_ip, found.on_hold, found.hand_over) == ("10.244.0.9", False, "")
+    found = Found.read(lease(hold="cut-over", hand_over="2026-11-26T08:00:00Z"))
+    assert (found.on_hold, found.hand_over) == (True, "2026-11-26T08:00:00Z")
+
+
+def test_a_lease_that_nobody_has_written() -> None:
+    assert Found.read({"metadata": {"resourceVersion": "1"}}).lease == Lease("1")
+    assert Found.read({"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": None}}).lease == Lease("1")
 
 
 class Api:
-    """A Lease in memory."""
+    """Remembers what would be written, and answers with `answer` or raises it."""
 
-    def __init__(self) -> None:
-        self.lease_object: dict[str, Any] = {"metadata": {"resourceVersion": "1"}, "spec": {}}
-        self.before_patch: Any = lambda: None
+    def __init__(self, answer: Any = None) -> None:
+        self.patches: list[dict[str, Any]] = []
+        self.answer = answer or lease()
+        self.answers: list[tuple[int, Any]] = []
+        self.leases = Leases(self, load(), lambda *answer: self.answers.append(answer))  # type: ignore[arg-type]
 
-    def lease(self, timeout: Any = None) -> dict[str, Any]:
-        return copy.deepcopy(self.lease_object)
+    def lease(self) -> Any:
+        if isinstance(self.answer, ApiError):
+            raise self.answer
+        return self.answer
 
-    def patch_lease(self, patch: dict[str, Any], timeout: Any = None) -> dict[str, Any]:
-        self.before_patch()
-        if patch["metadata"]["resourceVersion"] != self.lease_object["metadata"]["resourceVersion"]:
-            raise ApiError(409, "the object has been modified")
-        self.lease_object["metadata"].setdefault("annotations", {}).update(patch["metadata"]["annotations"])
-        self.write(**patch.get("spec", {}))
+    def patch_lease(self, patch: dict[str, Any]) -> Any:
+        self.patches.append(patch)
         return self.lease()
 
-    def write(self, **spec: Any) -> None:
-        self.lease_object["spec"].update(spec)
-        metadata = self.lease_object["metadata"]
-        metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
+    def wait(self) -> Any:
+        until(lambda: self.answers, "an answer", 5)
+        return self.answers.pop()
 
 
-def elector(api: Api, clock: Clock, replicas: int = 1) -> Elector:
-    return Elector(api, load(lease_seconds=10, replicas=replicas), Fence(clock), MagicMock(), clock)  # type: ignore[arg-type]
+STATUS = Status(
+    state="serving", pod="pod", addresses="198.51.100.50/24", mac="02:e6:c6:33:64:32", successor="old", error="x"
+)
 
 
-def test_the_kernels_time_begins_before_the_lease_is_renewed() -> None:
-    """And it is granted when the answer is there; with one replica without an end, by proof of the same."""
-    for replicas, granted in ((2, call.grant(7, 7)), (1, call.grant_endless(7))):
-        api, clock, kernel = Api(), Clock(), MagicMock()
-        kernel.permit.return_value = 7
-        config = load(lease_seconds=10, replicas=replicas)
-        holder = Elector(api, config, Fence(clock), kernel, clock)  # type: ignore[arg-type]
-        api.before_patch = lambda kernel=kernel: kernel.patched()
-        assert holder.step(Status())
-        made = [one for one in kernel.mock_calls if "__" not in one[0]]
-        assert made == [call.permit(8.0), call.patched(), granted]
+@pytest.mark.parametrize("acquired", [True, False])
+def test_what_a_holder_writes(acquired: bool) -> None:
+    api = Api()
+    api.leases.swap(Swap(5, "41", "pod", "billing-db-b", 8, "pod/1/5"), STATUS, acquired)
+    assert api.wait() == (5, Found.read(lease()))
+    (patch,) = api.patches
+    assert patch["metadata"]["resourceVersion"] == "41"
+    assert ("acquireTime" in patch["spec"]) == acquired
+    assert {key: value for key, value in patch["spec"].items() if not key.endswith("Time")} == {
+        "holderIdentity": "pod",
+        "leaseDurationSeconds": 15,
+        "leaseTransitions": 8,
+    }
+    annotations = patch["metadata"]["annotations"]
+    assert annotations["egress.router/writer"] == "pod/1/5"
+    # The protocol's word, not the status'.
+    assert Status.from_lease(patch) == replace(STATUS, successor="billing-db-b")
 
 
-def test_the_kernel_stops_when_the_lease_is_another_pods() -> None:
-    api, clock, kernel = Api(), Clock(), MagicMock()
-    holder = Elector(api, load(lease_seconds=10, replicas=2), Fence(clock), kernel, clock)  # type: ignore[arg-type]
-    assert holder.step(Status())
-    api.write(holderIdentity="other")
-    kernel.reset_mock()
-    assert not holder.step(Status())
-    assert kernel.mock_calls[-1] == call.drop()
-    assert call.grant(ANY, ANY) not in kernel.mock_calls
+def test_what_a_holder_writes_at_its_end() -> None:
+    api = Api()
+    api.leases.swap(Swap(5, "41", "", "", 8, "pod/1/5"), STATUS, acquired=False)
+    api.wait()
+    assert api.patches[0]["spec"] == {"holderIdentity": None, "leaseTransitions": 8}
+    assert Status.from_lease(api.patches[0]) == Status(state="stopped", pod="pod")
 
 
-def test_a_table_that_is_gone_ends_no_renewal() -> None:
-    """It is made again soon."""
-    api, clock, kernel = Api(), Clock(), MagicMock()
-    kernel.permit.side_effect = FirewallError("No such file or directory")
-    holder = Elector(api, load(lease_seconds=10, replicas=2), Fence(clock), kernel, clock)  # type: ignore[arg-type]
-    assert holder.step(Status())
-    kernel.grant.assert_not_called()
+def test_what_a_pod_writes_that_cannot_be_the_holder() -> None:
+    """No names, no writer: the protocol reads it as before."""
+    api = Api()
+    api.leases.tell(-2, "41", replace(STATUS, successor=""))
+    api.wait()
+    assert "spec" not in api.patches[0] and "egress.router/writer" not in api.patches[0]["metadata"]["annotations"]
 
 
-def test_a_lease_is_over_when_it_did_not_change_for_its_duration_here() -> None:
-    api, clock = Api(), Clock()
-    # The other's clock is far in the future; it does not matter.
-    api.write(holderIdentity="other", renewTime="2099-01-01T00:00:00Z", leaseDurationSeconds=10, leaseTransitions=4)
-    candidate = elector(api, clock)
-    assert candidate.step(Status()) is False
-    clock.now += 9
-    assert candidate.step(Status()) is False
-    api.write(renewTime="2099-01-01T00:00:09Z")
-    clock.now += 9
-    assert candidate.step(Status()) is False, "it was renewed meanwhile"
-    clock.now += 9.9
-    assert candidate.step(Status()) is False
-    clock.now += 0.1
-    assert candidate.step(Status()) is True
-    assert api.lease_object["spec"]["leaseTransitions"] == 5 and candidate.renewed_at == clock.now
+def test_a_request_that_fails() -> None:
+    api = Api(ApiError(409, "the object has been modified"))
+    api.leases.look(3)
+    assert api.wait() == (3, api.answer)
 
 
-def test_a_lost_race_is_lost() -> None:
-    api, clock = Api(), Clock()
-    candidate = elector(api, clock)
-    api.before_patch = lambda: (
-        api.write(holderIdentity="other", leaseDurationSeconds=10) or setattr(api, "before_patch", lambda: None)
+# --- The keys ---
+
+
+@pytest.fixture
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keys:
+    monkeypatch.setattr(keys_module, "DIRECTORY", tmp_path)
+    return Keys()
+
+
+def test_keys(keys: Keys, tmp_path: Path) -> None:
+    assert keys() == [] and f"{tmp_path}/key cannot be read: No such file" in keys.problem
+    (tmp_path / "key").write_bytes(b"a" * 32)
+    assert keys() == [b"a" * 32] and keys.problem == ""
+    # The module replaces it: both are there for a while.
+    (tmp_path / "new").write_bytes(b"b" * 32)
+    (tmp_path / "previous").write_bytes(b"a" * 32)
+    (tmp_path / "new").rename(tmp_path / "key")
+    assert keys() == [b"b" * 32, b"a" * 32]
+    (tmp_path / "previous").unlink()
+    assert keys() == [b"b" * 32]
+    (tmp_path / "key").unlink()
+    assert keys() == [] and keys.problem
+
+
+def test_a_key_that_somebody_could_guess(keys: Keys, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"changeme")
+    assert keys() == []
+    assert "key has 8 bytes, and a key has 32" in keys.problem and "changeme" not in keys.problem
+
+
+def test_a_missing_key_is_told_once(keys: Keys, capsys: pytest.CaptureFixture[str]) -> None:
+    for _number in range(3):
+        keys()
+    assert capsys.readouterr().out.count("event=beats-impossible") == 1
+
+
+# --- Taking over ---
+
+
+def test_a_take_over_is_counted_when_the_pod_serves() -> None:
+    found = TakeOvers()
+    found.begin("silent", "billing-db-a", time.monotonic() - 0.5)
+    assert found.last == TakeOver() and found.by_cause["silent"] == 0
+    found.end()
+    assert (found.last.previous, found.last.cause) == ("billing-db-a", "silent")
+    assert 0.5 <= float(found.last.seconds) < 5 and found.last.at.endswith("Z")
+    found.end()
+    assert found.by_cause["silent"] == 1
+
+
+def test_a_new_process_knows_what_the_lease_says() -> None:
+    said = Status(
+        taken_over_at="2026-11-26T08:00:00Z", taken_over_from="a", take_over_cause="silent", take_over_seconds="0.6"
     )
-    assert candidate.step(Status()) is False and candidate.holder == "other"
-
-
-def test_a_renewal_survives_somebody_elses_write() -> None:
-    api, clock = Api(), Clock()
-    holder = elector(api, clock)
-    assert holder.step(Status())
-    api.write(leaseTransitions=7)
-    assert holder.step(Status()) and holder.transitions == 7
-
-
-def test_a_taken_lease_is_noticed_at_the_next_renewal() -> None:
-    api, clock = Api(), Clock()
-    holder = elector(api, clock)
-    assert holder.step(Status())
-    api.write(holderIdentity="other")
-    assert holder.step(Status()) is False and holder.held is False
-
-
-def test_nothing_is_acquired_after_close() -> None:
-    api, clock = Api(), Clock()
-    holder = elector(api, clock)
-    assert holder.step(Status())
-    holder.close()
-    holder.release(Status(), (1, 1))
-    assert api.lease_object["spec"]["holderIdentity"] is None
-    with pytest.raises(ApiError):
-        holder.step(Status())
-
-
-def test_who_may_serve() -> None:
-    api, clock = Api(), Clock()
-    candidate = elector(api, clock, replicas=2)
-    assert not candidate.serves(), "nobody knows yet"
-    assert candidate.step(Status()) and candidate.serves()
-    clock.now += 7.9
-    assert candidate.serves()
-    clock.now += 0.1
-    assert candidate.held and not candidate.serves(), "not renewed for 0.8 of the lease's duration"
-    assert candidate.step(Status()) and candidate.serves()
-    api.write(holderIdentity="other")
-    assert not candidate.step(Status()) and not candidate.serves()
-
-
-def test_a_holder_that_is_not_alone_is_fenced_whatever_it_was_started_with() -> None:
-    """Somebody has scaled the Deployment."""
-    api, clock = Api(), Clock()
-    holder, waiting = (
-        Elector(api, load({"POD_NAME": name}, lease_seconds=10), Fence(clock), MagicMock(), clock)  # type: ignore[arg-type]
-        for name in ("first", "second")
-    )
-    assert holder.step(Status())
-    clock.now += 9
-    assert holder.serves(), "alone, it needs no API server"
-    assert not waiting.step(Status()) and not waiting.step(Status())
-    assert api.lease_object["spec"]["holderIdentity"] == "first"
-    assert holder.step(Status()) and holder.serves()
-    clock.now += 8
-    assert not holder.serves()
-    for _second in range(31):
-        assert holder.step(Status()) and holder.serves()
-        clock.now += 1
-    assert holder.step(Status())
-    clock.now += 60
-    assert holder.serves(), "alone again"
-
-
-@pytest.mark.parametrize(("replicas", "later"), [(1, True), (2, False)])
-def test_an_adopted_router_serves_until_it_knows_better(replicas: int, later: bool) -> None:
-    """Of several replicas only for a second: nobody knows how old the lease is."""
-    api, clock = Api(), Clock()
-    adopted = elector(api, clock, replicas)
-    adopted.presume()
-    assert adopted.serves()
-    clock.now += 1.0
-    assert adopted.serves() is later
-    api.write(holderIdentity="other", renewTime="2026-01-01T00:00:00Z", leaseDurationSeconds=10)
-    assert not adopted.step(Status()) and not adopted.serves()
-
-
-def test_the_fence_falls_once_for_each_deadline() -> None:
-    fell = threading.Semaphore(0)
-    fence = Fence()
-    fence.expire = fell.release
-    fence.start()
-    assert not fence.passed()
-    fence.set(time.monotonic() + 0.05)
-    assert fell.acquire(timeout=2) and fence.passed()
-    assert not fell.acquire(timeout=0.1)
-    fence.set(time.monotonic() + 60)
-    assert not fence.passed()
-    fence.set(time.monotonic())
-    assert fell.acquire(timeout=2)
+    found = TakeOvers()
+    found.adopt(said)
+    assert found.last == TakeOver("2026-11-26T08:00:00Z", "a", "silent", "0.6")
+    found.begin("handed-over", "b", time.monotonic())
+    found.end()
+    found.adopt(said)
+    assert found.last.previous == "b"
 
 
 def test_frames() -> None:
@@ -371,8 +357,16 @@ def test_frames() -> None:
     assert list(frames.claims(probe)) == [(ip, mac)] and list(frames.answers(probe)) == []
     assert (ip, mac) in frames.claims(announcement)
     # Our own question may come back from a switch; an answer with our MAC address is another pod's.
-    assert conflict.others(probe, mac) == [] and conflict.others(probe, bytes(6)) == [(ip, mac)]
-    assert (ip, mac) in conflict.others(announcement, mac)
+    assert conflict.others(probe, mac, mac) == []
+    assert (ip, mac) in conflict.others(announcement, mac, mac)
+    # Of two that ask, the one with the lower MAC address goes on, and whoever asks from the router's is further.
+    lower, higher = bytes.fromhex("020000000001"), bytes.fromhex("02ffffffffff")
+    assert conflict.others(probe, higher, higher) == [(ip, mac)]
+    assert conflict.others(probe, lower, lower) == []
+    assert conflict.others(probe, lower, lower, mac) == [(ip, mac)]
+    # It asks from the router's, too: another one's question counts by the rank of its own.
+    assert conflict.others(frames.question(higher, ip), mac, lower, mac) == []
+    assert conflict.others(frames.question(lower, ip), mac, higher, mac) == [(ip, lower)]
     ip6 = ipaddress.ip_address("2001:db8:51::50")
     for frame in (frames.question(mac, ip6), frames.announcement(mac, ip6)):
         assert list(frames.claims(frame)) == [(ip6, mac)]
@@ -408,30 +402,35 @@ time.sleep(60)
 
 
 def test_healthz_names_a_thread_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(life, "_alive_until", {"watch": time.monotonic() - 1, "fence": time.monotonic() + 60})
+    monkeypatch.setattr(life, "_alive_until", {"watch": time.monotonic() - 1, "failover": time.monotonic() + 60})
     pages = Pages(*[Mock()] * 4)
     assert pages.page("/healthz")[::2] == (500, b"threads that do not respond: watch\n")
     life._alive_until["watch"] += 60
     assert pages.page("/healthz")[::2] == (200, b"ok\n")
 
 
-def test_every_thread_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_thread_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     alive: dict[str, float] = {}
     monkeypatch.setattr(life, "_alive_until", alive)
     api = Mock()
     api.lease.side_effect = api.watch_rules.side_effect = ApiError(0, "away")
     stop = threading.Event()
-    fence = Fence()
-    fence.start()
-    reporter = Reporter(load(), api, Elector(api, load(), fence, MagicMock()), lambda: None)
-    reporter.start(Status)
+    publisher = Publisher(load(), api, lambda: False, lambda: None)
+    publisher.start()
+    channel = Channel(ipaddress.ip_address("127.0.0.1"), 0, "payments/r", "pod", list)
+    driver = Driver(load(), channel, lambda: "", Mock(), Mock(), TakeOvers())
+    driver.start(Leases(api, load(), driver.answered), Status, 0)
     rules = Rules(load(), Mock())
     threading.Thread(target=rules.watch, args=(api, stop, lambda: None), name="watch", daemon=True).start()
     try:
-        until(lambda: alive.keys() >= {"fence", "reporter", "watch"}, "all threads", 5)
+        until(lambda: alive.keys() >= {"failover", "publisher", "watch"}, "all threads", 5)
+        until(lambda: driver.lease_error, "the Lease cannot be read", 5)
     finally:
         stop.set()
-        reporter.stop()
+        publisher.stop()
+        driver.end()
+        assert driver.ended.wait(5)
+        channel.close()
 
 
 def test_marks_are_kept_until_they_were_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -458,27 +457,39 @@ def test_marks_are_kept_until_they_were_cut(monkeypatch: pytest.MonkeyPatch) -> 
     assert tried == [{7}, {7, 8}, {7, 8}, set()]
 
 
-def test_a_slice_is_not_written_by_a_pod_that_lost_the_lease_unnoticed() -> None:
-    """Somebody has changed the slice: the pod that serves now, perhaps."""
-    api, clock = Api(), Clock()
-    kube = Mock(wraps=api)
-    kube.endpoint_slice = Mock(return_value={"metadata": {"resourceVersion": "5"}})
+def test_a_slice_is_not_written_by_a_pod_that_serves_no_more() -> None:
+    """Another one has published itself, and this one learns the version afterwards: it knows by then that its right is over."""
+    serves = [True]
+    kube = Mock()
 
-    def conflict_of_two(*_arguments: Any) -> None:
-        api.write(holderIdentity="other")
+    def another(*_arguments: Any) -> None:
+        serves.clear()
         raise ApiError(409, "the object has been modified")
 
-    kube.patch_endpoint_slice = Mock(side_effect=conflict_of_two)
-    holder = Elector(kube, load(lease_seconds=10), Fence(clock), MagicMock(), clock)
-    reporter = Reporter(load(), kube, holder, lambda: None)
-    reporter.publish({4: {"endpoints": ["me"]}})
-    reporter.start(Status)
-    try:
-        until(lambda: holder.held is False, "it has looked at the lease", 5)
-    finally:
-        reporter.stop()
+    kube.patch_endpoint_slice = Mock(side_effect=another)
+    kube.endpoint_slice = Mock(return_value={"metadata": {"resourceVersion": "5"}})
+    publisher = Publisher(load(), kube, lambda: bool(serves), lambda: None)
+    publisher.publish({4: {"endpoints": ["me"]}})
+    publisher._write()
+    publisher._write()
     assert kube.patch_endpoint_slice.call_args_list == [call(4, {"endpoints": ["me"]}, "5", None)]
-    assert reporter.publish_error == ""
+    assert publisher.error == "" and not publisher.published
+
+
+def test_a_right_that_ends_while_the_slice_is_read() -> None:
+    serves = [True]
+    kube = Mock()
+
+    def read(*_arguments: Any) -> dict[str, Any]:
+        serves.clear()
+        return {"metadata": {"resourceVersion": "5"}}
+
+    kube.endpoint_slice = read
+    publisher = Publisher(load(), kube, lambda: bool(serves), lambda: None)
+    publisher.publish({4: {"endpoints": ["me"]}})
+    publisher._write()
+    kube.patch_endpoint_slice.assert_not_called()
+    assert not publisher.published
 
 
 @pytest.mark.parametrize(("published", "withdrawn"), [("pod", True), ("another", False), (None, False)])
@@ -496,11 +507,11 @@ def test_a_pod_that_ends_withdraws_itself_and_nobody_else(published: str | None,
 
     kube = Mock(patch_endpoint_slice=patch)
     kube.endpoint_slice.return_value = {"metadata": {"resourceVersion": version}, "endpoints": endpoints}
-    reporter = Reporter(load(), kube, Mock(), lambda: None)
-    reporter.publish({4: {"endpoints": ["me"]}})
+    publisher = Publisher(load(), kube, lambda: False, lambda: None)
+    publisher.publish({4: {"endpoints": ["me"]}})
     if known:
-        reporter._versions[4] = "5"
-    reporter.release(Status(), (1.0, 1.0))
+        publisher._versions[4] = "5"
+    publisher.withdraw((1.0, 1.0))
     assert patched == ([{"endpoints": []}] if withdrawn else [])
 
 

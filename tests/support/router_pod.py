@@ -16,6 +16,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import KEY, KEY_BYTES, Failover
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import (
     VARIABLE,
     EgressAddress,
@@ -34,6 +35,7 @@ EGRESS6 = "2001:db8:51::50"
 GATEWAY4 = "198.51.100.1"
 GATEWAY6 = "2001:db8:51::1"
 AGENT_PORT = 29797
+PEERS_KEY = b"k" * KEY_BYTES
 # What SIGTERM promises, by the agent's own clock: how soon a busy machine starts it and reaps it is not its doing.
 TERMINATED = 1.0
 START_AGENT = Path(__file__).with_name("start_agent.py")
@@ -53,8 +55,7 @@ class Router:
         self.ip4 = f"10.244.0.{number}"
         self.ip6 = f"2001:db8:244::{number}"
         self.replicas = 1
-        self.lease_seconds = 2
-        self.renew_seconds = 0.5
+        self.failover = Failover(lease_seconds=3)
         self.addresses = (EgressAddress(f"{EGRESS4}/24", GATEWAY4), EgressAddress(f"{EGRESS6}/64", GATEWAY6))
         self.pod_ips = [self.ip4, self.ip6]
         self.headless = False
@@ -64,6 +65,22 @@ class Router:
         self.keeps_pages = False
         self.process: subprocess.Popen[bytes] | None = None
         self._log = folder / f"{pod}.log"
+        # What the kubelet mounts of the peers' Secret.
+        self.keys = folder / f"{pod}-peers"
+        self.keys.mkdir(exist_ok=True)
+        self.set_key(KEY, PEERS_KEY)
+
+    def set_key(self, name: str, key: bytes | None) -> None:
+        """Replace a key, as the kubelet does; None removes it."""
+        if key is None:
+            (self.keys / name).unlink()
+        else:
+            (self.keys / f".{name}").write_bytes(key)
+            (self.keys / f".{name}").rename(self.keys / name)
+
+    @property
+    def lease_seconds(self) -> int:
+        return self.failover.lease_seconds
 
     # The process
 
@@ -75,8 +92,7 @@ class Router:
             replicas=self.replicas,
             headless=self.headless,
             extra_ports=self.extra_ports,
-            lease_seconds=self.lease_seconds,
-            renew_seconds=self.renew_seconds,
+            failover=self.failover,
         )
         environment = {
             **os.environ,
@@ -91,7 +107,7 @@ class Router:
         }
         within = f"/usr/bin/python3 {ENTER_USER_NAMESPACE}" if self.user_namespace else ""
         command = f"ip netns exec {namespaces.PREFIX}{self.pod} {within} {CAPABILITIES} /usr/bin/python3".split()
-        command += [str(START_AGENT), str(self.api.folder)]
+        command += [str(START_AGENT), str(self.keys), str(self.api.folder)]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         return self
@@ -146,6 +162,13 @@ class Router:
             response = http.client.HTTPResponse(connection)
             response.begin()
             return response.status, response.read().decode()
+
+    def ready(self) -> tuple[int, str]:
+        """/readyz; zero and nothing while nobody listens."""
+        try:
+            return self.get("/readyz")
+        except OSError:
+            return 0, ""
 
     def metric(self, name: str) -> float:
         """The value of one sample, its labels included in `name`."""

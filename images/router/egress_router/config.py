@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import SERVE, STOP, Failover, problems
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import (
     VARIABLE,
     EgressAddress,
@@ -59,8 +60,7 @@ class Config:
     replicas: int = 1
     headless: bool = False
     extra_ports: tuple[tuple[int, str], ...] = ()
-    lease_seconds: int = 15
-    renew_seconds: float = 5.0
+    failover: Failover = field(default_factory=Failover)
 
     def pod_ip(self, family: int) -> IP | None:
         """The pod's address of one family on the cluster network."""
@@ -78,7 +78,6 @@ def load(environment: Mapping[str, str]) -> Config:
     except IdentityError as error:
         raise ConfigError(str(error)) from error
     downward = "the pod template takes it from the downward API"
-    lease_seconds = _at_least_one(identity.lease_seconds, "lease_seconds")
     return Config(
         router=_name(identity.router),
         namespace=_variable(environment, "POD_NAMESPACE", downward),
@@ -91,8 +90,7 @@ def load(environment: Mapping[str, str]) -> Config:
         replicas=_at_least_one(identity.replicas, "replicas"),
         headless=_boolean(identity.headless, "headless"),
         extra_ports=tuple(_port(item, number) for number, item in enumerate(identity.extra_ports)),
-        lease_seconds=lease_seconds,
-        renew_seconds=_renew_seconds(identity.renew_seconds, lease_seconds),
+        failover=_failover(identity.failover),
     )
 
 
@@ -133,13 +131,16 @@ def _at_least_one(value: object, field: str) -> int:
     return value
 
 
-def _renew_seconds(value: object, lease_seconds: int) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= lease_seconds / 2:
-        raise ConfigError(
-            f"{VARIABLE}: renew_seconds '{value}' is not a number above 0 and at most half of lease_seconds "
-            f"({lease_seconds})"
-        )
-    return float(value)
+def _failover(found: Failover) -> Failover:
+    periods = [
+        _at_least_one(getattr(found, name), f"failover.{name}") for name in ("beat_ms", "promise_ms", "lease_seconds")
+    ]
+    wrong = problems(*periods)
+    if wrong:
+        raise ConfigError(f"{VARIABLE}: failover: {'; '.join(wrong)}")
+    if found.without_api not in (SERVE, STOP):
+        raise ConfigError(f"{VARIABLE}: failover.without_api '{found.without_api}' is neither {SERVE} nor {STOP}")
+    return found
 
 
 def _boolean(value: object, field: str) -> bool:

@@ -43,8 +43,7 @@ class Port:
 class Identity:
     """`router`: the router's name. `addresses`: one of each family. `mac`: lower case, with colons.
 
-    `extra_ports`: fallback ports that the Service names. `lease_seconds`: how long the lease lasts without renewal.
-    `renew_seconds`: how often it is renewed; at most half of `lease_seconds`. `failover`: how its pods stand by.
+    `extra_ports`: fallback ports that the Service names. `failover`: how its pods stand by for each other.
     """
 
     router: str
@@ -53,8 +52,6 @@ class Identity:
     replicas: int = 1
     headless: bool = False
     extra_ports: tuple[Port, ...] = ()
-    lease_seconds: int = 15
-    renew_seconds: float = 5.0
     failover: Failover = field(default_factory=Failover)
 
     def to_json(self) -> str:

@@ -44,7 +44,7 @@ class Status:
     `error`: why the router does not serve, or why the Service does not lead to it.
     `pod_ip`: where the pod receives messages of other pods of the router.
     `successor`: the pod that takes over when this one fails; empty if there is none.
-    `successor_error`: why that pod could not serve; empty if it could.
+    `successor_error`: why that pod could not serve, or why no pod can be a successor; empty if it could.
     `taken_over_at`, `taken_over_from`, `take_over_cause`, `take_over_seconds`: when this pod began to serve (RFC 3339, UTC), after
     which pod (empty: none), why, and for how long nobody had served, as far as it knows.
     `beats_lost`: how many messages to its successor were not answered in time since then.

@@ -24,6 +24,7 @@ from ansible_collections.egress.router.images.router.egress_router.failover.prot
     Found,
     Grant,
     HandOver,
+    Hold,
     Lease,
     Look,
     Periods,
@@ -128,6 +129,7 @@ class World:
         self.version = 1
         self.edits = 0
         self.blind = False
+        self.held = False
         self.gaps: list[tuple[float, float]] = []
         self.covered_until = 0.0
         self.cut: set[tuple[int, int]] = set()
@@ -184,6 +186,7 @@ class World:
         self.log("{} starts", pod.name)
         if not pod.able:
             self.deliver(pod, pod.incarnation, Able(False))
+        self.deliver(pod, pod.incarnation, Hold(self.held))
         self.deliver(pod, pod.incarnation, Tick())
 
     def kill(self, pod: Pod) -> None:
@@ -356,6 +359,12 @@ class World:
         if after.term < before.term or (another and after.term == before.term):
             raise Wrong(f"{self.time:.4f}: the Lease goes from {before} to {after}: a holder has a term of its own")
 
+    def hold(self, on: bool) -> None:
+        """Written into the Lease by hand, too; each pod sees it some time later."""
+        self.held = on
+        for pod in self.pods:
+            self.at(self.time + self.random.random(), self.tell, pod, Hold(on))
+
     def edit(self, lease: Lease | None) -> None:
         """By hand."""
         self.edits += 1
@@ -418,6 +427,7 @@ class World:
         """No faults any more."""
         self.loss = self.double = self.stutter = self.late = self.lost_answers = 0.0
         self.cut.clear()
+        self.hold(False)
         for pod in self.pods:
             pod.api = pod.segment = True
             pod.api_lag = 0.0
@@ -611,6 +621,11 @@ def _unable(world: World, choose: random.Random) -> None:
         _for_a_while(world, choose, mend)
 
 
+def _hold(world: World, choose: random.Random) -> None:
+    world.hold(True)
+    _for_a_while(world, choose, lambda: world.hold(False))
+
+
 def _rewrite(world: World, choose: random.Random) -> None:
     """What the pods say of themselves in the Lease changes many times."""
     for pod in world.pods:
@@ -648,6 +663,7 @@ FAULTS: dict[str, Callable[[World, random.Random], None]] = {
     "edited": _edit,
     "unable": _unable,
     "rewritten": _rewrite,
+    "on hold": _hold,
     "hand-over": _hand_over,
     "stopped": _stop,
 }

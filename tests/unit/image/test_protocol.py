@@ -457,6 +457,15 @@ def test_what_has_changed_is_written_soon() -> None:
     assert world.version > before + 1
 
 
+def test_on_hold_the_address_is_another_routers() -> None:
+    world = World(21, 2, periods=PERIODS)
+    world.hold(True)
+    world.run(60)
+    assert world.server() is None and world.lease is not None and world.lease.holder
+    world.hold(False)
+    assert world.run(world.time + 1 + PERIODS.ask + QUICK, lambda: world.server() is not None)
+
+
 # --- What is said ---
 
 

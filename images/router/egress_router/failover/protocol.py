@@ -198,6 +198,12 @@ class Rewrite(NamedTuple):
     """What the holder writes into the Lease beside the names has changed."""
 
 
+class Hold(NamedTuple):
+    """Whether the holder leaves the address to another router for now: it asks the segment for it only when that is over."""
+
+    on: bool
+
+
 class End(NamedTuple):
     """Event: this pod is to end. Action: it may."""
 
@@ -257,7 +263,9 @@ class Ask(NamedTuple):
     seconds: float
 
 
-Event = Tick | Received | Found | Swapped | Conflict | Failed | Segment | Able | Refused | HandOver | Rewrite | End
+Event = (
+    Tick | Received | Found | Swapped | Conflict | Failed | Segment | Able | Refused | HandOver | Rewrite | Hold | End
+)
 Action = Permit | Grant | Drop | Send | Look | Swap | Ask | End
 
 
@@ -322,6 +330,7 @@ class Protocol:
         self._stale = periods.lease * (1 if replicas == 1 else 2)
         self._able = True
         self._reason = ""
+        self._on_hold = False
         self.taken = (RESTARTED, now)
         self.beats_lost = 0
         self.peer_able = False
@@ -350,8 +359,9 @@ class Protocol:
         self._question: tuple[int, float] | None = None
         self._ask_at = now
         self._silent_until = 0.0
-        # The holder's side. A beat's time by its counter.
+        # The holder's side. A beat's time by its counter, and which were the successor's.
         self._beats: dict[int, float] = {}
+        self._counting: set[int] = set()
         self._beat_at = now
         self._promised_at = 0.0
         self._peer_ready = False
@@ -432,6 +442,7 @@ class Protocol:
             self._begin_to_leave()
             self._leave()
             return
+        self._forget_beats()
         peer = self.successor or self._candidate()
         if peer and self._reached(self._beat_at):
             self._beat(peer)
@@ -587,6 +598,7 @@ class Protocol:
 
     def _on_promise(self, message: Message) -> None:
         sent = self._beats.pop(message.about, None)
+        self._counting.discard(message.about)
         if not self.holding or self._leaving or message.term != self.term or sent is None:
             return
         until = sent + PERMIT * self.periods.promise
@@ -727,6 +739,11 @@ class Protocol:
         if self.holding and not self._failing:
             self._renew_at = self.now
 
+    def _on_held(self, event: Hold) -> None:
+        self._on_hold = event.on
+        self._question = None
+        self._ask_at = self.now
+
     def _on_end(self, event: End) -> None:
         self._stopping = True
 
@@ -749,13 +766,21 @@ class Protocol:
     def _beat(self, peer: str) -> None:
         self._beat_at = self.now + self.periods.beat
         self._reached(self._beat_at)
-        lasts = PERMIT * self.periods.promise
-        for counter in [counter for counter, sent in self._beats.items() if self.now >= sent + lasts]:
-            del self._beats[counter]
-            self.beats_lost += bool(self.successor)
         # The permit first: its time begins before the successor's.
-        self._actions.append(Permit(self._counter + 1, lasts))
-        self._beats[self._send(peer, Kind.BEAT, COUNTS if peer == self.successor else 0)] = self.now
+        self._actions.append(Permit(self._counter + 1, PERMIT * self.periods.promise))
+        counter = self._send(peer, Kind.BEAT, COUNTS if peer == self.successor else 0)
+        self._beats[counter] = self.now
+        if peer == self.successor:
+            self._counting.add(counter)
+
+    def _forget_beats(self) -> None:
+        """Those whose permit has run out."""
+        over = self.now - PERMIT * self.periods.promise
+        for counter in [counter for counter, sent in self._beats.items() if sent <= over]:
+            del self._beats[counter]
+            if counter in self._counting:
+                self._counting.discard(counter)
+                self.beats_lost += 1
 
     def _candidate(self) -> str:
         """Whom the holder tries as its successor; the first that promises is named."""
@@ -804,6 +829,8 @@ class Protocol:
         self._actions.append(Swap(request.number, lease.version, holder, successor, term, self._writer(request.number)))
 
     def _ask(self) -> None:
+        if self._on_hold and self.holding:
+            return
         if self._question is None and self._reached(self._ask_at):
             number = self._number()
             # Its answer is a proof for a moment only: less than anybody asks.
@@ -855,6 +882,7 @@ class Protocol:
         self.holding = self._leaving = self._must_ask = False
         self.successor = self._trial = ""
         self._beats.clear()
+        self._counting.clear()
         self._request = None
         self._look_at = self.now
 
@@ -905,6 +933,7 @@ _HANDLERS: dict[type, str] = {
     Refused: "_on_refused",
     HandOver: "_on_hand_over",
     Rewrite: "_on_rewrite",
+    Hold: "_on_held",
     End: "_on_end",
 }
 _MESSAGES: dict[Kind, str] = {

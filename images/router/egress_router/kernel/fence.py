@@ -12,6 +12,7 @@ frozen between thinking and doing, for however long, changes nothing afterwards.
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -21,10 +22,11 @@ from .nft import FirewallError, Nft
 
 # Elements of the set have 32 bits, and 0 is the mark of a packet without one.
 _NUMBERS = 0xFFFFFFFF
+INFINITE = float("inf")
 
 
 class Fence:
-    """Permits of one pod. All methods are for any thread; those that reach the kernel raise FirewallError.
+    """Permits of one pod. All methods are for any thread.
 
     `lock` is held while the kernel changes; `commits` counts the changes.
     """
@@ -40,18 +42,45 @@ class Fence:
         self._granted = 0
         # What an earlier process of this pod granted may last.
         self._dropped = False
+        # Until when the kernel serves by what is granted, as far as this process knows.
+        self.until = 0.0
+
+    @property
+    def serves(self) -> bool:
+        """Whether the kernel serves at this moment. Waits for nothing."""
+        return self._clock() < self.until
+
+    def adopt(self) -> int:
+        """Know what an earlier process of this pod left granted; returns its number if it has no end, otherwise 0."""
+        with self.lock:
+            now = self._clock()
+            try:
+                number, left = table.granted(
+                    *(json.loads(self._nft.run(one))["nftables"] for one in table.LIST_GRANTED)
+                )
+            except FirewallError:
+                return 0
+            if left <= 0:
+                return 0
+            self._granted = number
+            self._until[number] = self.until = now + left
+            return number if left == INFINITE else 0
 
     def permit(self, seconds: float | None) -> int:
-        """Make a permit that lasts for `seconds` from now (None: for ever); returns its number."""
+        """Make a permit that lasts for `seconds` from now (None: for ever); returns its number.
+
+        If somebody has removed the table, the permit comes back with it.
+        """
         with self.lock:
             now = self._clock()
             self._last += 1
             number = self._last % _NUMBERS + 1
             # Noted as ending before the kernel's does.
             self._until = {n: until for n, until in self._until.items() if until > now or n == self._granted}
-            self._until[number] = float("inf") if seconds is None else now + seconds
+            self._until[number] = INFINITE if seconds is None else now + seconds
             self._dropped = False
-            self._run(table.permit(number, seconds))
+            with contextlib.suppress(FirewallError):
+                self._run(table.permit(number, seconds))
             return number
 
     def grant(self, number: int, guard: int) -> bool:
@@ -67,19 +96,14 @@ class Fence:
             if guard != number:
                 self._until.pop(guard, None)
             self._granted = number
+            self.until = self._until.get(number, 0.0)
             return True
 
-    def grant_endless(self, guard: int) -> bool:
-        """Serve without an end from now on, if `guard` has not run out."""
-        if self._until.get(self._granted) == float("inf"):
-            return True
-        number = self.permit(None)
-        granted = self.grant(number, guard)
-        if not granted:
-            with self.lock:
-                self._until.pop(number, None)
-                self._run(table.revoke(number))
-        return granted
+    def revoke(self, number: int) -> None:
+        """Remove a permit that was not granted: one without end would stay."""
+        with self.lock, contextlib.suppress(FirewallError):
+            self._until.pop(number, None)
+            self._run(table.revoke(number))
 
     def drop(self) -> None:
         """Serve no more."""
@@ -87,6 +111,7 @@ class Fence:
             if self._dropped:
                 return
             self._dropped = True
+            self.until = 0.0
             self._granted = 0
             self._until.clear()
             # Without the table nothing is served either.
@@ -94,11 +119,14 @@ class Fence:
                 self._run(table.drop())
 
     def restore(self) -> str:
-        """Commands that bring back, into a table that somebody had removed, what is granted and has not run out."""
-        left = self._until.get(self._granted, 0.0) - self._clock()
-        if not self._granted or left <= 0:
-            return ""
-        return table.permit(self._granted, None if left == float("inf") else left) + table.grant(self._granted)
+        """Commands that bring back, into a table that somebody had removed, permits that have not run out, and what is granted.
+
+        With `lock` held until they were run: in between nothing may be granted or dropped.
+        """
+        now = self._clock()
+        left = {number: until - now for number, until in self._until.items() if until > now}
+        permits = "".join(table.permit(n, None if seconds == INFINITE else seconds) for n, seconds in left.items())
+        return permits + (table.grant(self._granted) if self._granted in left else "")
 
     def reassert(self) -> None:
         """Grant what is granted once more: somebody may have removed it."""

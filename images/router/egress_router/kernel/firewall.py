@@ -20,7 +20,7 @@ from .table import Json, Listing
 class Firewall:
     """The agent's own table. `rules` and `rules_hash` are what was last read back from the kernel.
 
-    All methods but listing() are the main thread's.
+    All methods but listing() and reset_connections() are the main thread's.
     """
 
     def __init__(self, config: Config, fence: Fence | None = None) -> None:
@@ -85,8 +85,8 @@ class Firewall:
         return True
 
     def reset_connections(self) -> None:
-        """The pod ends: reset what is redirected. Nothing else may be called afterwards."""
-        self._nft.run(table.reset())
+        """The pod leaves the address to another: reset what is redirected, until the next repair(). For any thread."""
+        Nft().run(table.reset())
 
     def listing(self) -> Listing:
         """The table as the kernel has it now; empty if it is gone. For any thread."""
@@ -96,9 +96,10 @@ class Firewall:
     def _load(self, listing: Listing | None, rules: RuleSet, renew: set[int]) -> bool:
         """Turn the table, which is as in `listing`, into that of `rules`; returns whether anything differed."""
         if listing is None or listing.skeleton != self._skeleton:
-            commands = table.rebuild(self._config, rules) + self._fence.restore()
-        else:
-            commands = table.delta(listing.contents, table.contents(rules), renew)
+            with self._fence.lock:
+                self._nft.run(table.rebuild(self._config, rules) + self._fence.restore())
+            return True
+        commands = table.delta(listing.contents, table.contents(rules), renew)
         if commands:
             self._nft.run(commands)
         return bool(commands)

@@ -52,6 +52,10 @@ class NetworkError(Exception):
     """The router cannot serve; the message says why, and what to do."""
 
 
+class MacInUseError(NetworkError):
+    """Another interface of the node has the router's MAC address, perhaps for a moment: that of a pod that hands over."""
+
+
 class Network:
     """net1 and the routing of one router. All methods may be called from any thread."""
 
@@ -112,6 +116,12 @@ class Network:
             index = self._index()
             return "" if index is None else str(self._link(index).get_attr("IFLA_ADDRESS"))
 
+    def own_mac(self) -> str:
+        """The MAC address of net1 while the pod does not serve; empty without net1."""
+        with self._lock:
+            index = self._index()
+            return "" if index is None else self._original(index) or str(self._link(index).get_attr("IFLA_ADDRESS"))
+
     def taken(self) -> bool:
         """Whether net1 already has the router's MAC address and addresses, from an earlier process of this pod."""
         with self._lock:
@@ -128,11 +138,20 @@ class Network:
             self._set_mac(self._required_index())
 
     def take(self, allowed: Callable[[], bool]) -> bool:
-        """Add addresses and routes if `allowed` returns true at that moment; returns whether it did."""
+        """Give net1 MAC address, addresses and routes if `allowed` returns true at that moment; returns whether it did.
+
+        Clients are waiting: all that may be wrong beside these is for the next repair.
+        """
         with self._lock:
             if not allowed():
                 return False
-            self._repair(self._required_index())
+            index = self._required_index()
+            self._set_up(index)
+            self._set_mac(index)
+            for address in self._missing_addresses(index):
+                self._add_address(index, address)
+            for address in self._config.addresses:
+                self._add_routes(index, address)
             return True
 
     def repair(self, allowed: Callable[[], bool]) -> list[str]:
@@ -140,9 +159,14 @@ class Network:
         with self._lock:
             return self._repair(self._required_index()) if allowed() else []
 
-    def release(self) -> None:
-        """Remove addresses and routes and restore the original MAC address; what is gone already is ignored."""
+    def release(self, unless: Callable[[], bool] | None = None) -> None:
+        """Remove addresses and routes and restore the original MAC address; what is gone already is ignored.
+
+        Nothing is done if `unless` returns true at that moment.
+        """
         with self._lock:
+            if unless is not None and unless():
+                return
             index = self._index()
             for address in self._config.addresses:
                 for route in self._routes(address.family):
@@ -158,9 +182,12 @@ class Network:
                         family=_FAMILIES[address.family],
                     )
             if index is not None and self.mac() == self._config.mac:
-                alias = str(self._link(index).get_attr("IFLA_IFALIAS") or "")
-                original = alias.removeprefix(_ORIGINAL) if alias.startswith(_ORIGINAL) else _random_mac()
-                self._request(self._ipr.link, "set", index=index, address=original)
+                self._request(self._ipr.link, "set", index=index, address=self._original(index) or _random_mac())
+
+    def _original(self, index: int) -> str:
+        """The MAC address that net1 had before the router's; empty if it had none."""
+        alias = str(self._link(index).get_attr("IFLA_IFALIAS") or "")
+        return alias.removeprefix(_ORIGINAL) if alias.startswith(_ORIGINAL) else ""
 
     def _repair(self, index: int) -> list[str]:
         done = self.secure()
@@ -191,14 +218,14 @@ class Network:
         current = str(link.get_attr("IFLA_ADDRESS"))
         if current == self._config.mac:
             return False
-        if not str(link.get_attr("IFLA_IFALIAS") or "").startswith(_ORIGINAL):
+        if not self._original(index):
             # Kept by the kernel, so that a restarted agent can restore it too.
             self._ipr.link("set", index=index, IFLA_IFALIAS=_ORIGINAL + current)
         try:
             self._ipr.link("set", index=index, address=self._config.mac)
         except NetlinkError as error:
             if error.code in (errno.EBUSY, errno.EADDRINUSE):
-                raise NetworkError(
+                raise MacInUseError(
                     f"MAC address {self._config.mac} of router {self._config.router} is in use by another interface "
                     f"of node {self._config.node}: an earlier pod is still terminating, or two routers have the same mac"
                 ) from error

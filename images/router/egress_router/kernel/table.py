@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import BEAT_PORT
 from ansible_collections.egress.router.plugins.module_utils._contract.names import (
     AGENT_PORT,
     CLUSTER_INTERFACE,
@@ -53,6 +54,9 @@ _KEYS = {
     FAMILY: ("meta nfproto", "nf_proto", ("ipv4", "ipv6")),
     ARP_FAMILY: ("arp operation", "arp_op", ("request", "reply")),
 }
+
+# What `granted` reads: of one family, because both are changed together.
+LIST_GRANTED = (f"list map {FAMILY} {NAME} granted", f"list set {FAMILY} {NAME} permits")
 
 # Destination (str), destination and port, mark, or None (elements of a set); and the comment.
 Content = tuple[Any, str]
@@ -276,6 +280,18 @@ def drop() -> str:
     return "".join(f"flush map {family} {NAME} granted\nflush set {family} {NAME} permits\n" for family in _KEYS)
 
 
+def granted(listed_map: Iterable[Json], listed_set: Iterable[Json]) -> tuple[int, float]:
+    """The permit that is granted, and the seconds that it lasts at least (infinite without an end); zeros if there is none."""
+    numbers = {number for thing in listed_map for _key, number in thing.get("map", {}).get("elem", [])}
+    permits: dict[int, float] = {}
+    for thing in listed_set:
+        for element in thing.get("set", {}).get("elem", []):
+            details = element["elem"] if isinstance(element, dict) else {"val": element}
+            permits[details["val"]] = float(details.get("expires", "inf"))
+    left = {number: permits[number] for number in numbers if number in permits}
+    return next(iter(left.items())) if len(left) == 1 else (0, 0.0)
+
+
 def _fence(family: str) -> str:
     key, kind, _values = _KEYS[family]
     return f"""\
@@ -312,6 +328,7 @@ def _redirects(config: Config) -> str:
     {_ip(ip.version)} daddr {ip} ct mark set meta l4proto . th dport map @marks{ip.version}
     {_ip(ip.version)} daddr {ip} dnat {_ip(ip.version)} to meta l4proto . th dport map @redirect{ip.version}
     {_ip(ip.version)} daddr {ip} tcp dport {AGENT_PORT} return
+    {_ip(ip.version)} daddr {ip} udp dport {BEAT_PORT} return
     {_ip(ip.version)} daddr {ip} ct mark set meta l4proto map @fallmarks{ip.version}
     {_ip(ip.version)} daddr {ip} dnat {_ip(ip.version)} to meta l4proto map @fallback{ip.version}"""
         for ip in config.pod_ips

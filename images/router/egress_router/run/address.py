@@ -2,14 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The egress address: net1 while this pod has the lease, and what the segment and the endpoints are told of it."""
+"""The egress address: net1 while the kernel may serve, ready to take it while another pod does, and what the segment is told."""
 
 from __future__ import annotations
 
 import contextlib
 import enum
 import secrets
-import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -20,32 +19,36 @@ from ansible_collections.egress.router.plugins.module_utils._contract import nam
 
 from ..config import Config
 from ..kernel import reset
+from ..kernel.fence import Fence
 from ..kernel.marks import PROVOKING
-from ..kernel.network import Network, NetworkError
+from ..kernel.network import MacInUseError, Network, NetworkError
 from ..kernel.nft import FirewallError
 from ..log import event, now
 from ..net import IP
 from ..segment import conflict
-from ..segment.watch import Watch
 from . import endpoints
-from .lease import Elector
-from .reporter import Reporter
+from .driver import Driver
+from .neighbours import Neighbours
+from .publisher import Publisher
+from .question import Question
 from .rules import Rules
+from .take_over import TakeOvers
 
-# The pod is ready to serve, and another one does.
+# The pod could serve, and another one does.
 STANDBY = "standby"
 
 NETWORK_CHECK_SECONDS = 2.0
 # At least, and at most half as much again: two pods that ask for the same address shall not do so in step for ever.
 RETRY_SECONDS = 2.0
-# How long the segment is asked for the addresses: first from the pod's own MAC address, so that another holder of the
-# router's can answer; then from the router's, because a hypervisor may let only that one through.
-PROBE_SECONDS = 0.6
-PROBE_AGAIN_SECONDS = 0.4
+# The other pod of a node that hands over gives up the MAC address in a moment.
+RETRY_SOON_SECONDS = 0.05
+# How long the segment is asked for the addresses after somebody else had them, and for how long an answer counts.
+ASK_SECONDS = 0.9
+FRESH_SECONDS = 8.0
 # RFC 5227, 2.4: whoever claims the address once is told whose it is; a claim within this time after that is a conflict.
 DEFEND_SECONDS = 10.0
-# How often gateways are asked, and when one counts as silent.
-GATEWAY_ASK_SECONDS = 1.0
+# When a silent gateway makes another pod that reaches it the better one, and when it counts as gone.
+GATEWAY_DOUBT_SECONDS = 1.0
 GATEWAY_SILENT_SECONDS = 3.0
 # On the way out: how long connections are provoked, and their ends may take to answer. The end takes less than a second.
 PROVOKE_SECONDS = 0.3
@@ -63,69 +66,71 @@ class Phase(enum.Enum):
     """How much of the router is on net1."""
 
     NOTHING = enum.auto()
-    # The MAC address, or nothing any more: the segment is being asked for the addresses, or will be again.
-    MAC = enum.auto()
-    # Addresses and routes too: the endpoints are being published.
+    # Addresses and routes: the endpoints are being published.
     ADDRESSES = enum.auto()
     # And the endpoints lead here.
     PUBLISHED = enum.auto()
 
 
 class EgressAddress:
-    """The address of one router. `state` and `error`: see status.Status; the state of a pod without the lease is STANDBY.
+    """The address of one router. `state` and `error`: see status.Status; the state of a pod that could serve is STANDBY.
 
-    All methods but fall() are the main thread's.
+    `unable`: why this pod could not serve, as far as net1 and its segment go; empty if it could. All methods are one thread's.
     """
 
     def __init__(
         self,
         config: Config,
         network: Network,
-        elector: Elector,
-        reporter: Reporter,
+        fence: Fence,
+        driver: Driver,
+        question: Question,
+        take_overs: TakeOvers,
+        publisher: Publisher,
         rules: Rules,
-        stop: threading.Event,
     ) -> None:
         self._config = config
         self._network = network
-        self._elector = elector
-        self._reporter = reporter
+        self._fence = fence
+        self._driver = driver
+        self._question = question
+        self._take_overs = take_overs
+        self._publisher = publisher
         self._rules = rules
-        self._stop = stop
+        self._neighbours = Neighbours(config)
         self._ips = [address.ip for address in config.addresses]
         self._phase = Phase.NOTHING
-        self._fallen = threading.Event()
+        self._ended = False
+        # Somebody else may have the address although the kernel may serve: the router was on hold, or there was a conflict.
+        self._ask_first = False
         self._retry_at = 0.0
         self._check_at = 0.0
         self._announce_at: list[float] = []
         self._conflict_since = ""
         self._defended_until = 0.0
-        self._watch: Watch | None = None
-        self._gateways = {address.gateway: address.ip for address in config.addresses if address.gateway is not None}
-        self._gateway_macs: dict[IP, str] = {}
-        self._gateway_heard: dict[IP, float] = {}
-        self._ask_at = 0.0
+        self._blocked = ""
         self._impaired = False
         self.claims = 0
         self.state = STANDBY
         self.error = ""
+        self.unable = ""
         self.repairs: Counter[str] = Counter()
 
     @property
     def present(self) -> bool:
         """Whether the addresses are on net1."""
-        return self._phase in (Phase.ADDRESSES, Phase.PUBLISHED)
+        return self._phase is not Phase.NOTHING
 
     @property
     def gateways(self) -> dict[IP, bool]:
         """Each gateway, and whether it answers; empty while not serving."""
-        silent = time.monotonic() - GATEWAY_SILENT_SECONDS
-        return {ip: heard > silent for ip, heard in self._gateway_heard.items()} if self.present else {}
+        return self._neighbours.gateways(GATEWAY_SILENT_SECONDS) if self.present else {}
 
     @property
     def due(self) -> float:
         """When tick() has something to do at the latest (monotonic seconds)."""
-        return self._announce_at[0] if self._announce_at else float("inf")
+        retry = self._retry_at if self._may_serve() and not self.present else float("inf")
+        return min(retry, self._announce_at[0] if self._announce_at else float("inf"))
 
     def prepare(self) -> None:
         """Before anything else: forwarded traffic that has no way yet is refused."""
@@ -136,7 +141,7 @@ class EgressAddress:
         try:
             self._network.secure()
         except (NetworkError, NetlinkError) as error:
-            # Tried again before serving.
+            # Tried again all the time.
             event("settings-failed", error=error)
 
     def adopt(self) -> bool:
@@ -144,57 +149,52 @@ class EgressAddress:
         if self._network.problem() or not self._network.taken():
             return False
         self._phase = Phase.PUBLISHED
-        self._expect_gateways(answered=True)
+        self._neighbours.serve(answered=True)
         self.state = status.SERVING
         self.publish()
         return True
 
     def tick(self) -> None:
         """One step towards serving, or away from it."""
+        if self._ended:
+            return
         try:
-            if self._fallen.is_set() or not self._may_serve():
+            if not self._may_serve():
                 self._step_down()
+                self._stand_by()
             elif self.present:
                 self._maintain()
             elif time.monotonic() >= self._retry_at:
                 self._take()
+        except MacInUseError as error:
+            self._fail(status.FAILED, str(error), soon=True)
         except (NetworkError, NetlinkError, OSError) as error:
             self._fail(status.FAILED, str(error))
 
     def publish(self) -> None:
-        """Publish the pod with the ports of the loaded rules, if the addresses are here."""
+        """Publish the pod with the ports of the loaded rules, if the addresses are here. For any thread."""
         if self.present:
-            self._reporter.publish(endpoints.patches(self._config, self._rules.loaded))
-
-    def fall(self) -> None:
-        """Give everything up at once. Called by the fence's thread while the main thread may be anywhere."""
-        with contextlib.suppress(NetworkError, NetlinkError):
-            self._network.release()
-        self._fallen.set()
-        event("fenced", why="the lease was not renewed in time")
+            self._publisher.publish(endpoints.patches(self._config, self._rules.loaded))
 
     def release(self) -> None:
         """Remove everything from net1."""
-        self._phase = Phase.MAC if self._phase is not Phase.NOTHING else Phase.NOTHING
+        self._phase = Phase.NOTHING
         self._announce_at = []
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
+        self._neighbours.close()
         # What cannot be removed now is looked at again before serving.
         with contextlib.suppress(NetworkError, NetlinkError):
             self._network.release()
 
     def end(self) -> None:
-        """The pod ends."""
-        try:
-            if self.present:
-                self._reset_connections()
-        finally:
-            self.release()
-            self._set(status.STOPPED)
+        """The pod ends: nothing is done by tick() any more."""
+        self._ended = True
+        self.release()
+        self._set(status.STOPPED)
 
-    def _reset_connections(self) -> None:
-        """Tell both ends of all connections that they are over; otherwise they would wait for minutes."""
+    def reset_connections(self) -> None:
+        """Tell both ends of all connections that they are over; otherwise they would wait for minutes. While the kernel serves."""
+        if not self.present:
+            return
         try:
             self._rules.reset_connections()
             provoked = reset.provoke(PROVOKING, time.monotonic() + PROVOKE_SECONDS)
@@ -207,61 +207,96 @@ class EgressAddress:
         event("connections-reset", provoked=provoked)
 
     def _may_serve(self) -> bool:
-        return self._elector.serves() and not self._elector.on_hold and not self._stop.is_set()
+        return self._fence.serves and not self._driver.on_hold
 
     def _step_down(self) -> None:
-        """The lease is another pod's, or may be soon; or the router is on hold."""
-        self._fallen.clear()
-        on_hold = self._elector.serves() and self._elector.on_hold
-        if self._phase is not Phase.NOTHING:
-            if on_hold:
+        """The right is another pod's, or may be soon; or the router is on hold."""
+        if self._driver.on_hold and self._fence.serves:
+            self._ask_first = True
+        if self.present:
+            if self._driver.on_hold and self._fence.serves:
                 # The slices are still this pod's, and nobody else will withdraw it.
                 self._withdraw()
-                if self.present:
-                    self._reset_connections()
+                self.reset_connections()
+                self._rules.end_reset()
             else:
-                self._reporter.forget()
+                self._publisher.forget()
             self.release()
-            self._phase = Phase.NOTHING
-            self._retry_at = 0.0
-        self._set(status.ON_HOLD if on_hold else STANDBY)
+            event("address-released", on_hold=self._driver.on_hold)
+        self._retry_at = 0.0
+
+    def _stand_by(self) -> None:
+        """Be ready to take the address in one step, and know whether that could be."""
+        self._blocked = self._network.problem()
+        if not self._blocked and time.monotonic() >= self._check_at:
+            self._check_at = time.monotonic() + NETWORK_CHECK_SECONDS
+            self._question.tidy()
+            self._network.set_up()
+            self._network.secure()
+        if not self._blocked and not self._network.carrier():
+            self._blocked = NO_CARRIER
+        self.unable = self._blocked or self._unreachable()
+        self._set(*self._waiting())
+
+    def _unreachable(self) -> str:
+        """Which gateways answered a standby before, and do not any more; a little later than the one that serves would say so."""
+        own = self._network.own_mac()
+        if self._network.mac() != own:
+            # The segment is being asked for the router's addresses.
+            self._neighbours.close()
+            return ""
+        self._neighbours.stand_by(own)
+        with contextlib.suppress(OSError):
+            self._neighbours.listen()
+        return self._silent(1.5 * GATEWAY_DOUBT_SECONDS)
+
+    def _waiting(self) -> tuple[str, str]:
+        """State and error of a pod that does not serve."""
+        question, holding = self._question, self._driver.holding
+        if holding and self._driver.on_hold:
+            return status.ON_HOLD, ""
+        if self.unable:
+            return status.FAILED, self.unable
+        if time.monotonic() < question.at + FRESH_SECONDS:
+            if question.in_use:
+                return status.CONFLICT, self._conflict(question.in_use)
+            if question.error:
+                return status.FAILED, question.error
+        return (status.STARTING, "") if holding else (STANDBY, "")
 
     def _withdraw(self) -> None:
-        self._reporter.publish({address.family: endpoints.NOBODY for address in self._config.addresses})
+        self._publisher.publish({address.family: endpoints.NOBODY for address in self._config.addresses})
 
     def _take(self) -> None:
-        self._set(status.STARTING, self.error)
-        problem = self._network.problem()
-        if problem:
-            self._fail(status.FAILED, problem)
+        self._blocked = self._network.problem() or ("" if self._network.carrier() else NO_CARRIER)
+        self.unable = self._blocked
+        if self._blocked:
+            self._fail(status.FAILED, self._blocked)
             return
-        self._network.set_up()
-        if not self._network.carrier():
-            self._fail(status.FAILED, NO_CARRIER)
-            return
-        in_use = self._ask(self._network.mac(), PROBE_SECONDS)
-        if not in_use and self._may_serve():
-            self._phase = Phase.MAC
-            self._network.claim()
-            in_use = self._ask(self._config.mac, PROBE_AGAIN_SECONDS)
-        if in_use:
-            self.release()
-            self._fail(status.CONFLICT, self._conflict(in_use))
-            return
-        self._conflict_since = ""
+        if self._ask_first:
+            if not self._question.silent(ASK_SECONDS):
+                in_use = self._question.in_use
+                self._fail(
+                    *(status.CONFLICT, self._conflict(in_use)) if in_use else (status.FAILED, self._question.error)
+                )
+                return
+            self._ask_first = False
+        began = time.monotonic()
         if not self._network.take(self._may_serve):
             return
         self._phase = Phase.ADDRESSES
-        self._expect_gateways(answered=False)
-        self._check_at = time.monotonic() + NETWORK_CHECK_SECONDS
         self._schedule_announcements()
         self._announce()
-        event("address-taken", addresses=",".join(map(str, self._ips)), mac=self._config.mac)
+        seconds = time.monotonic() - began
         self.publish()
+        self._neighbours.serve(answered=False)
+        self._conflict_since = ""
+        # The rest of what may be wrong on net1: now that clients are served.
+        self._check_at = 0.0
+        addresses = ",".join(map(str, self._ips))
+        event("address-taken", addresses=addresses, mac=self._config.mac, seconds=f"{seconds:.3f}")
+        self._take_overs.end()
         self._set(status.STARTING)
-
-    def _ask(self, mac: str, seconds: float) -> dict[IP, str]:
-        return conflict.probe(names.EGRESS_INTERFACE, mac, self._ips, seconds, self._stop)
 
     def _conflict(self, in_use: Mapping[IP, str]) -> str:
         """Who has the addresses, since when, and what to do."""
@@ -270,7 +305,7 @@ class EgressAddress:
         found = f"{holders}, since {self._conflict_since} at least: "
         if self._config.mac not in in_use.values():
             return found + "free it or choose another address"
-        last = self._elector.predecessor
+        last = self._driver.predecessor
         earlier = f"pod {last.pod} on node {last.node}, which had the lease before" if last.pod else "an earlier pod"
         return (
             f"{found}that is the router's own MAC address, so it is {earlier}, or a router with the same address in another "
@@ -279,60 +314,49 @@ class EgressAddress:
 
     def _maintain(self) -> None:
         if time.monotonic() >= self._check_at:
-            problem = self._network.problem()
-            if problem:
-                raise NetworkError(problem)
-            repaired = self._network.repair(self._may_serve)
-            for kind in repaired:
-                self.repairs[kind] += 1
-                event("repaired", kind=kind)
-            if repaired:
-                self._schedule_announcements()
+            self._blocked = self._network.problem()
+            if self._blocked:
+                self.unable = self._blocked
+                raise NetworkError(self._blocked)
+            fresh = self._phase is Phase.ADDRESSES
+            for kind in self._network.repair(self._may_serve):
+                if not fresh:
+                    self.repairs[kind] += 1
+                    event("repaired", kind=kind)
+                    self._schedule_announcements()
             self._check_at = time.monotonic() + NETWORK_CHECK_SECONDS
         self._announce()
-        claims = self._listen()
+        claims = self._neighbours.listen()
         if claims and not self._defend(claims):
+            self._ask_first = True
             self._fail(status.CONFLICT, self._conflict(claims))
             return
-        impairment = self._impairment()
+        carrier = "" if self._network.carrier() else NO_CARRIER
+        self.unable = carrier or self._silent(GATEWAY_DOUBT_SECONDS)
+        impairment = carrier or self._silent(GATEWAY_SILENT_SECONDS)
         if self._impaired and not impairment:
             # What switches and neighbours learned may be out of date.
             self._schedule_announcements()
         self._impaired = bool(impairment)
-        if self._phase is Phase.PUBLISHED or self._reporter.published:
+        if self._publisher.published:
             self._phase = Phase.PUBLISHED
         if impairment:
             # The addresses stay: nothing is won without them.
             self._set(status.FAILED, impairment)
-        elif self._phase is Phase.PUBLISHED and self._gateways.keys() <= self._gateway_macs.keys():
+        elif self._phase is Phase.PUBLISHED and self._neighbours.all_known:
             self._set(status.SERVING)
         else:
-            self._set(status.STARTING, self._reporter.publish_error)
+            self._set(status.STARTING, self._publisher.error)
 
-    def _expect_gateways(self, *, answered: bool) -> None:
-        """Begin to ask the gateways; `answered`: the router is serving already, so they did."""
-        self._ask_at = 0.0
-        self._gateway_heard = dict.fromkeys(self._gateways, time.monotonic())
-        self._gateway_macs = dict.fromkeys(self._gateways, "") if answered else {}
-
-    def _listen(self) -> dict[IP, str]:
-        """Ask the gateways if it is time, and hear what the segment says; returns who claims the router's addresses."""
-        if self._watch is None:
-            self._watch = Watch(names.EGRESS_INTERFACE, self._config.mac, [*self._ips, *self._gateways])
-        claims = {}
-        for ip, mac in self._watch.heard():
-            if ip in self._gateways:
-                self._gateway_heard[ip], self._gateway_macs[ip] = time.monotonic(), mac
-            else:
-                claims[ip] = mac
-        if time.monotonic() >= self._ask_at:
-            self._ask_at = time.monotonic() + GATEWAY_ASK_SECONDS
-            for gateway, source in self._gateways.items():
-                # Everybody is asked if the known MAC address did not answer lately.
-                lately = time.monotonic() - self._gateway_heard[gateway] < 1.5 * GATEWAY_ASK_SECONDS
-                with contextlib.suppress(OSError):
-                    self._watch.ask(gateway, source, self._gateway_macs.get(gateway, "") if lately else "")
-        return claims
+    def _silent(self, seconds: float) -> str:
+        """Which gateways did not answer for so long, and what to look at; empty if all did."""
+        silent = " and ".join(str(ip) for ip, answers in self._neighbours.gateways(seconds).items() if not answers)
+        if not silent:
+            return ""
+        return (
+            f"gateway {silent} of router {self._config.router} does not answer on {names.EGRESS_INTERFACE}: check the "
+            "gateway, the VLAN, and whether the hypervisor lets the router's MAC address through"
+        )
 
     def _defend(self, claims: Mapping[IP, str]) -> bool:
         """Somebody claims an address that the router has: say once whose it is; False if that was done already."""
@@ -346,25 +370,13 @@ class EgressAddress:
         self._announce()
         return True
 
-    def _impairment(self) -> str:
-        """Why servers cannot be reached although the addresses are here; empty if they can."""
-        if not self._network.carrier():
-            return NO_CARRIER
-        silent = " and ".join(str(ip) for ip, answers in self.gateways.items() if not answers)
-        if silent:
-            return (
-                f"gateway {silent} of router {self._config.router} does not answer on {names.EGRESS_INTERFACE}: check the "
-                "gateway, the VLAN, and whether the hypervisor lets the router's MAC address through"
-            )
-        return ""
-
     def _schedule_announcements(self) -> None:
         start = time.monotonic()
         self._announce_at = [start + seconds for seconds in ANNOUNCE_AT]
 
     def _announce(self) -> None:
         """Tell the segment, if it is time."""
-        if time.monotonic() < self.due:
+        if not self._announce_at or time.monotonic() < self._announce_at[0]:
             return
         self._announce_at.pop(0)
         try:
@@ -373,12 +385,13 @@ class EgressAddress:
             # The next check of the interface finds the reason, or repairs it.
             event("announce-failed", error=error)
 
-    def _fail(self, state: str, error: str) -> None:
+    def _fail(self, state: str, error: str, *, soon: bool = False) -> None:
         """Not serving for a reason of this pod; tried again soon."""
         if self.present:
             self.release()
             self._withdraw()
-        self._retry_at = time.monotonic() + RETRY_SECONDS * (1 + secrets.randbelow(1000) / 2000)
+        wait = RETRY_SOON_SECONDS if soon else RETRY_SECONDS * (1 + secrets.randbelow(1000) / 2000)
+        self._retry_at = time.monotonic() + wait
         self._set(state, error)
 
     def _set(self, state: str, error: str = "") -> None:

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The agent's main thread: from the start of the pod to its end.
+"""The agent's threads, from the start of the pod to its end.
 
-The main thread owns the kernel: it loads rules, takes and repairs net1, and notices changes by others. The watch brings
-rules, the reporter keeps the lease and writes, the fence ends forwarding when the lease was not renewed in time. So
-nothing that hangs at the API server can delay anything in the kernel.
+The main thread loads rules and keeps them in the kernel, another one does the same for net1, so neither waits for the other. The
+watch brings rules, the driver decides who serves, the publisher writes endpoints; each request is a thread's that nobody waits
+for. So nothing that hangs at the API server can delay anything in the kernel.
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 from ansible_collections.egress.router.plugins.module_utils._contract import status
 from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
 
 from ..config import Config
+from ..kernel.fence import Fence
 from ..log import event
 from . import life
 from .address import STANDBY, EgressAddress
+from .driver import Driver
 from .kube import ApiError, Kube
-from .lease import Elector
-from .reporter import Reporter
+from .lease import Leases
+from .publisher import Publisher
 from .rules import Rules
+from .take_over import TakeOvers
 
 # Without the table, the pod itself answers packets of redirected connections: look often, it is cheap.
 TICK_SECONDS = 0.25
@@ -43,49 +47,74 @@ class Agent:
     def __init__(
         self,
         config: Config,
+        fence: Fence,
         rules: Rules,
         address: EgressAddress,
-        elector: Elector,
-        reporter: Reporter,
+        driver: Driver,
+        take_overs: TakeOvers,
+        publisher: Publisher,
         stop: threading.Event,
-        wake: threading.Event,
     ) -> None:
         self._config = config
+        self._fence = fence
         self._rules = rules
         self._address = address
-        self._elector = elector
-        self._reporter = reporter
+        self._driver = driver
+        self._take_overs = take_overs
+        self._publisher = publisher
         self._stop = stop
-        self._wake = wake
-        self._beat = time.monotonic()
+        self._wake_rules = threading.Event()
+        self._wake_address = threading.Event()
+        # What the address thread is to do before its next tick.
+        self._then: list[Callable[[], None]] = []
+        self._told: object = None
 
-    def run(self, kube: Kube) -> None:
+    def run(self, kube: Kube, leases: Leases) -> None:
         """Serve until SIGTERM."""
         signal.signal(signal.SIGTERM, lambda *_: self.stop())
         signal.signal(signal.SIGINT, lambda *_: self.stop())
         self._address.prepare()
-        self._adopt()
-        watch = (kube, self._stop, self._wake.set)
+        adopted = self._adopt()
+        watch = (kube, self._stop, self._wake_rules.set)
         threading.Thread(target=self._rules.watch, args=watch, name="watch", daemon=True).start()
+        self._driver.changed = self.wake
+        self._driver.repair = self._wake_rules.set
+        self._driver.leave = self._leave
+        self._tell()
+        self._driver.start(leases, self.status, adopted)
+        self._publisher.start()
+        address = threading.Thread(target=self._keep_address, name="address", daemon=True)
+        address.start()
         while not self._stop.is_set():
-            self._tick()
-            due = min(self._beat + TICK_SECONDS, self._address.due)
-            self._wake.wait(max(0.0, due - time.monotonic()))
-            self._wake.clear()
-        self._end()
+            life.beat(HEALTHY_SECONDS)
+            if self._rules.load():
+                self._address.publish()
+            self._rules.repair()
+            self._tell()
+            self._wake_rules.wait(TICK_SECONDS)
+            self._wake_rules.clear()
+        self._end(address)
 
     def stop(self) -> None:
         """End soon."""
         self._stop.set()
-        self._wake.set()
+        self._wake_rules.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Something happened that decides about the address."""
+        self._wake_address.set()
 
     def ready(self) -> bool:
-        """Whether this pod serves clients."""
-        return self._address.state == status.SERVING and self._elector.serves()
+        """Whether this pod serves clients, or could if the one that does failed."""
+        if self._address.state == STANDBY:
+            return self._able() == (True, "") and self._driver.reached
+        return self._address.state == status.SERVING and self._fence.serves
 
     def status(self) -> Status:
         """What goes into the Lease."""
-        config, rules, address = self._config, self._rules, self._address
+        config, rules, address, driver = self._config, self._rules, self._address, self._driver
+        taken = self._take_overs.last
         return Status(
             state=status.STARTING if address.state == STANDBY else address.state,
             pod=config.pod,
@@ -97,49 +126,88 @@ class Agent:
             rules_version=rules.version,
             rules_error=rules.error,
             applied_at=rules.applied_at,
-            error=address.error or self._reporter.publish_error,
+            error=address.error or self._publisher.error,
+            pod_ip=str(config.pod_ips[0]),
+            successor=driver.successor,
+            successor_error=driver.successor_error,
+            taken_over_at=taken.at,
+            taken_over_from=taken.previous,
+            take_over_cause=taken.cause,
+            take_over_seconds=taken.seconds,
+            beats_lost=str(driver.beats_lost),
         )
 
-    def _adopt(self) -> None:
-        """Begin with what an earlier process of this pod left in the kernel."""
+    def _adopt(self) -> int:
+        """Begin with what an earlier process of this pod left in the kernel; returns its permit, if that has no end."""
         same = self._rules.adopt()
+        permit = self._fence.adopt()
         self._address.secure()
         adopted = same and self._address.adopt()
         if adopted:
-            self._elector.presume()
             self._rules.known.set()
-            self._reporter.start(self.status)
         else:
             self._address.release()
         event("started", router=self._config.router, adopted=adopted, rules=len(self._rules.loaded.rules))
+        return permit
 
-    def _tick(self) -> None:
-        self._beat = time.monotonic()
-        life.beat(HEALTHY_SECONDS)
-        before = self.status()
-        if self._rules.load():
-            self._address.publish()
-        self._rules.repair()
-        self._address.tick()
-        if self._rules.known.is_set() and not self._reporter.started:
-            # Rules first: the pod that acquires the lease has them.
-            self._reporter.start(self.status)
-        if self.status() != before:
-            self._reporter.wake()
+    def _able(self) -> tuple[bool, str]:
+        """Whether this pod could serve, and why not. Rules first: the pod that takes over has them."""
+        reason = self._address.unable if self._rules.known.is_set() else "the rules are not known yet"
+        return not reason, reason
 
-    def _end(self) -> None:
+    def _tell(self) -> None:
+        """Tell the driver, if anything of that has changed."""
+        found = (self._able(), self.status())
+        if found != self._told:
+            self._told = found
+            self._driver.tell(*found[0])
+
+    def _keep_address(self) -> None:
+        while True:
+            life.beat(HEALTHY_SECONDS)
+            while self._then:
+                self._then.pop(0)()
+            self._address.tick()
+            self._tell()
+            wait = min(TICK_SECONDS, self._address.due - time.monotonic())
+            self._wake_address.wait(max(0.0, wait))
+            self._wake_address.clear()
+
+    def _leave(self, then: Callable[[], None]) -> None:
+        """Before another pod serves: nobody shall wait for a connection that is over."""
+
+        def leave() -> None:
+            self._address.reset_connections()
+            then()
+            self._rules.end_reset()
+
+        self._then.append(leave)
+        self.wake()
+
+    def _end(self, address: threading.Thread) -> None:
         began = time.monotonic()
-        serves = self._elector.serves()
-        self._reporter.stop()
-        self._address.end()
-        if serves:
-            release = threading.Thread(target=self._release, name="release", daemon=True)
-            release.start()
-            release.join(RELEASE_SECONDS)
+        self._publisher.stop()
+        released = threading.Event()
+
+        def release() -> None:
+            self._address.reset_connections()
+            self._driver.end()
+            self._address.end()
+            released.set()
+
+        self._then.append(release)
+        self.wake()
+        released.wait(RELEASE_SECONDS)
+        self._driver.end()
+        failover = self._config.failover
+        self._driver.ended.wait(2 * failover.promise_ms / 1000 + RELEASE_SECONDS)
+        withdraw = threading.Thread(target=self._withdraw, name="withdraw", daemon=True)
+        withdraw.start()
+        withdraw.join(max(0.5, began + RELEASE_SECONDS - time.monotonic()))
         event("stopped", seconds=f"{time.monotonic() - began:.3f}")
 
-    def _release(self) -> None:
+    def _withdraw(self) -> None:
         try:
-            self._reporter.release(self.status(), RELEASE_TIMEOUT)
+            self._publisher.withdraw(RELEASE_TIMEOUT)
         except ApiError as error:
             event("release-failed", error=error)

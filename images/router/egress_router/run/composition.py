@@ -14,24 +14,30 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import BEAT_PORT
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import VARIABLE
 from ansible_collections.egress.router.plugins.module_utils._contract.names import AGENT_PORT
 
 from .. import config
 from ..config import Config, ConfigError
-from ..kernel.fence import Fence as KernelFence
+from ..failover.channel import Channel
+from ..kernel.fence import Fence
 from ..kernel.firewall import Firewall
 from ..kernel.network import Network
 from . import life, web
 from .address import EgressAddress
 from .agent import Agent
+from .driver import Driver
+from .keys import Keys
 from .kube import ApiError, ApiServer, Kube
-from .lease import Elector, Fence
+from .lease import Leases
 from .metrics import Metrics
-from .reporter import Reporter
+from .publisher import Publisher
+from .question import Question
 from .rules import Rules
+from .take_over import TakeOvers
 
-# (connect, read) of a request; less with a lease that is renewed more often than that.
+# (connect, read) of a request; less with a short lease, because the protocol waits for an answer no longer than a fifth of it.
 API_TIMEOUT = (2.0, 3.0)
 # The main thread waits so long for each thread that computes, which the web server's do as long as anybody asks: with Python's
 # own 0.005, a changed rule waited up to a second when many did.
@@ -64,26 +70,23 @@ def main(arguments: Sequence[str]) -> int:
 
 def run(settings: Config, server: ApiServer) -> None:
     """Compose the agent and run it until SIGTERM."""
-    stop, wake = threading.Event(), threading.Event()
+    stop = threading.Event()
     kube = Kube(server, settings.namespace, settings.router, _api_timeout(settings))
-    kernel_fence = KernelFence()
-    firewall = Firewall(settings, kernel_fence)
     fence = Fence()
-    elector = Elector(kube, settings, fence, kernel_fence)
-    reporter = Reporter(settings, kube, elector, wake.set)
+    firewall = Firewall(settings, fence)
+    network = Network(settings)
+    keys, take_overs = Keys(), TakeOvers()
+    router = f"{settings.namespace}/{settings.router}"
+    channel = Channel(settings.pod_ips[0], BEAT_PORT, router, settings.pod, keys)
+    question = Question(settings, network, fence, stop)
+    driver = Driver(settings, channel, lambda: keys.problem, fence, question, take_overs)
+    publisher = Publisher(settings, kube, lambda: fence.serves, lambda: driver.changed())
     rules = Rules(settings, firewall)
-    address = EgressAddress(settings, Network(settings), elector, reporter, rules, stop)
-    agent = Agent(settings, rules, address, elector, reporter, stop, wake)
-
-    def fall() -> None:
-        address.fall()
-        wake.set()
-
-    pages = web.Pages(agent, address, firewall, Metrics(rules, address, elector, reporter))
-    web.serve(pages, settings.pod_ips, AGENT_PORT)
-    fence.expire = fall
-    fence.start()
-    agent.run(kube)
+    address = EgressAddress(settings, network, fence, driver, question, take_overs, publisher, rules)
+    agent = Agent(settings, fence, rules, address, driver, take_overs, publisher, stop)
+    metrics = Metrics(rules, address, driver, take_overs, publisher)
+    web.serve(web.Pages(agent, address, firewall, metrics), settings.pod_ips, AGENT_PORT)
+    agent.run(kube, Leases(kube, settings, driver.answered))
 
 
 def _use_one_arena() -> None:
@@ -94,5 +97,5 @@ def _use_one_arena() -> None:
 
 
 def _api_timeout(settings: Config) -> tuple[float, float]:
-    connect, read = (min(seconds, max(settings.renew_seconds, 0.5)) for seconds in API_TIMEOUT)
+    connect, read = (min(seconds, max(settings.failover.lease_seconds / 5, 0.5)) for seconds in API_TIMEOUT)
     return connect, read

@@ -70,9 +70,9 @@ class Kube:
 
     def __init__(self, server: ApiServer, namespace: str, router: str, timeout: Timeout) -> None:
         self._server = server
-        # One connection each for the watch, the reporter and the release. The CA file is read for each connection.
+        # One connection each for the watch, the Lease, the endpoints, and a late one. The CA file is read for each connection.
         self._pool = urllib3.connection_from_url(
-            server.url, maxsize=3, cert_reqs="CERT_REQUIRED", ca_certs=server.ca_file
+            server.url, maxsize=4, cert_reqs="CERT_REQUIRED", ca_certs=server.ca_file
         )
         self._timeout = timeout
         self._router = router
@@ -88,9 +88,10 @@ class Kube:
         """Merge `patch` into the Lease. With metadata.resourceVersion in it, ApiError 409 if the Lease was changed since."""
         return self._json("PATCH", self._lease, patch, timeout)
 
-    def endpoint_slice(self, family: int) -> Json:
+    def endpoint_slice(self, family: int, timeout: Timeout | None = None) -> Json:
         """The EndpointSlice of one family."""
-        return self._json("GET", f"{self._slices}/{names.endpoint_slice(self._router, family)}")
+        path = f"{self._slices}/{names.endpoint_slice(self._router, family)}"
+        return self._json("GET", path, timeout=timeout)
 
     def patch_endpoint_slice(self, family: int, patch: Json, version: str, timeout: Timeout | None = None) -> Json:
         """Merge `patch` into the EndpointSlice of one family; ApiError 409 if it is not at resourceVersion `version`."""

@@ -25,9 +25,10 @@ from ..kernel import conntrack, network
 from ..kernel.marks import fallback_mark, rule_mark
 from ..kernel.table import Counters, Listing
 from .address import STANDBY, EgressAddress
-from .lease import Elector
-from .reporter import Reporter
+from .driver import Driver
+from .publisher import Publisher
 from .rules import Rules
+from .take_over import TakeOvers
 
 _STATES = (SERVING, STARTING, ON_HOLD, CONFLICT, FAILED, STOPPED, STANDBY)
 _STATISTICS = {
@@ -41,12 +42,15 @@ _LABELS = ("port", "protocol", "destination", "name")
 class Metrics:
     """The metrics of one agent."""
 
-    def __init__(self, rules: Rules, address: EgressAddress, elector: Elector, reporter: Reporter) -> None:
+    def __init__(
+        self, rules: Rules, address: EgressAddress, driver: Driver, take_overs: TakeOvers, publisher: Publisher
+    ) -> None:
         self._listing = Listing()
         self._rules = rules
         self._address = address
-        self._elector = elector
-        self._reporter = reporter
+        self._driver = driver
+        self._take_overs = take_overs
+        self._publisher = publisher
         self._registry = CollectorRegistry()
         self._registry.register(self)
         apply_seconds = Histogram(
@@ -100,18 +104,52 @@ class Metrics:
         for name, value in conntrack.statistics().items():
             yield CounterMetricFamily(f"egress_router_conntrack_{name}", _STATISTICS[name], value)
         yield CounterMetricFamily(
-            "egress_router_lease_transitions", "How often the lease went to another pod", self._elector.transitions
+            "egress_router_lease_transitions", "How often the lease went to another pod", self._driver.term
         )
+        yield from self._failover_metrics()
         failing = GaugeMetricFamily(
             "egress_router_api_failing", "1 while the last request of this kind failed", labels=["request"]
         )
         failing.add_metric(["rules"], float(bool(self._rules.watch_error)))
-        failing.add_metric(["lease"], float(bool(self._reporter.lease_error)))
-        failing.add_metric(["endpoints"], float(bool(self._reporter.publish_error)))
+        failing.add_metric(["lease"], float(bool(self._driver.lease_error)))
+        failing.add_metric(["endpoints"], float(bool(self._publisher.error)))
         yield failing
         build = GaugeMetricFamily("egress_router_build_info", "Version of the agent", labels=["version"])
         build.add_metric([VERSION], 1)
         yield build
+
+    def _failover_metrics(self) -> Iterator[Metric]:
+        driver, taken = self._driver, self._take_overs
+        for name, text, value in (
+            ("holder", "1 while the Lease is this pod's", driver.holding),
+            (
+                "successor",
+                "1 while this pod is the holder and another one is named as its successor",
+                bool(driver.successor),
+            ),
+            ("successor_able", "1 while there is a successor that could serve", driver.successor_able),
+            ("take_over_seconds", "For how long nobody had served when this pod last took over", taken.seconds),
+        ):
+            yield GaugeMetricFamily(f"egress_router_{name}", text, float(value))
+        take_overs = CounterMetricFamily("egress_router_take_overs", "Times that this pod took over", labels=["cause"])
+        for cause, count in taken.by_cause.items():
+            take_overs.add_metric([cause], count)
+        yield take_overs
+        yield CounterMetricFamily(
+            "egress_router_beats_sent", "Beats that this pod sent as the holder", driver.beats_sent
+        )
+        lost = "Beats that the successor did not answer in time"
+        yield CounterMetricFamily("egress_router_beats_lost", lost, driver.all_beats_lost)
+        refused = CounterMetricFamily(
+            "egress_router_beats_refused",
+            "Datagrams on the beats' port that no pod of the router sent",
+            labels=["reason"],
+        )
+        for reason, count in driver.refused.items():
+            refused.add_metric([reason], count)
+        yield refused
+        expired = "Times that the right to serve ran out because neither a successor nor the API server answered"
+        yield CounterMetricFamily("egress_router_fence_expired", expired, driver.expired)
 
     def _rule_metrics(self) -> Iterator[Metric]:
         listing = self._listing

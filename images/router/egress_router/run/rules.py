@@ -35,7 +35,7 @@ _WATCH_ROUND_SECONDS = 3.0 * WATCH_SECONDS
 
 
 class Rules:
-    """The rules of one router. A thread of its own watches; all other methods are the main thread's.
+    """The rules of one router. A thread of its own watches; all other methods but the resets are the main thread's.
 
     `version`, `error`, `applied_at`: see status.Status. `watch_error`: why the ConfigMap cannot be watched; empty if it is.
     `known`: whether the ConfigMap was dealt with once, or cannot be.
@@ -54,6 +54,8 @@ class Rules:
         # redirected may have been something else for a moment, or an earlier process may have ended before it ended them.
         self._to_cut: set[int] = set()
         self._strays = True
+        # While the connections of a pod that leaves are reset, and once afterwards, the table differs from what it should be.
+        self._resetting = self._was_reset = False
         self.version = ""
         self.error = ""
         self.applied_at = ""
@@ -111,16 +113,25 @@ class Rules:
         return accepted
 
     def reset_connections(self) -> None:
-        """The pod ends: reset what is redirected."""
+        """The pod leaves the address to another: reset what is redirected, until end_reset(). For any thread."""
+        self._resetting = self._was_reset = True
         self._firewall.reset_connections()
+
+    def end_reset(self) -> None:
+        """The next repair() makes the table as it was. For any thread."""
+        self._resetting = False
 
     def repair(self) -> None:
         """Restore in the kernel what others changed."""
+        if self._resetting:
+            return
         try:
             if self._firewall.repair():
-                self.repairs += 1
                 self._strays = True
-                event("repaired", kind="rules")
+                if not self._was_reset:
+                    self.repairs += 1
+                    event("repaired", kind="rules")
+            self._was_reset = False
         except FirewallError as error:
             self._repair_problem.note(str(error))
         else:

@@ -4,9 +4,10 @@
 
 """Address conflict detection and announcements: RFC 5227 for IPv4, RFC 4862 for IPv6.
 
-The RFCs wait for several seconds because whole networks may boot at once; here a probe is three frames within a second.
+The RFCs wait for several seconds because whole networks may boot at once; here a probe is four frames within a second.
 An answer counts whoever sends it, even with the router's own MAC address: an earlier pod of the router, whose node is cut off
-from the API server, or a router of another cluster.
+from the API server, or a router of another cluster. Of two that ask at the same time, one has to win: the question of another
+counts if it comes from the lower MAC address, or from the router's, which is the last that a pod asks from.
 """
 
 from __future__ import annotations
@@ -23,36 +24,53 @@ from ..net import IP
 from . import frames
 from .packet_socket import OUTGOING, join
 
-PROBE_FRAMES = 3
+PROBE_FRAMES = 4
+# How long the last question waits for its answer, at most.
+ANSWER_SECONDS = 0.1
 
 
-def probe(interface: str, mac: str, addresses: Iterable[IP], seconds: float, stop: threading.Event) -> dict[IP, str]:
+def probe(
+    interface: str,
+    mac: str,
+    addresses: Iterable[IP],
+    seconds: float,
+    stop: threading.Event,
+    *,
+    own: str = "",
+    router: str = "",
+) -> dict[IP, str]:
     """Ask the segment for `addresses` from `mac`; returns those in use, each with the MAC address that has it.
 
-    Takes `seconds`, less if every address is in use or `stop` is set. Raises OSError, for example if the interface is gone.
+    Asks at the beginning, at the end, and twice between; takes `seconds`, less if every address is in use or `stop` is set.
+    `own`: the pod's own MAC address, which decides between two that ask; `router`: the router's. Raises OSError, for example if
+    the interface is gone.
     """
     wanted = list(addresses)
-    own = frames.mac_bytes(mac)
+    asking = frames.mac_bytes(mac)
+    rank = frames.mac_bytes(own or mac)
+    shared = frames.mac_bytes(router) if router else b""
+    wait = min(ANSWER_SECONDS, seconds / PROBE_FRAMES)
+    apart = (seconds - wait) / (PROBE_FRAMES - 1)
     found: dict[IP, str] = {}
     with _sockets(interface, wanted) as by_family:
         selector = selectors.DefaultSelector()
         for raw in by_family.values():
             selector.register(raw, selectors.EVENT_READ)
         start = time.monotonic()
-        sent = 0
+        sent, last = 0, 0.0
         while len(found) < len(wanted) and not stop.is_set():
             elapsed = time.monotonic() - start
-            if elapsed >= seconds:
+            if sent == PROBE_FRAMES and elapsed >= last + wait:
                 break
-            # Two thirds of the time for questions, the rest for the last answer.
-            if sent < PROBE_FRAMES and elapsed >= sent * seconds * 0.67 / PROBE_FRAMES:
-                sent += 1
+            if sent < PROBE_FRAMES and elapsed >= sent * apart:
+                sent, last = sent + 1, elapsed
                 for ip in wanted:
-                    by_family[ip.version].send(frames.question(own, ip))
-            for key, _events in selector.select(min(0.05, seconds - elapsed)):
+                    by_family[ip.version].send(frames.question(asking, ip))
+            for key, _events in selector.select(wait / 5):
                 frame, (_name, _protocol, direction, *_rest) = key.fileobj.recvfrom(2048)  # type: ignore[union-attr]
                 if direction != OUTGOING:
-                    found |= {ip: holder.hex(":") for ip, holder in others(frame, own) if ip in wanted}
+                    claims = others(frame, asking, rank, shared)
+                    found |= {ip: holder.hex(":") for ip, holder in claims if ip in wanted}
     return found
 
 
@@ -82,7 +100,11 @@ def _sockets(interface: str, addresses: list[IP]) -> Iterator[dict[int, socket.s
         yield found
 
 
-def others(frame: bytes, own: bytes) -> list[tuple[IP, bytes]]:
-    """The claims of a frame that was received, without our own question, which a switch may send back."""
-    asked = set(frames.claims(frame)) - set(frames.answers(frame))
-    return [claim for claim in frames.claims(frame) if not (claim in asked and claim[1] == own)]
+def others(frame: bytes, asking: bytes, rank: bytes, shared: bytes = b"") -> list[tuple[IP, bytes]]:
+    """The claims of a frame that was received, without our own question, which a switch may send back.
+
+    And without the questions of those who have to give way: whose MAC address is higher than `rank`, and not `shared`.
+    """
+    answers = list(frames.answers(frame))
+    asked = [claim for claim in frames.claims(frame) if claim not in answers and claim[1] != asking]
+    return answers + [claim for claim in asked if claim[1] < rank or claim[1] == shared]

@@ -95,6 +95,11 @@ def group_mac(group: ipaddress.IPv6Address) -> bytes:
     return b"\x33\x33" + group.packed[12:]
 
 
+def link_local(mac: bytes) -> ipaddress.IPv6Address:
+    """The link-local address of a MAC address (RFC 4291, appendix A)."""
+    return ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + bytes([mac[0] ^ 2]) + mac[1:3] + b"\xff\xfe" + mac[3:])
+
+
 def mac_bytes(mac: str) -> bytes:
     """The six bytes of aa:bb:cc:dd:ee:ff."""
     return bytes.fromhex(mac.replace(":", ""))

@@ -15,9 +15,13 @@ from . import frames, packet_socket
 
 
 class Watch:
-    """Listens until it is closed; nothing here waits. Raises OSError, for example without the interface."""
+    """Listens until it is closed; nothing here waits. Raises OSError, for example without the interface.
 
-    def __init__(self, interface: str, mac: str, addresses: Collection[IP]) -> None:
+    `direct`: hears only what is said to `mac` alone, which answers its questions.
+    """
+
+    def __init__(self, interface: str, mac: str, addresses: Collection[IP], *, direct: bool = False) -> None:
+        self._direct = direct
         self._own = frames.mac_bytes(mac)
         self._addresses = set(addresses)
         self._stack = contextlib.ExitStack()
@@ -38,8 +42,8 @@ class Watch:
         """Listen no longer."""
         self._stack.close()
 
-    def ask(self, ip: IP, source: IP, to: str) -> None:
-        """Who has `ip`? Asks all, or only the MAC address `to`. Raises OSError."""
+    def ask(self, ip: IP, source: IP | None, to: str) -> None:
+        """Who has `ip`? Asks all, or only the MAC address `to`; without `source` nobody learns an address. Raises OSError."""
         frame = frames.question(self._own, ip, source)
         self._sockets[ip.version].send(frames.mac_bytes(to) + frame[6:] if to else frame)
 
@@ -50,7 +54,7 @@ class Watch:
             with contextlib.suppress(OSError):
                 while True:
                     frame, (_name, _protocol, direction, *_rest) = raw.recvfrom(2048)
-                    if direction == packet_socket.OUTGOING:
+                    if direction == packet_socket.OUTGOING or (self._direct and frame[:6] != self._own):
                         continue
                     for ip, mac in frames.answers(frame):
                         # Switches may send back what we announced.

@@ -1,0 +1,418 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Drives the failover protocol: tells it what happens, and does what it decides.
+
+Its thread alone knows the protocol, the other pods and the kernel's permits, and it waits for nothing: requests of the API server
+and questions to the segment are threads of their own, whose answers come through a queue. So a beat is late only if the machine is.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
+
+from ..config import Config
+from ..failover import protocol
+from ..failover.channel import Channel
+from ..failover.protocol import Event, Kind, Protocol
+from ..kernel.fence import Fence
+from ..log import Problem, event
+from . import life
+from .kube import ApiError
+from .lease import Found, Leases
+from .question import Question
+from .take_over import TakeOvers
+
+# The thread shows at least so often that it lives; it is never busy for longer than a transaction of the kernel.
+IDLE_SECONDS = 1.0
+HEALTHY_SECONDS = 20
+# While the router is on hold: how often the Lease is read. When the hold is lifted, clients are waiting.
+HOLD_SECONDS = 0.5
+# Numbers of requests that are not the protocol's.
+PEEK = -1
+TELL = -2
+
+
+class _Answer(NamedTuple):
+    """The API server's to a request."""
+
+    request: int
+    answer: Found | ApiError
+
+
+class Driver:
+    """One pod's part in the protocol. All methods but start() may be called from any thread; the attributes are for reading.
+
+    `lease_error`: why the last request of the Lease failed; empty if it did not. `reached`: whether one ever succeeded.
+    `changed`: called when something happened that decides about the address; `repair`: called when the table is gone;
+    `leave`: called before the pod hands over because somebody asks for it, with what to do then.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        channel: Channel,
+        key_problem: Callable[[], str],
+        fence: Fence,
+        question: Question,
+        take_overs: TakeOvers,
+    ) -> None:
+        self._config = config
+        self._channel = channel
+        self._key_problem = key_problem
+        self._fence = fence
+        self._question = question
+        self._take_overs = take_overs
+        self._events: deque[Event | _Answer] = deque()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._protocol = self._new_protocol(0)
+        self._permits: dict[int, tuple[int, float]] = {}
+        self._able = protocol.Able(True)
+        # Requests that write the Lease and are not answered.
+        self._swaps: set[int] = set()
+        self._found: Found | None = None
+        self._written: Status | None = None
+        self._told: Status | None = None
+        self._telling = False
+        self._hand_over: str | None = None
+        self._peek_at = 0.0
+        self._lost_before = 0
+        self._lost_logged = 0.0
+        self._problem = Problem("lease-failed")
+        self.changed: Callable[[], None] = lambda: None
+        self.repair: Callable[[], None] = lambda: None
+        self.leave: Callable[[Callable[[], None]], None] = lambda then: then()
+        self.ended = threading.Event()
+        self.lease_error = ""
+        self.reached = False
+        self.on_hold = False
+        self.predecessor = Status()
+        self.beats_sent = 0
+        self.expired = 0
+
+    def start(self, leases: Leases, status: Callable[[], Status], adopted: int) -> None:
+        """Begin. `adopted`: the permit without end by which the kernel serves already, 0 without."""
+        self._leases = leases
+        self._status = status
+        self._protocol = self._new_protocol(adopted)
+        if adopted:
+            self._permits[adopted] = (adopted, protocol.INFINITE)
+        threading.Thread(target=self._run, name="failover", daemon=True).start()
+
+    # --- What others may ask and tell ---
+
+    @property
+    def holding(self) -> bool:
+        """Whether the Lease is this pod's, as far as it knows."""
+        return self._protocol.holding
+
+    @property
+    def term(self) -> int:
+        """The highest term that this pod knows of."""
+        return self._protocol.term
+
+    @property
+    def successor(self) -> str:
+        """The successor of this pod; empty without."""
+        return self._protocol.successor if self.holding else ""
+
+    @property
+    def successor_error(self) -> str:
+        """Why the successor could not serve, or there can be none; empty if it could."""
+        if self.successor:
+            found = self._protocol
+            return "" if found.peer_able else found.peer_reason or f"pod {found.successor} cannot serve"
+        return self._key_problem() if self._config.replicas > 1 else ""
+
+    @property
+    def successor_able(self) -> bool:
+        """Whether there is a successor that could serve."""
+        return bool(self.successor) and self._protocol.peer_able
+
+    @property
+    def beats_lost(self) -> int:
+        """How many beats were not answered in time since this pod became the holder."""
+        return self._protocol.beats_lost - self._lost_before
+
+    @property
+    def all_beats_lost(self) -> int:
+        """The same since this process began."""
+        return self._protocol.beats_lost
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many datagrams of others were dropped, by reason."""
+        return dict(self._channel.refused)
+
+    def tell(self, able: bool, reason: str) -> None:
+        """Whether the pod could serve; and look whether its status has changed."""
+        found = protocol.Able(able, reason)
+        if found != self._able:
+            self._able = found
+            event("able", able=able, **({"reason": reason} if reason else {}))
+            self._events.append(found)
+        self._poke()
+
+    def end(self) -> None:
+        """The pod is to end: `ended` is set when it may."""
+        self._post(protocol.End())
+
+    def answered(self, request: int, answer: Found | ApiError) -> None:
+        """The API server answered, or did not."""
+        self._post(_Answer(request, answer))
+
+    def _post(self, what: Event | _Answer) -> None:
+        self._events.append(what)
+        self._poke()
+
+    def _poke(self) -> None:
+        os.eventfd_write(self._wake, 1)
+
+    def _new_protocol(self, adopted: int) -> Protocol:
+        failover = self._config.failover
+        now = time.monotonic()
+        return Protocol(
+            self._config.pod,
+            protocol.Periods(failover.beat_ms / 1000, failover.promise_ms / 1000, failover.lease_seconds),
+            now,
+            # More than any process of this pod counted to, because the clock goes on and each counts slower than this.
+            int(now * 1_000_000),
+            replicas=self._config.replicas,
+            without_api=failover.without_api,
+            adopted=adopted,
+        )
+
+    # --- The thread ---
+
+    def _run(self) -> None:
+        while not self._protocol.ended:
+            life.beat(HEALTHY_SECONDS)
+            wait = min(self._protocol.due - time.monotonic(), IDLE_SECONDS)
+            if self.on_hold and self.holding:
+                wait = min(wait, self._peek_at - time.monotonic())
+            readable, _writable, _failed = select.select([self._channel.fileno(), self._wake], [], [], max(0.0, wait))
+            if self._wake in readable:
+                os.eventfd_read(self._wake)
+            if self._channel.fileno() in readable:
+                for message in self._channel.received():
+                    self._step(protocol.Received(message))
+            self._drain()
+            if time.monotonic() >= self._protocol.due:
+                self._step(protocol.Tick())
+                self._drain()
+            self._write_what_changed()
+        self.ended.set()
+        while True:
+            # The rest of the process ends in a moment.
+            life.beat(HEALTHY_SECONDS)
+            time.sleep(IDLE_SECONDS)
+
+    def _drain(self) -> None:
+        while self._events:
+            happened = self._events.popleft()
+            if isinstance(happened, _Answer):
+                self._hear(happened)
+            else:
+                self._step(happened)
+
+    def _step(self, happened: Event) -> None:
+        machine = self._protocol
+        served, held, successor, lost = machine.serving, machine.holding, machine.successor, machine.beats_lost
+        actions = machine.step(time.monotonic(), happened)
+        for action in actions:
+            _CARRY_OUT[type(action)](self, action)
+        if machine.beats_lost > lost:
+            self._log_lost()
+        if machine.holding and not held:
+            self._begin_to_hold()
+        if (machine.holding, machine.successor) != (held, successor):
+            event("lease", held=machine.holding, term=machine.term, successor=self.successor or "none")
+        if served and not machine.serving and not any(isinstance(action, protocol.Drop) for action in actions):
+            self.expired += 1
+            event("fenced", why="neither a successor nor the API server answered in time")
+        if (machine.serving, machine.holding) != (served, held):
+            self.changed()
+
+    def _begin_to_hold(self) -> None:
+        found = self._found
+        self._lost_before = self._protocol.beats_lost
+        self._written = None
+        # What was there already was not said to this pod.
+        self._hand_over = found.hand_over if found else None
+        cause, since = self._protocol.taken
+        last = self.predecessor.pod
+        if cause == protocol.RESTARTED and self._protocol.serving:
+            return
+        self._take_overs.begin(cause, last, since)
+
+    def _log_lost(self) -> None:
+        """One line a second at most."""
+        now = time.monotonic()
+        if now - self._lost_logged >= 1:
+            self._lost_logged = now
+            event("beats-lost", successor=self._protocol.successor, total=self.beats_lost)
+
+    # --- The Lease ---
+
+    def _hear(self, answered: _Answer) -> None:
+        request, answer = answered
+        if isinstance(answer, ApiError):
+            self._hear_error(request, answer)
+            return
+        self._note(answer)
+        # Before the pod becomes the holder, and asks for the address.
+        self._notice_hold(answer)
+        if request >= 0:
+            swapped = request in self._swaps
+            self._swaps.discard(request)
+            kind = protocol.Swapped if swapped else protocol.Found
+            self._step(kind(request, answer.lease))
+        elif request == TELL:
+            self._telling = False
+        if self.holding and answer.hand_over != self._hand_over:
+            self._hand_over = answer.hand_over
+            if answer.hand_over:
+                self._leave()
+
+    def _hear_error(self, request: int, error: ApiError) -> None:
+        if request == TELL:
+            self._telling = False
+            self._told = None
+        if request < 0:
+            # What goes wrong here goes wrong with the next renewal too, which tells.
+            return
+        swapped = request in self._swaps
+        self._swaps.discard(request)
+        if swapped:
+            self._written = None
+        if error.status == 409:
+            self._step(protocol.Conflict(request))
+            return
+        self.lease_error = str(error)
+        self._problem.note(self.lease_error)
+        if error.status == 404 and not swapped:
+            self._step(protocol.Found(request, None))
+        else:
+            self._step(protocol.Failed(request))
+
+    def _note(self, found: Found) -> None:
+        self.lease_error = ""
+        self._problem.note()
+        if not self.reached:
+            self.reached = True
+            self.changed()
+        self._found = found
+        if found.status.pod != self._config.pod:
+            self.predecessor = found.status
+        else:
+            self._take_overs.adopt(found.status)
+
+    def _notice_hold(self, found: Found) -> None:
+        if self.on_hold != found.on_hold:
+            self.on_hold = found.on_hold
+            self._step(protocol.Hold(self.on_hold))
+            self.changed()
+
+    def _leave(self) -> None:
+        if not self._protocol.heir:
+            event("hand-over-refused", why=self.successor_error or "no other pod is ready")
+            return
+        event("hand-over", to=self._protocol.successor, why="the Lease asks for it")
+        self.leave(lambda: self._post(protocol.HandOver()))
+
+    def _write_what_changed(self) -> None:
+        """The status, soon after it changed; and what nobody who holds the Lease would tell."""
+        if self.on_hold and self.holding and time.monotonic() >= self._peek_at:
+            self._peek_at = time.monotonic() + HOLD_SECONDS
+            self._leases.look(PEEK)
+        status = replace(self._status(), beats_lost="")
+        if self.holding:
+            if not self._swaps and status != self._written and not self.lease_error:
+                self._step(protocol.Rewrite())
+            return
+        found = self._found
+        if found is None or found.lease.holder or self._able.able or self._telling or status == self._told:
+            return
+        self._told = status
+        self._telling = True
+        self._leases.tell(TELL, found.lease.version, status)
+
+    # --- Carrying out ---
+
+    def _permit(self, action: protocol.Permit) -> None:
+        now = time.monotonic()
+        if len(self._permits) > 200:
+            self._permits = {n: one for n, one in self._permits.items() if one[1] > now}
+        until = protocol.INFINITE if action.seconds is None else now + action.seconds
+        self._permits[action.number] = (self._fence.permit(action.seconds), until)
+
+    def _grant(self, action: protocol.Grant) -> None:
+        nothing = (0, 0.0)
+        number, until = self._permits.get(action.number, nothing)
+        guard, guard_until = self._permits.get(action.guard, nothing)
+        if number and guard and self._fence.grant(number, guard):
+            return
+        if until == protocol.INFINITE:
+            # It would stay.
+            self._fence.revoke(number)
+        if guard and self._fence.serves:
+            # Somebody has removed the table, or the permits: they come back, with what was granted last.
+            self._permits[action.number] = (guard, guard_until)
+            self.repair()
+        else:
+            self._events.appendleft(protocol.Refused())
+
+    def _drop(self, action: protocol.Drop) -> None:
+        self._fence.drop()
+        self._permits.clear()
+
+    def _send(self, action: protocol.Send) -> None:
+        address = self._channel.addresses.get(action.to)
+        if address is None and self._found is not None and self._found.status.pod == action.to:
+            address = self._found.status.pod_ip
+        if address:
+            self.beats_sent += action.message.kind is Kind.BEAT
+            self._channel.send(address, action.message)
+
+    def _look(self, action: protocol.Look) -> None:
+        self._leases.look(action.request)
+
+    def _swap(self, action: protocol.Swap) -> None:
+        status = self._status()
+        self._swaps.add(action.request)
+        self._written = replace(status, beats_lost="")
+        before = self._found.lease.holder if self._found else ""
+        self._leases.swap(action, status, acquired=bool(action.holder) and before != self._config.pod)
+
+    def _ask(self, action: protocol.Ask) -> None:
+        threading.Thread(target=self._ask_segment, args=(action,), name="question", daemon=True).start()
+
+    def _ask_segment(self, action: protocol.Ask) -> None:
+        silent = self._question.silent(action.seconds)
+        self._post(protocol.Segment(action.question, silent))
+        self.changed()
+
+    def _end(self, action: protocol.End) -> None:
+        pass
+
+
+_CARRY_OUT: dict[type, Callable[[Driver, Any], None]] = {
+    protocol.Permit: Driver._permit,
+    protocol.Grant: Driver._grant,
+    protocol.Drop: Driver._drop,
+    protocol.Send: Driver._send,
+    protocol.Look: Driver._look,
+    protocol.Swap: Driver._swap,
+    protocol.Ask: Driver._ask,
+    protocol.End: Driver._end,
+}

@@ -1,0 +1,67 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The keys that prove the messages between the pods of a router: files of a Secret, which somebody may replace any time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import (
+    KEY,
+    KEY_BYTES,
+    KEYS_DIRECTORY,
+    PREVIOUS_KEY,
+)
+
+from ..log import Problem
+
+DIRECTORY = Path(KEYS_DIRECTORY)
+
+
+class Keys:
+    """Calling it gives the keys of the moment, the newest first. `problem`: why there is none; empty if there is.
+
+    For one thread. The files are read again when they have changed.
+    """
+
+    def __init__(self) -> None:
+        self.problem = ""
+        self._keys: list[bytes] = []
+        self._seen: object = None
+        self._log = Problem("beats-impossible")
+
+    def __call__(self) -> list[bytes]:
+        seen = [_identity(DIRECTORY / name) for name in (KEY, PREVIOUS_KEY)]
+        if seen != self._seen:
+            self._seen = seen
+            self._read()
+        return self._keys
+
+    def _read(self) -> None:
+        self.problem = ""
+        self._keys = []
+        for name in (KEY, PREVIOUS_KEY):
+            path = DIRECTORY / name
+            try:
+                key = path.read_bytes()
+                problem = "" if len(key) >= KEY_BYTES else f"{path} has {len(key)} bytes, and a key has {KEY_BYTES}"
+            except OSError as error:
+                key, problem = b"", f"{path} cannot be read: {error.strerror}"
+            if not problem:
+                self._keys.append(key)
+            elif name == KEY:
+                self.problem = f"{problem}; until then the router is as fast as its Lease: deploy the router again"
+        if self._keys:
+            self.problem = ""
+        self._log.note(self.problem)
+
+
+def _identity(path: Path) -> object:
+    """What is different when a file was replaced."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
