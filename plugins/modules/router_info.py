@@ -24,6 +24,8 @@ options:
       - A reason that does not pass by itself, such as an image that cannot be pulled or an address that is in use, ends
         the wait after 15 seconds.
       - In check mode the module does not wait, because nothing was changed.
+      - Of a router with several pods, also until the others stand by. One that serves without them is no failure, but a warning
+        which says why.
     type: bool
     default: false
   wait_timeout:
@@ -129,6 +131,68 @@ routers:
     error:
       description: Why its agent does not serve, as it reports it. Without an agent, why its pod does not run.
       type: str
+    failover:
+      description:
+        - How its pods stand by for each other. Of a router with one pod there is no successor.
+        - Empty with O(routers[].backend=egress_router_cr).
+      type: dict
+      contains:
+        holder:
+          description: Name of the pod that holds the router's Lease.
+          type: str
+          sample: billing-db-6d4cf56db6-x7k2p
+        holder_node:
+          description: Its node.
+          type: str
+          sample: worker-1
+        holder_able:
+          description: Whether it serves.
+          type: bool
+        holder_error:
+          description: Why it does not, as it reports it.
+          type: str
+        successor:
+          description: Name of the pod that takes over when the holder fails. Empty if there is none.
+          type: str
+          sample: billing-db-6d4cf56db6-9qv5c
+        successor_node:
+          description: Its node.
+          type: str
+          sample: worker-2
+        successor_able:
+          description: Whether it could serve. V(false) if there is none.
+          type: bool
+        successor_error:
+          description: Why it could not, such as an interface without carrier. Empty if it could.
+          type: str
+        reason:
+          description: Why fewer pods stand by than the Deployment asks for, while the router serves. Empty if all of them do.
+          type: str
+        term:
+          description: How often another pod has begun to serve. It grows with each take-over.
+          type: int
+          sample: 3
+        last_take_over:
+          description: When the holder began to serve.
+          type: dict
+          contains:
+            at:
+              description: The time, in UTC. Empty if it is not known.
+              type: str
+              sample: '2026-11-26T09:30:00Z'
+            from:
+              description: Name of the pod that served before. Empty if there was none.
+              type: str
+            cause:
+              description: Why it took over.
+              type: str
+            seconds:
+              description: For how many seconds nobody had served, as far as it knows. Null if that is not known.
+              type: float
+              sample: 0.7
+        beats_lost:
+          description: How many messages to the successor were not answered in time since then.
+          type: int
 """
 
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import selection as _selection
@@ -149,6 +213,8 @@ def main() -> None:
         cluster = module.connect()
         if params["wait"] and not module.check_mode:
             found = wait_for_states(cluster, params, params["wait_timeout"])
+            for warning in filter(None, (router.warning() for router in found)):
+                module.warn(warning)
         else:
             found = read_states(cluster, params)
         module.exit_json(changed=False, routers=[router.as_dict() for router in found])

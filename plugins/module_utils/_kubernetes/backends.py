@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from .._common.errors import EgressError
-from .._egress_router_cr.manifests import warnings
 from .._router.backend import AGENT, EGRESS_ROUTER_CR
 from .._router.router import Router
 from . import egress_router_cr_info, egress_router_cr_rules, redirect_rules, redirect_rules_info, router_info, selection
@@ -36,6 +35,10 @@ class Run(Protocol):
     @property
     def changes(self) -> list[Change]:
         """What changes, in the order in which it is done."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know although nothing failed."""
 
     def describe(self, router: Router) -> dict[str, Any]:
         """What the module router returns of one router."""
@@ -85,9 +88,8 @@ class Outcome:
 
     @property
     def warnings(self) -> list[str]:
-        """What routers ask for without effect."""
-        operators = [router for router in self.routers if router.backend == EGRESS_ROUTER_CR and router.present]
-        return [warning for router in operators for warning in warnings(router)]
+        """What the user should know although nothing failed."""
+        return [warning for run in self.runs.values() for warning in run.warnings]
 
     def as_dict(self, with_diff: bool) -> dict[str, Any]:
         """The result of the module router."""
@@ -142,7 +144,7 @@ def wait_for_states(cluster: Cluster, params: dict[str, Any], seconds: float) ->
     def look() -> list[State]:
         return _read(cluster, params, readers, lambda found: (found.namespace, found.name))
 
-    return router_info.wait_for_all(look, seconds)
+    return router_info.wait_for_all(look, seconds, standbys=True)
 
 
 def read_rules(cluster: Cluster, params: dict[str, Any]) -> list[dict[str, Any]]:

@@ -142,6 +142,11 @@ class AgentRun:
         """What changes, in the order in which it is done."""
         return self.outcome.changes
 
+    @property
+    def warnings(self) -> list[str]:
+        """What is not as it was asked for, although the routers serve."""
+        return [warning for facts in self.outcome.facts if (warning := facts.warning())]
+
     def describe(self, router: Router) -> dict[str, Any]:
         """What the module router returns of one router."""
         return self.outcome.describe(router)
@@ -371,7 +376,9 @@ class AgentRun:
         present = [router.key for router in self.routers if router.present]
         if self.options.wait and present:
             spaces = list(dict.fromkeys(namespace for namespace, _name in present))
-            self.outcome.facts = wait_for_serving(self.cluster, present, spaces, self.options.wait_seconds)
+            self.outcome.facts = wait_for_serving(
+                self.cluster, present, spaces, self.options.wait_seconds, standbys=True
+            )
 
 
 def _steps(router: Router, live: dict[Id, dict[str, Any]], borrowed: Mapping[tuple[str, str], str]) -> Iterable[Step]:

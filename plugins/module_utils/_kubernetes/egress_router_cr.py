@@ -113,6 +113,11 @@ class OperatorRun:
         steps = [step.change for work in self.works for step in work.changes]
         return [*(new_namespace(name) for name in self.missing), *steps]
 
+    @property
+    def warnings(self) -> list[str]:
+        """What routers ask for without effect."""
+        return [warning for work in self.works if work.router.present for warning in manifests.warnings(work.router)]
+
     def describe(self, router: Router) -> dict[str, Any]:
         """What the module router returns of one router."""
         work = next(work for work in self.works if work.router.key == router.key)

@@ -28,6 +28,7 @@ from .egress_router_cr import OperatorRun, Work
 from .egress_router_cr_rules import as_router
 from .redirect_rules_info import compared
 from .selection import Key, router_of
+from .standby import Lacking
 
 
 @dataclass
@@ -77,6 +78,14 @@ class Facts:
         """Why the router does not serve as its resource asks for; empty if it does."""
         return self.trouble or self._waiting_for()
 
+    def lacking(self) -> Lacking:
+        """Nothing: the operator runs one pod."""
+        return Lacking()
+
+    def warning(self) -> str:
+        """What is not as it should be of a router that serves: nothing is known."""
+        return ""
+
     def _waiting_for(self) -> str:
         return self.rules_error() or (state.waiting_for(self.live, self.router) if self.router else "")
 
@@ -111,6 +120,7 @@ class Facts:
             "rules_error": self.rules_error(),
             "applied_at": pod["metadata"].get("creationTimestamp") or "",
             "error": self.trouble,
+            "failover": {},
         }
 
     def _with_prefix(self, ip: str) -> str:

@@ -22,6 +22,7 @@ from .cluster import Cluster
 from .constraints import advice
 from .pods import GRACE_SECONDS, going, pod_problem, waits_for_sandbox
 from .selection import Key, find_all, router_of
+from .standby import Lacking, described, lacking
 
 # A lease counts as expired only this long after its end: the clocks of node and API server may differ.
 CLOCK_SLACK_SECONDS = 60.0
@@ -38,6 +39,12 @@ class State(Protocol):
 
     def reason(self) -> str:
         """Why it does not serve; empty if it does."""
+
+    def lacking(self) -> Lacking:
+        """What it lacks of pods that stand by, although it serves."""
+
+    def warning(self) -> str:
+        """What is not as it should be of a router that serves; empty if nothing."""
 
     def as_dict(self) -> dict[str, Any]:
         """The result of router_info."""
@@ -129,12 +136,30 @@ class Facts:
         if known:
             return known
         if not self.rolled_out:
-            return "its Deployment is being rolled out"
+            # One pod is replaced when the one before could serve, so this is what it waits for.
+            waiting = self.lacking()
+            why = f": {waiting.reason}" if waiting.reason and not waiting.starting else ""
+            return f"its Deployment is being rolled out{why}"
         if self.holder is None:
             return "none of its pods holds the lease yet"
         if self.status.serving:
             return f"pod {self.status.pod} does not renew its lease: its node or its network may be down"
         return f"pod {self.status.pod} is {self.status.state or 'starting'}"
+
+    def lacking(self) -> Lacking:
+        """What it lacks of pods that stand by; nothing if nobody serves, which is worse."""
+        holder = self.holder
+        if self.deployment is None or holder is None or not self.serving:
+            return Lacking()
+        replicas = (self.deployment.get("spec") or {}).get("replicas", 1)
+        return lacking(replicas, self.status, holder["metadata"]["name"], self.pods, self.events)
+
+    def warning(self) -> str:
+        """What is not as it should be of a router that serves; empty if nothing."""
+        why = self.lacking().reason
+        return (
+            f"router {self.namespace}/{self.name} serves, but without the pods that it asks for: {why}" if why else ""
+        )
 
     def not_waiting(self) -> str:
         """Why none of its pods waits on hold with its rules loaded; empty if one does."""
@@ -166,6 +191,7 @@ class Facts:
             "rules_error": status.rules_error,
             "applied_at": status.applied_at,
             "error": status.error,
+            "failover": described(self.lease or {}, status, self.serving, self.pods, self.lacking()),
         }
 
 
@@ -203,9 +229,11 @@ def read_with_events(cluster: Cluster, wanted: list[Key] | None, where: list[Any
     return facts
 
 
-def wait_for_serving(cluster: Cluster, wanted: list[Key] | None, where: list[Any], seconds: float) -> list[Facts]:
-    """The facts once every router serves. NotReady, with the reason for each router that does not."""
-    return wait_for_all(lambda: read_with_events(cluster, wanted, where), seconds)
+def wait_for_serving(
+    cluster: Cluster, wanted: list[Key] | None, where: list[Any], seconds: float, standbys: bool = False
+) -> list[Facts]:
+    """The facts once every router serves. NotReady, with the reason for each router that does not. `standbys`: see wait_for_all."""
+    return wait_for_all(lambda: read_with_events(cluster, wanted, where), seconds, standbys)
 
 
 def wait_on_hold(cluster: Cluster, wanted: list[Key], seconds: float) -> list[Facts]:
@@ -215,22 +243,27 @@ def wait_on_hold(cluster: Cluster, wanted: list[Key], seconds: float) -> list[Fa
     return _wait(lambda: read_with_events(cluster, wanted, spaces), seconds, Facts.not_waiting, failure)
 
 
-def wait_for_all(look: Callable[[], list[AnyState]], seconds: float) -> list[AnyState]:
+def wait_for_all(look: Callable[[], list[AnyState]], seconds: float, standbys: bool = False) -> list[AnyState]:
     """What `look` returns once every router serves. NotReady, with the reason for each router that does not.
 
-    A reason that does not pass by itself ends the wait after GRACE_SECONDS.
+    A reason that does not pass by itself ends the wait after GRACE_SECONDS. `standbys`: waits for the pods that stand by too. A
+    router without them serves, so that is no failure, and whoever waits says what is lacking.
     """
-    return _wait(look, seconds, lambda router: router.reason(), "does not serve")
+    return _wait(look, seconds, lambda router: router.reason(), "does not serve", standbys)
 
 
 def _wait(
-    look: Callable[[], list[AnyState]], seconds: float, reason: Callable[[AnyState], str], failure: str
+    look: Callable[[], list[AnyState]],
+    seconds: float,
+    reason: Callable[[AnyState], str],
+    failure: str,
+    standbys: bool = False,
 ) -> list[AnyState]:
     lasting = _Lasting(min(GRACE_SECONDS, seconds))
 
     def check() -> list[AnyState] | None:
         facts = look()
-        waiting = [router for router in facts if reason(router)]
+        waiting = [router for router in facts if reason(router) or (standbys and router.lacking().reason)]
         # Nothing to wait for: every router serves, or what keeps the others from it does not pass by itself.
         stuck = [router for router in waiting if lasting.problem(router)]
         return facts if len(stuck) == len(waiting) else None
@@ -253,7 +286,8 @@ class _Lasting:
     def problem(self, router: State) -> bool:
         """Whether the router has had a problem for the given time."""
         key = (router.namespace, router.name)
-        if not router.problem():
+        standby = router.lacking()
+        if not router.problem() and (not standby.reason or standby.starting):
             self._since.pop(key, None)
             return False
         return self._clock() - self._since.setdefault(key, self._clock()) >= self._seconds

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.egress.router.plugins.module_utils._contract.status import CONFLICT, STARTING
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import router_info as _router_info
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
 from ansible_collections.egress.router.tests.support.fake_api_server import FakeAgent, FakeCluster, add_router
 
 from .conftest import Run
@@ -44,11 +45,158 @@ def test_a_serving_router(run: Run, agent: FakeAgent) -> None:
     router = result["routers"][0]
     assert router.pop("rules_hash") == agent.live.hash()
     assert router.pop("rules_version").isdigit()
+    assert router.pop("failover") == {
+        "holder": "billing-db-abc", "holder_node": "worker-1", "holder_able": True, "holder_error": "",
+        "successor": "", "successor_node": "", "successor_able": False, "successor_error": "", "reason": "", "term": 0,
+        "last_take_over": {"at": "", "from": "", "cause": "", "seconds": None}, "beats_lost": 0,
+    }  # fmt: skip
     assert router == {
         **DB, "serving": True, "state": "serving", "reason": "", "rolled_out": True, "node": "worker-1",
         "pod": "billing-db-abc", "pod_ips": ["10.244.1.17"], "restarts": 0, "addresses": ["198.51.100.50/24"],
         "mac": "02:e6:c6:33:64:32", "rules_count": 1, "rules_error": "", "applied_at": "", "error": "",
     }  # fmt: skip
+
+
+def waiting(reason: str, message: str = "", last: Any = None) -> dict[str, Any]:
+    status = {"image": "img:1", "state": {"waiting": {"reason": reason, "message": message}}}
+    return {"phase": "Pending", "containerStatuses": [{**status, "lastState": {"terminated": last} if last else {}}]}
+
+
+OTHER = "billing-db-def"
+TAKE_OVER = {
+    "taken_over_at": "2026-11-26T09:30:00Z", "taken_over_from": OTHER, "take_over_cause": "no beats for 600 ms",
+    "take_over_seconds": "0.71", "beats_lost": "2",
+}  # fmt: skip
+STANDING_BY = {
+    "phase": "Running",
+    "conditions": [{"type": "Ready", "status": "True"}],
+    "containerStatuses": [{"state": {"running": {}}}],
+}
+RUNNING = {"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]}
+
+
+@pytest.fixture
+def pair(cluster: FakeCluster, agent: FakeAgent) -> FakeAgent:
+    """The router with a second pod, which stands by."""
+    metadata = {"labels": pod(cluster)["metadata"]["labels"]}
+    cluster.add("pods", "payments", OTHER, metadata=metadata, spec={"nodeName": "worker-2"}, status=STANDING_BY)
+    deployment(cluster)["spec"]["replicas"] = 2
+    deployment(cluster)["status"].update(replicas=2, updatedReplicas=2)
+    agent.report(successor=OTHER, **TAKE_OVER)
+    cluster.objects[("leases", "payments", "billing-db")]["spec"]["leaseTransitions"] = 4
+    return agent
+
+
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the module warned of. Ansible keeps it for the life of the process."""
+    found: list[str] = []
+    monkeypatch.setattr(EgressModule, "warn", lambda _module, text: found.append(text))
+    return found
+
+
+@pytest.mark.usefixtures("pair")
+def test_a_pair(run: Run, warned: list[str]) -> None:
+    result = run("router_info", routers=[DB], wait=True)
+    assert result["routers"][0]["failover"] == {
+        "holder": "billing-db-abc", "holder_node": "worker-1", "holder_able": True, "holder_error": "",
+        "successor": OTHER, "successor_node": "worker-2", "successor_able": True, "successor_error": "", "reason": "",
+        "term": 4, "last_take_over": {
+            "at": "2026-11-26T09:30:00Z", "from": OTHER, "cause": "no beats for 600 ms", "seconds": 0.71},
+        "beats_lost": 2,
+    }  # fmt: skip
+    assert warned == []
+
+
+def test_annotations_that_somebody_has_edited(run: Run, pair: FakeAgent) -> None:
+    pair.report(successor=OTHER, **{**TAKE_OVER, "take_over_seconds": "soon", "beats_lost": "many"})
+    found = run("router_info", routers=[DB])["routers"][0]["failover"]
+    assert (found["last_take_over"]["seconds"], found["beats_lost"]) == (None, 0)
+
+
+NO_CARRIER = {"successor": OTHER, "successor_error": "net1 has no carrier"}
+NO_PULL = waiting("ErrImagePull", "no such host")
+UNSCHEDULABLE = {
+    "phase": "Pending",
+    "conditions": [{"type": "PodScheduled", "reason": "Unschedulable", "message": "0/3 nodes are available"}],
+}
+
+
+@pytest.mark.parametrize(("status", "report", "why"), [
+    (STANDING_BY, NO_CARRIER, f"pod {OTHER} on node worker-2 could not take over: net1 has no carrier"),
+    (RUNNING, {}, f"pod {OTHER} on node worker-2 is not ready to take over: its log says why"),
+    (UNSCHEDULABLE, {}, f"pod {OTHER} cannot be scheduled: 0/3 nodes are available"),
+    (NO_PULL, {}, f"pod {OTHER}: ErrImagePull: no such host"),
+    (STANDING_BY, {}, "no pod is its successor, so it is as fast as its Lease: see whether a network policy keeps the pods' "
+                      "messages (29798/UDP) from one another, and whether their Secret is there (docs/failover.md)"),
+], ids=["unable", "not ready", "unschedulable", "image", "no successor"])  # fmt: skip
+def test_a_router_without_its_successor_serves_and_a_warning_says_why(
+    cluster: FakeCluster,
+    run: Run,
+    pair: FakeAgent,
+    warned: list[str],
+    status: dict[str, Any],
+    report: dict[str, str],
+    why: str,
+) -> None:
+    cluster.objects[("pods", "payments", OTHER)]["status"] = status
+    pair.report(**report)
+    began = time.monotonic()
+    result = run("router_info", routers=[DB], wait=True, wait_timeout=60)
+    assert time.monotonic() - began < 30, "the whole time was waited for, though nothing could come of it"
+    assert not result.get("failed")
+    assert warned == [f"router payments/billing-db serves, but without the pods that it asks for: {why}"]
+    (router,) = result["routers"]
+    assert router["serving"] and router["rolled_out"] and router["reason"] == ""
+    assert router["failover"]["reason"] == why
+    # Whoever only looks is not warned.
+    assert run("router_info", routers=[DB])["routers"] == [router] and len(warned) == 1
+
+
+def test_waits_for_a_pod_that_stands_by(cluster: FakeCluster, run: Run, pair: FakeAgent, warned: list[str]) -> None:
+    cluster.objects[("pods", "payments", OTHER)]["status"] = waiting("ContainerCreating")
+    pair.report()
+    looks = []
+
+    def start_at_the_fourth_look(method: str, path: str) -> None:
+        if path.endswith("leases"):
+            looks.append(path)
+            if len(looks) == 4:
+                cluster.objects[("pods", "payments", OTHER)]["status"] = STANDING_BY
+                pair.report(successor=OTHER)
+
+    cluster.fault = start_at_the_fourth_look
+    result = run("router_info", routers=[DB], wait=True, wait_timeout=60)
+    assert len(looks) == 4 and warned == []
+    assert result["routers"][0]["failover"]["successor_able"]
+
+
+def test_a_pod_that_stands_by_is_waited_for_no_longer_than_the_user_wants(
+    cluster: FakeCluster, run: Run, pair: FakeAgent, warned: list[str]
+) -> None:
+    del cluster.objects[("pods", "payments", OTHER)]
+    pair.report()
+    result = run("router_info", routers=[DB], wait=True, wait_timeout=1)
+    assert not result.get("failed")
+    assert warned[0].endswith("0 of 1 pods that stand by are there")
+
+
+def test_a_rollout_that_waits_for_a_pod_says_for_which(cluster: FakeCluster, run: Run, pair: FakeAgent) -> None:
+    deployment(cluster)["status"]["updatedReplicas"] = 1
+    pair.report(**NO_CARRIER)
+    result = run("router_info", routers=[DB], wait=True, wait_timeout=60)
+    assert result["msg"] == (
+        "router payments/billing-db does not serve: its Deployment is being rolled out: "
+        f"pod {OTHER} on node worker-2 could not take over: net1 has no carrier"
+    )
+
+
+def test_nobody_is_missed_who_stands_by_while_nobody_serves(cluster: FakeCluster, run: Run, pair: FakeAgent) -> None:
+    pair.report(state=CONFLICT, error="198.51.100.50 is in use by 02:42:00:00:00:01", addresses="")
+    cluster.objects[("pods", "payments", OTHER)]["status"] = RUNNING
+    (router,) = run("router_info", routers=[DB])["routers"]
+    assert router["failover"]["reason"] == "" and not router["failover"]["holder_able"]
+    assert router["failover"]["holder_error"] == "198.51.100.50 is in use by 02:42:00:00:00:01"
 
 
 @pytest.mark.usefixtures("agent")
@@ -109,11 +257,6 @@ def test_a_lease_that_nobody_renews(cluster: FakeCluster, run: Run, agent: FakeA
     router = run("router_info", routers=[DB])["routers"][0]
     assert not router["serving"] and "does not renew its lease" in router["reason"]
     assert agent.live.rules
-
-
-def waiting(reason: str, message: str = "", last: Any = None) -> dict[str, Any]:
-    status = {"image": "img:1", "state": {"waiting": {"reason": reason, "message": message}}}
-    return {"phase": "Pending", "containerStatuses": [{**status, "lastState": {"terminated": last} if last else {}}]}
 
 
 @pytest.mark.parametrize(("status", "reason"), [
