@@ -95,8 +95,8 @@ options:
       redirect_rules:
         description:
           - Where connections to the router's Service go, by port. Connections to other ports go to O(routers[].fallback_ip).
-          - A port may be given once for each protocol and address family. Port 29797/TCP is the router's own, for probes and
-            metrics, unless O(routers[].backend=egress_router_cr).
+          - A port may be given once for each protocol and address family. Ports 29797/TCP, for probes and metrics, and 29798/UDP, for
+            messages between pods, are the router's own, unless O(routers[].backend=egress_router_cr).
           - A router takes up to 5000 rules.
           - Rules are changed while the router runs, without a restart, unless O(routers[].backend=egress_router_cr).
         type: list
@@ -134,9 +134,55 @@ options:
         type: str
       replicas:
         description:
-          - Number of pods, from V(1) to V(100). One of them serves, the others are standbys.
+          - Number of pods, from V(1) to V(100). One of them serves, the others are standbys, of which one is its successor.
+          - The only pod of a router leaves a node that is lost after 30 seconds, unless O(routers[].tolerations) say for how long
+            C(node.kubernetes.io/not-ready) and C(node.kubernetes.io/unreachable) are tolerated.
         type: int
         default: 1
+      failover:
+        description:
+          - How the pods of a router stand by for each other. The defaults are good for most clusters.
+          - It cannot be used with O(routers[].backend=egress_router_cr), which has one pod.
+          - A change restarts the pods.
+        type: dict
+        default: {}
+        suboptions:
+          beat_ms:
+            description: How often the serving pod sends a message to its successor, in milliseconds, from V(20) to V(1000).
+            type: int
+            default: 100
+          promise_ms:
+            description:
+              - For how long the successor promises with each answer that it does not take over, in milliseconds. It takes over about
+                that long after the last message of a serving pod that is lost.
+              - At least five times O(routers[].failover.beat_ms), and at most a fifth of O(routers[].failover.lease_seconds).
+            type: int
+            default: 600
+          lease_seconds:
+            description:
+              - How long the router's Lease lasts without renewal, in seconds, from V(3) to V(300). It counts where no successor
+                answers, and for a router with one pod.
+              - It is renewed three times in that time.
+            type: int
+            default: 15
+          without_api:
+            description:
+              - What a router with one pod does while it cannot reach the API server.
+              - With V(serve), it goes on for ever. A new pod of it takes over only where nobody on the egress network answers for the
+                address.
+              - With V(stop), it stops when its Lease ends. This is for networks on which a new pod cannot ask for the address, because
+                the hypervisor drops its frames, as OpenStack's port security does.
+            type: str
+            choices: [serve, stop]
+            default: serve
+      disruption_budget:
+        description:
+          - Whether the router has a PodDisruptionBudget, with which a drain evicts one of its pods at a time, and the next one only when
+            the one before is ready elsewhere.
+          - If left out, a router has one if O(routers[].replicas) is more than V(1). With one replica it would only prevent drains, so
+            V(true) is refused.
+          - It cannot be V(true) with O(routers[].backend=egress_router_cr).
+        type: bool
       image:
         description:
           - The router's image, built from C(images/router) of the collection's repository.
@@ -269,7 +315,7 @@ options:
     description:
       - What every router has unless it says otherwise. The variable C(egress_router_defaults) of the collection's roles.
       - The keys are those of O(routers) that do not identify a router, which are O(routers[].backend),
-        O(routers[].fallback_ip), O(routers[].host_users),
+        O(routers[].disruption_budget), O(routers[].failover), O(routers[].fallback_ip), O(routers[].host_users),
         O(routers[].image),
         O(routers[].image_pull_secrets), O(routers[].macvlan_mode), O(routers[].master), O(routers[].mtu),
         O(routers[].namespace), O(routers[].node_selector), O(routers[].pod_annotations), O(routers[].pod_labels),

@@ -10,6 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.egress.router.plugins.module_utils._common.yaml_text import to_yaml
+from ansible_collections.egress.router.plugins.module_utils._contract import names
 from ansible_collections.egress.router.plugins.module_utils._contract.version import VERSION
 from ansible_collections.egress.router.plugins.module_utils._egress_router_cr import manifests as egress_router_cr
 from ansible_collections.egress.router.plugins.module_utils._router.backend import AGENT, EGRESS_ROUTER_CR
@@ -22,8 +23,14 @@ _HEAD = """\
 #   kubectl apply --server-side --filename={file}
 # Not in here, because only the cluster knows it: the uid of the Service, by which it owns its EndpointSlices.
 """
-
-
+# Nor has the file a secret in it.
+_HEAD_PEERS = """\
+# Nor is the Secret {secret}, with the key of the messages between its pods. Without it a take-over takes as long as the Lease lasts.
+# The module egress.router.router creates it. Without the module, create it once:
+#   head --bytes=32 /dev/urandom > key
+#   kubectl create secret generic {secret} --namespace={namespace} --from-file=key
+#   rm key
+"""
 _HEAD_EGRESS_ROUTER_CR = """\
 # Egress router {id}, rendered by egress.router {version}. OpenShift's Cluster Network Operator makes its pod. Apply it with
 #   kubectl apply --server-side --filename={file}
@@ -63,6 +70,8 @@ def _file(router: Router) -> str:
 def _content(router: Router) -> str:
     head, objects = _FORMS[router.backend]
     text = head.format(id=router.id, version=VERSION, file=_file(router))
+    if router.has_standbys:
+        text += _HEAD_PEERS.format(secret=names.peers_secret(router.name), namespace=router.namespace)
     return text + "".join(f"---\n{to_yaml(manifest)}" for manifest in objects(router))
 
 

@@ -14,7 +14,10 @@ author:
 description:
   - Takes a list of routers and makes the cluster match it, for all of them at once.
   - A router consists of a ServiceAccount, a Role and a RoleBinding, a ConfigMap for its rules, a NetworkAttachmentDefinition,
-    a Lease, a Service with EndpointSlices, and a Deployment.
+    a Lease, a Service with EndpointSlices, and a Deployment. One with several pods also has a PodDisruptionBudget, and a Secret with
+    the key of the messages between its pods.
+  - That Secret is created once, with a random key that is never shown. It is neither read nor changed afterwards, so that C(create) is
+    the only permission for Secrets that is needed, and Kubernetes removes it with the router's ServiceAccount.
   - On OpenShift the SecurityContextConstraints that the routers' pods need are created too, if they are missing and the identity in
     use may do so. They are shared by routers and never removed.
   - The objects are created and changed by server-side apply with the field manager C(egress.router.deploy). Fields that
@@ -48,6 +51,8 @@ options:
       - Whether to wait until every present router serves.
       - The module fails with the reason for each router that does not. A reason that does not pass by itself, such as an
         image that cannot be pulled or an address that is in use, ends the wait after 15 seconds.
+      - Of a router with several pods it also waits until the others stand by. One that serves without them is no failure, but a
+        warning which says why.
       - The pods of routers that are removed are always waited for.
     type: bool
     default: true

@@ -17,11 +17,11 @@ import kubernetes.dynamic
 import urllib3
 from egress_support import api_server, process
 
-# What makes pods of objects, and endpoints of pods. Nodes that do not answer are nobody's concern here.
+# What makes pods of objects, and endpoints of pods, and counts what may be evicted. Nodes that do not answer are nobody's concern here.
 CONTROLLERS = (
     "deployment-controller,replicaset-controller,replicationcontroller-controller,endpoints-controller,"
     "endpointslice-controller,endpointslice-mirroring-controller,serviceaccount-controller,garbage-collector-controller,"
-    "namespace-controller"
+    "namespace-controller,disruption-controller"
 )
 NODE = "worker-1"
 
@@ -31,6 +31,12 @@ class ControlPlane:
     """`client`: of an administrator, as the collection's modules have one."""
 
     client: Any
+
+    def impersonating(self, user: str) -> Any:
+        """A client that does what this user may do."""
+        client = kubernetes.client.ApiClient(self.client.configuration)
+        client.set_default_header("Impersonate-User", user)
+        return kubernetes.dynamic.DynamicClient(client)
 
     def request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         """One request; its answer, or None for an object that is not there."""

@@ -119,6 +119,8 @@ class FakeCluster:
             return {"status": self.admission(namespace, body["spec"]["template"])}
         if method == "POST":
             name = body["metadata"].get("name") or f"{body['metadata']['generateName']}{self._version}"
+            if (plural, namespace, name) in self.objects:
+                raise ApiError(409, f'{plural} "{name}" already exists')
             return self._write(method, (plural, namespace, name), body, query)
         key = (plural, namespace, name)
         if method == "PATCH":
@@ -162,6 +164,10 @@ class FakeCluster:
             pods = [other for other in self.objects if other[0] == "pods" and other[2].startswith(f"{name}-")]
             for pod in pods:
                 del self.objects[pod]
+        # As the garbage collector does for owners that are gone.
+        owned = [other for other, one in self.objects.items() if item["metadata"]["uid"] in _owners(one)]
+        for other in owned:
+            del self.objects[other]
         return self.objects.pop(key)
 
     def _review(self, plural: str, spec: dict[str, Any]) -> dict[str, Any]:
@@ -356,6 +362,10 @@ def serving(cluster: FakeCluster) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _owners(item: dict[str, Any]) -> list[str]:
+    return [owner.get("uid", "") for owner in item["metadata"].get("ownerReferences") or ()]
 
 
 def _content(item: dict[str, Any]) -> dict[str, Any]:

@@ -20,11 +20,17 @@ from ansible_collections.egress.router.plugins.module_utils._router.routers impo
 OPENSHIFT = (Path(__file__).resolve().parents[2] / "docs/openshift.md").read_text(encoding="utf-8")
 # What of it an admin of a project may do anyway.
 _VERBS = ["get", "list", "watch", "create", "update", "patch", "delete"]
-ADMIN = [{"apiGroups": ["", "apps", "rbac.authorization.k8s.io"], "resources": ["*"], "verbs": _VERBS}]
+ADMIN = [{"apiGroups": ["", "apps", "policy", "rbac.authorization.k8s.io"], "resources": ["*"], "verbs": _VERBS}]
 
 
 def routers() -> list[Router]:
-    spec = {"name": "db", "namespace": "payments", "image": "img:1", "addresses": [{"ip": "2001:db8::50/64"}]}
+    spec = {
+        "name": "db",
+        "namespace": "payments",
+        "image": "img:1",
+        "addresses": [{"ip": "2001:db8::50/64"}],
+        "replicas": 2,
+    }
     found, problems = load([spec])
     assert not problems
     return [on_cluster(router, openshift=True) for router in found]

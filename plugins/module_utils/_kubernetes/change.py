@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 # Requests at once. The Kubernetes client keeps that many connections open on a machine with two cores, any other is made for
 # one request, and its TLS handshake costs more than the request.
 CONNECTIONS = 10
-# Stands for the uid of a Service that does not exist yet, in dry runs and differences.
+# Stands for the uid of an owner that does not exist yet, in dry runs and differences.
 NO_UID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -96,4 +96,4 @@ def succeeded(found: list[Result | EgressError]) -> list[Result]:
 
 
 def _lines(item: dict[str, Any] | None) -> tuple[str, ...]:
-    return tuple(to_yaml(item).replace(NO_UID, "uid of the new Service").splitlines()) if item else ()
+    return tuple(to_yaml(item).replace(NO_UID, "uid of the new owner").splitlines()) if item else ()

@@ -35,7 +35,7 @@ from .._common.errors import (
     Unreachable,
 )
 from .._egress_router_cr.operator import RESOURCE as EGRESS_ROUTER
-from .._router.manifests import KINDS, Kind
+from .._router.manifests import KIND, Kind
 from .._router.openshift import CONSTRAINTS
 
 try:
@@ -71,7 +71,7 @@ _OTHERS = (
     Kind("SelfSubjectReview", "authentication.k8s.io", "v1", "selfsubjectreviews"),
     Kind("SelfSubjectRulesReview", "authorization.k8s.io", "v1", "selfsubjectrulesreviews"),
 )
-_KINDS = {kind.name: kind for kind in (*KINDS, *_OTHERS)}
+_KINDS = {kind.name: kind for kind in (*KIND.values(), *_OTHERS)}
 # Forms of an answer that are smaller than the objects (https://kubernetes.io/docs/reference/using-api/api-concepts/).
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"

@@ -34,10 +34,10 @@ from .._common.errors import (
 from .._contract import names
 from .._contract.rules import RuleSet
 from .._egress_router_cr.operator import APP_NAME as OPERATORS
-from .._router.manifests import KIND, KINDS, Manifest, manifests, owned_by
+from .._router.manifests import KIND, KINDS, SECRET, Manifest, manifests, owned_by, peers_secret
 from .._router.openshift import CONSTRAINTS
 from .._router.router import Router
-from . import constraints, namespaces
+from . import constraints, namespaces, peers
 from .change import NO_UID, Change, Options, do_all, errors, new_namespace, succeeded, try_all
 from .cluster import Cluster
 from .managed_fields import LABELS, Tree, extract, in_force, owned_fields, union
@@ -250,7 +250,8 @@ class AgentRun:
     def _alike(self, steps: list[Step]) -> list[Step]:
         """New objects of which the dry run of another one says whether they can be."""
         first: dict[tuple[str, ...], Step] = {}
-        new = [step for step in steps if step.manifest and not step.live]
+        # Of Secrets nobody knows whether they are new.
+        new = [step for step in steps if step.manifest and not step.live and step.kind != SECRET.name]
         others = [step for step in new if first.setdefault(_shape(step), step) is not step]
         # Names alone, of objects without our labels too.
         calls = list(dict.fromkeys(step.id[:2] for step in others))
@@ -266,6 +267,10 @@ class AgentRun:
             if step.id[:2] not in self.removable:
                 self.removable.add(step.id[:2])
                 self.cluster.delete(*step.id, dry_run=True)
+            return
+        if step.kind == SECRET.name:
+            if peers.is_missing(self.cluster, manifest):
+                step.change = _new(step)
             return
         if step.live is not None and router_of(step.live) != step.router.key:
             raise _foreign(step)
@@ -321,14 +326,21 @@ class AgentRun:
 
     def _apply(self, steps: list[Step]) -> None:
         """Wave by wave, each when the one before is whole."""
-        services = {step.router.id: step for step in self.outcome.steps if step.kind == "Service" and step.manifest}
+        owners = {(step.kind, step.router.id): step for step in self.outcome.steps if step.manifest}
+
+        def uid(kind: str, router: Router) -> str:
+            owner = owners[kind, router.id]
+            return str((owner.result or owner.live or {})["metadata"]["uid"])
 
         def one(step: Step) -> None:
             manifest: Manifest = step.manifest or {}
-            service = services.get(step.router.id)
-            if step.kind == "EndpointSlice" and service is not None:
-                manifest = owned_by(manifest, (service.result or service.live or {})["metadata"]["uid"])
+            if step.kind == "EndpointSlice" and ("Service", step.router.id) in owners:
+                manifest = owned_by(manifest, uid("Service", step.router))
             try:
+                if step.kind == SECRET.name:
+                    peers.create(self.cluster, peers_secret(step.router, uid("ServiceAccount", step.router)))
+                    step.done = True
+                    return
                 if step.kind == "ConfigMap" and step.live is None and step.router.rules.lines():
                     # As redirect_rules writes them: they never belong to this module's manager.
                     make_config_map(self.cluster, *step.router.key, step.router.rules.text())
@@ -337,7 +349,7 @@ class AgentRun:
                 raise _advised(error, step) from error
             step.done = True
 
-        for wave in sorted({kind.wave for kind in KINDS}):
+        for wave in sorted({kind.wave for kind in KIND.values()}):
             do_all(one, [step for step in steps if KIND[step.kind].wave == wave])
 
     def _remove(self, steps: list[Step]) -> None:
@@ -392,6 +404,10 @@ def _steps(router: Router, live: dict[Id, dict[str, Any]], borrowed: Mapping[tup
             for m in manifests(router, uid)
             if m["kind"] != "Service" or router.key not in borrowed
         }
+    if router.present and router.has_standbys:
+        account = live.get(("ServiceAccount", *router.key)) or {"metadata": {}}
+        secret = peers_secret(router, account["metadata"].get("uid") or NO_UID)
+        wanted[SECRET.name, router.namespace, secret["metadata"]["name"]] = secret
     for id_, manifest in wanted.items():
         yield Step(router, id_, live.get(id_), manifest, Change(_title(id_)))
     for id_, item in live.items():

@@ -38,6 +38,8 @@ class Backend:
     # Whether the router has a MAC address of its own, the same after every restart.
     has_mac: bool
     has_image: bool
+    # Whether it may have more than one pod.
+    has_standbys: bool
     # Keys of `defaults` that say how pods of another backend are made.
     foreign_keys: tuple[str, ...]
     refuse: Callable[[Fields, tuple[Address, ...], RuleSet, bool], None]
@@ -132,6 +134,12 @@ def _refuse_pod(fields: Fields) -> None:
     replicas = fields.raw("replicas")
     if replicas is not None and str(replicas) != "1":
         fields.problem("replicas", f"{shown(replicas)} has no effect, the operator runs one pod: {_ADVICE}")
+    if fields.raw("failover"):
+        fields.problem("failover", f"has no effect, the operator runs one pod, for which no other stands by: {_ADVICE}")
+    if fields.raw("disruption_budget") is not None and fields.boolean("disruption_budget"):
+        fields.problem(
+            "disruption_budget", f"true has no effect, the operator runs one pod, which may be evicted: {_ADVICE}"
+        )
     label, value = OPERATORS_LABEL
     if label in (fields.mapping("pod_labels") or {}):
         fields.problem(f"pod_labels.{label}", f"is set by the operator, to {value}: remove it")
@@ -153,6 +161,7 @@ _AGENT = Backend(
     families=(4, 6),
     has_mac=True,
     has_image=True,
+    has_standbys=True,
     foreign_keys=(),
     refuse=_refuse_nothing,
     refuse_rules=_refuse_no_rules,
@@ -165,6 +174,7 @@ _EGRESS_ROUTER_CR = Backend(
     families=(4,),
     has_mac=False,
     has_image=False,
+    has_standbys=False,
     foreign_keys=_POD_OF_AGENT,
     refuse=_refuse_for_egress_router_cr,
     refuse_rules=_refuse_rules,

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from .._contract.failover import Failover
 from .._contract.rules import Rule, RuleSet
 from .addresses import Address
 from .router import Router, Service
@@ -30,6 +31,7 @@ def _to_dict(router: Router) -> dict[str, Any]:
     return {
         **vars(router),
         "service": vars(router.service),
+        "failover": vars(router.failover),
         "addresses": [vars(address) for address in router.addresses],
         "rules": [
             [[r.port, r.protocol, r.family, r.destination_ip, r.target_port, r.name] for r in router.rules.rules],
@@ -45,6 +47,7 @@ def _from_dict(data: dict[str, Any]) -> Router:
         **{
             **data,
             "service": Service(**{**service, "extra_ports": ports}),
+            "failover": Failover(**data["failover"]),
             "addresses": tuple(Address(**address) for address in data["addresses"]),
             "rules": RuleSet(tuple(Rule(*rule) for rule in rules), fallback),
         }

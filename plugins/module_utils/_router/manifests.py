@@ -7,15 +7,25 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from .._contract import names
+from .._contract.failover import BEAT_PORT, KEY, KEYS_DIRECTORY
 from .._contract.identity import VARIABLE, EgressAddress, Identity, Port
 from .._contract.version import VERSION
-from .own import LABEL_SERVICE_NAME, LABEL_VERSION, NETWORKS, NO_MESH_ANNOTATIONS, NO_MESH_LABELS, REQUIRED_CONSTRAINTS
+from .own import (
+    LABEL_SERVICE_NAME,
+    LABEL_VERSION,
+    NETWORKS,
+    NO_MESH_ANNOTATIONS,
+    NO_MESH_LABELS,
+    REQUIRED_CONSTRAINTS,
+    ZONE,
+)
 from .router import Router
 
 Manifest: TypeAlias = "dict[str, Any]"
@@ -46,6 +56,7 @@ KINDS = (
     Kind("ConfigMap", "", "v1", "configmaps", 1),
     Kind("Lease", "coordination.k8s.io", "v1", "leases", 1),
     Kind("Service", "", "v1", "services", 1),
+    Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets", 1),
     # The API server looks up the Role before it lets somebody bind it.
     Kind("RoleBinding", _ROLES, "v1", "rolebindings", 2),
     # Their owner is the Service, by its uid.
@@ -53,7 +64,18 @@ KINDS = (
     # The pods use all the others.
     Kind("Deployment", "apps", "v1", "deployments", 3),
 )
-KIND = {kind.name: kind for kind in KINDS}
+# Made once where there are several pods, then neither read nor changed, and removed by Kubernetes with its owner, the
+# ServiceAccount: so nobody needs a permission for Secrets but `create`. The pods find it when they start.
+SECRET = Kind("Secret", "", "v1", "secrets", 2)
+# All of them, in the order in which they are created.
+KIND = {kind.name: kind for kind in sorted((*KINDS, SECRET), key=lambda kind: kind.wave)}
+
+# Of the pods' port for messages between them, so that network policies can name it.
+BEAT_PORT_NAME = "beats"
+_PEERS = "peers"
+# What Kubernetes puts on the node of a pod that it cannot reach.
+_LOST_NODE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_LOST_NODE_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -87,10 +109,12 @@ def pod_labels(router: Router) -> dict[str, str]:
 
 
 def object_names(router: Router) -> list[tuple[str, str]]:
-    """Kind and name of every object that the router has, or may have had with other address families."""
+    """Kind and name of every object that the router has, or may have had with other address families or more pods."""
     own = {"ConfigMap": names.rules_config_map(router.name), "Service": router.service.name}
     found = []
     for kind in KINDS:
+        if kind.name == "PodDisruptionBudget" and router.present and not router.disruption_budget:
+            continue  # It may be the user's own.
         if kind.name == "EndpointSlice":
             found += [(kind.name, names.endpoint_slice(router.name, family)) for family in names.FAMILIES]
         else:
@@ -99,7 +123,7 @@ def object_names(router: Router) -> list[tuple[str, str]]:
 
 
 def manifests(router: Router, service_uid: str = "") -> list[Manifest]:
-    """The objects of a present router, in the order of KINDS, without what others own: the rules and the status.
+    """The objects of a present router, in the order of KINDS, without what others own: the rules, the status and the Secret.
 
     `service_uid`: makes the EndpointSlices the Service's, so that they go with it.
     """
@@ -111,6 +135,7 @@ def manifests(router: Router, service_uid: str = "") -> list[Manifest]:
         _object(router, "ConfigMap", names.rules_config_map(router.name)),
         _object(router, "Lease", router.name),
         _service(router),
+        *([_disruption_budget(router)] if router.disruption_budget else []),
         _role_binding(router),
         *(_endpoint_slice(router, family, service_uid) for family in router.families),
         _deployment(router),
@@ -137,14 +162,27 @@ def service_port(port: int, protocol: str) -> dict[str, Any]:
 
 def owned_by(manifest: Manifest, service_uid: str) -> Manifest:
     """The manifest with a Service as its owner; the Service's name is the label's."""
-    metadata = manifest["metadata"]
-    owner = {
-        "apiVersion": KIND["Service"].api_version,
-        "kind": "Service",
-        "name": metadata["labels"][LABEL_SERVICE_NAME],
-        "uid": service_uid,
-    }
-    return {**manifest, "metadata": {**metadata, "ownerReferences": [owner]}}
+    return _owned(manifest, "Service", manifest["metadata"]["labels"][LABEL_SERVICE_NAME], service_uid)
+
+
+def _owned(manifest: Manifest, kind: str, name: str, uid: str) -> Manifest:
+    owner = {"apiVersion": KIND[kind].api_version, "kind": kind, "name": name, "uid": uid}
+    return {**manifest, "metadata": {**manifest["metadata"], "ownerReferences": [owner]}}
+
+
+def peers_secret(router: Router, account_uid: str) -> Manifest:
+    """The Secret of a router with several pods, without its key, as it may be shown.
+
+    Its owner is the ServiceAccount, which is created and removed with the router. A Service is also removed when it gets
+    another name, and would take the key of pods with it that go on.
+    """
+    made = _object(router, SECRET.name, names.peers_secret(router.name), type="Opaque")
+    return _owned(made, "ServiceAccount", router.name, account_uid)
+
+
+def with_key(secret: Manifest, key: bytes) -> Manifest:
+    """The Secret as it is created. Neither to be shown nor to be kept."""
+    return {**secret, "data": {KEY: base64.b64encode(key).decode()}}
 
 
 def trial_pod(router: Router) -> Manifest:
@@ -188,8 +226,8 @@ def agent_permissions(router: Router) -> list[Permission]:
     ]
 
 
-def needed_permissions() -> list[Permission]:
-    """What provisioning does in a router's namespace: server-side apply, waiting for the pods, loading the rules."""
+def needed_permissions(routers: Iterable[Router]) -> list[Permission]:
+    """What provisioning these routers does in their namespace: server-side apply, waiting for the pods, loading the rules."""
     found = [
         Permission(verb, kind.group, kind.plural)
         for kind in KINDS
@@ -197,6 +235,8 @@ def needed_permissions() -> list[Permission]:
         for verb in ("list", "create", "patch")
     ]
     rules, lease = KIND["ConfigMap"], KIND["Lease"]
+    if any(router.has_standbys for router in routers):
+        found.append(Permission("create", SECRET.group, SECRET.plural))
     return [
         *found,
         Permission("list", "", "pods"),
@@ -248,6 +288,9 @@ def identity(router: Router) -> Identity:
         replicas=router.replicas,
         headless=router.service.headless,
         extra_ports=tuple(Port(port, protocol) for port, protocol in router.service.extra_ports),
+        lease_seconds=router.failover.lease_seconds,
+        renew_seconds=round(router.failover.lease_seconds / 3, 1),
+        failover=router.failover,
     )
 
 
@@ -310,6 +353,19 @@ def _service(router: Router) -> Manifest:
     return made
 
 
+def _disruption_budget(router: Router) -> Manifest:
+    """One pod may be evicted at a time, so that a drain waits until the other one stands by again.
+
+    Pods that are not ready serve nobody, so they never keep a node from being drained.
+    """
+    spec = {
+        "maxUnavailable": 1,
+        "selector": {"matchLabels": selector(router.name)},
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+    }
+    return _object(router, "PodDisruptionBudget", router.name, spec=spec)
+
+
 def _endpoint_slice(router: Router, family: int, service_uid: str) -> Manifest:
     """Endpoints and ports are the serving agent's."""
     own = {
@@ -336,10 +392,12 @@ def _deployment(router: Router) -> Manifest:
         },
         "spec": _pod_spec(router),
     }
+    # Of several pods one is replaced after the other, each when the one before could serve. The only one has nobody to
+    # wait for: a new pod could but wait for its address.
+    rolling = {"maxSurge": 0, "maxUnavailable": 1 if router.has_standbys else "100%"}
     spec = {
         "replicas": router.replicas,
-        # A new pod could only wait for the old one's lease, so the old one goes first.
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "100%"}},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling},
         "selector": {"matchLabels": selector(router.name)},
         "template": template,
     }
@@ -358,7 +416,8 @@ def _pod_spec(router: Router) -> dict[str, Any]:
         "runtimeClassName": router.runtime_class_name or None,
         "hostUsers": router.host_users,
         "nodeSelector": router.node_labels,
-        "tolerations": router.tolerations,
+        "tolerations": [*router.tolerations, *_of_lost_nodes(router)],
+        "affinity": _affinity(router),
         # Several pods of a router are of use on several nodes only.
         "topologySpreadConstraints": [
             {
@@ -370,7 +429,48 @@ def _pod_spec(router: Router) -> dict[str, Any]:
         ],
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [_container(router)],
+        "volumes": _volumes(router),
     }
+
+
+def _of_lost_nodes(router: Router) -> list[dict[str, Any]]:
+    """How long a router's only pod stays on a node that is lost, unless the user says so. Kubernetes waits for 300 s.
+
+    The new pod asks the segment before it takes the address, so it need not wait until the old one has surely ended.
+    """
+    if router.has_standbys:
+        return []
+    # As the API server looks whether it has to add its own.
+    given = {one.get("key", "") for one in router.tolerations if one.get("effect", "NoExecute") == "NoExecute"}
+    return [
+        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _LOST_NODE_SECONDS}
+        for key in _LOST_NODE
+        if not given & {key, ""}
+    ]
+
+
+def _affinity(router: Router) -> dict[str, Any] | None:
+    """Pods in different zones, where there are any.
+
+    A second topologySpreadConstraint would not do: the scheduler leaves nodes without a zone out of both, and so does not
+    spread over nodes either where there are no zones.
+    """
+    if not router.has_standbys:
+        return None
+    term = {"labelSelector": {"matchLabels": selector(router.name)}, "topologyKey": ZONE}
+    preferred = [{"weight": 100, "podAffinityTerm": term}]
+    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+
+
+def _volumes(router: Router) -> list[dict[str, Any]]:
+    """The key of the messages between pods. They start without it: where it is missing, they have the Lease.
+
+    Projected, which the SecurityContextConstraints of OpenShift admit as they are, because the account's token is too.
+    """
+    if not router.has_standbys:
+        return []
+    source = {"secret": {"name": names.peers_secret(router.name), "optional": True}}
+    return [{"name": _PEERS, "projected": {"defaultMode": 0o400, "sources": [source]}}]
 
 
 def _container(router: Router) -> dict[str, Any]:
@@ -394,7 +494,10 @@ def _container(router: Router) -> dict[str, Any]:
                 for name, path in environment.items()
             ),
         ],
-        "ports": [{"name": names.AGENT_PORT_NAME, "containerPort": names.AGENT_PORT, "protocol": "TCP"}],
+        "ports": _container_ports(router),
+        "volumeMounts": [
+            {"name": volume["name"], "mountPath": KEYS_DIRECTORY, "readOnly": True} for volume in _volumes(router)
+        ],
         "livenessProbe": _http_probe("/healthz", periodSeconds=10, timeoutSeconds=5, failureThreshold=3),
         "readinessProbe": _http_probe("/readyz", periodSeconds=2, timeoutSeconds=2, failureThreshold=2),
         "resources": router.resources,
@@ -409,6 +512,13 @@ def _container(router: Router) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
+
+
+def _container_ports(router: Router) -> list[dict[str, Any]]:
+    found = [{"name": names.AGENT_PORT_NAME, "containerPort": names.AGENT_PORT, "protocol": "TCP"}]
+    if router.has_standbys:
+        found.append({"name": BEAT_PORT_NAME, "containerPort": BEAT_PORT, "protocol": "UDP"})
+    return found
 
 
 def _http_probe(path: str, **times: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from .._common.errors import InputError
+from .._contract.failover import SERVE, STOP, Failover
 from .._contract.rules import PROTOCOLS
 from . import checked
 from .backend import AGENT, BACKENDS, DEFAULT_RESOURCES
@@ -61,6 +62,12 @@ _SERVICE: dict[str, Any] = {
     "annotations": _TEXTS,
     "labels": _TEXTS,
 }
+_FAILOVER: dict[str, Any] = {
+    "beat_ms": {"type": "int", "default": Failover.beat_ms},
+    "promise_ms": {"type": "int", "default": Failover.promise_ms},
+    "lease_seconds": {"type": "int", "default": Failover.lease_seconds},
+    "without_api": _one_of((SERVE, STOP), default=Failover.without_api),
+}
 _ROUTER: dict[str, Any] = {
     "name": _REQUIRED_TEXT,
     "namespace": _TEXT,
@@ -74,6 +81,8 @@ _ROUTER: dict[str, Any] = {
     "redirect_rules": _list_of(_RULE),
     "fallback_ip": _TEXT,
     "replicas": {"type": "int", "default": 1},
+    "failover": {"type": "dict", "default": {}, "options": _FAILOVER},
+    "disruption_budget": {"type": "bool"},
     "image": _TEXT,
     "node_selector": _TEXTS,
     "tolerations": _list_of(_TOLERATION),

@@ -24,6 +24,9 @@ NO_MESH_ANNOTATIONS = {"sidecar.istio.io/inject": "false", "linkerd.io/inject": 
 # Of every node that can run a router, because its image is for Linux. Every kubelet sets it.
 NODE_LABELS = {"kubernetes.io/os": "linux"}
 
+# In which zone a node is, on clusters that have any.
+ZONE = "topology.kubernetes.io/zone"
+
 # What users cannot set on any object, and on pods. The last one is the Deployment's.
 OBJECT_LABELS = (
     names.LABEL_NAME,

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
+from .._contract.failover import BEAT_PORT
 from .._contract.names import AGENT_PORT
 from .._contract.rules import PROTOCOLS, FieldsError, Rule, RulesError, RuleSet, make_fallback, make_rule, rule_set
 from .fields import Fields, not_one_of, shown, whole_number
@@ -19,10 +20,10 @@ from .problems import Problems
 # A rule by what clients connect to; both families.
 PortKey: TypeAlias = "tuple[int, str]"
 
-# The agent's own port.
-RESERVED: frozenset[PortKey] = frozenset({(AGENT_PORT, "TCP")})
+# The agent's own ports, and what they are for.
+_OWN: dict[PortKey, str] = {(AGENT_PORT, "TCP"): "probes and metrics", (BEAT_PORT, "UDP"): "messages between its pods"}
+RESERVED: frozenset[PortKey] = frozenset(_OWN)
 
-_AGENT_PORT_TAKEN = f"{AGENT_PORT}/TCP is the router's own port for probes and metrics: choose another port"
 # A line of a text of rules, such as the value of EGRESS_DESTINATION: a rule, or a fallback with or without its word.
 _LINE = re.compile(
     r"(?:[0-9]{1,5}\s+(?:tcp|udp|sctp)\s|fallback\s|[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:\s+#.*)?\Z)", re.IGNORECASE
@@ -77,10 +78,15 @@ def read_port(fields: Fields, reserved: Collection[PortKey] = RESERVED) -> PortK
     if value is not None and (port is None or not 1 <= port <= 65535):
         fields.problem("port", f"{shown(value)} is not a whole number from 1 to 65535{_meant(value)}")
         port = None
-    if (port, protocol) in reserved:
-        fields.problem("port", _AGENT_PORT_TAKEN)
+    key = (port, protocol) if port is not None and protocol in PROTOCOLS else None
+    if key is not None and key in reserved:
+        fields.problem("port", _taken(key))
         return None
-    return (port, protocol) if port is not None and protocol in PROTOCOLS else None
+    return key
+
+
+def _taken(key: PortKey) -> str:
+    return f"{key[0]}/{key[1]} is the router's own port for {_OWN[key]}: choose another port"
 
 
 def _meant(value: object) -> str:
@@ -96,9 +102,9 @@ def _meant(value: object) -> str:
 
 
 def refuse_reserved(rules: RuleSet, reserved: Collection[PortKey], problems: Problems) -> None:
-    """Notes a rule for the router's own port."""
-    if any((rule.port, rule.protocol) in reserved for rule in rules.rules):
-        problems.add("text", _AGENT_PORT_TAKEN)
+    """Notes a rule for a port of the router's own."""
+    for key in sorted({(rule.port, rule.protocol) for rule in rules.rules} & set(reserved)):
+        problems.add("text", _taken(key))
 
 
 def _is_text(value: object) -> bool:

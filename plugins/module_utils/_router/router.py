@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._contract.failover import Failover
 from .._contract.rules import DNS_LABEL, RuleSet, not_remote
 from . import own
 from .addresses import Address, read_addresses, read_mac
@@ -27,6 +28,7 @@ from .passed_on import (
 )
 from .problems import Problems
 from .redirects import PortKey, read_port, read_rule_set
+from .standby import read_disruption_budget, read_failover
 
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru")
 STATES = ("present", "absent")
@@ -54,7 +56,7 @@ class Router:
     `master`: the nodes' interface under the macvlan; empty leaves it to the CNI plugin (default route).
     `mtu`: None leaves it to the CNI plugin (the master's). `mac`: see addresses.default_mac; empty if it changes at every start
     (see backend.has_mac). `host_users`: None leaves it to the cluster. `security_context_constraints`: those of OpenShift that its
-    pods are pinned to; empty for none.
+    pods are pinned to; empty for none. `failover`: how its pods stand by for each other. `disruption_budget`: never true with one pod.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Router:
     mtu: int | None = None
     rules: RuleSet = field(default_factory=RuleSet)
     replicas: int = 1
+    failover: Failover = field(default_factory=Failover)
+    disruption_budget: bool = False
     image: str = ""
     node_selector: dict[str, str] = field(default_factory=dict)
     tolerations: list[dict[str, Any]] = field(default_factory=list)
@@ -100,6 +104,11 @@ class Router:
     def present(self) -> bool:
         """Whether the router is to be there."""
         return self.state == "present"
+
+    @property
+    def has_standbys(self) -> bool:
+        """Whether it has more than one pod."""
+        return self.replicas > 1
 
     @property
     def families(self) -> tuple[int, ...]:
@@ -134,6 +143,7 @@ def read_router(
     state = "absent" if absent else state
     addresses = read_addresses(fields, required=state == "present")
     rules = read_rule_set(fields, backend.reserved)
+    replicas = fields.number("replicas", 1, 100, 1) or 1
     router = Router(
         name=name,
         namespace=namespace,
@@ -146,7 +156,9 @@ def read_router(
         macvlan_mode=fields.choice("macvlan_mode", MACVLAN_MODES, "bridge"),
         mtu=_read_mtu(fields, addresses),
         rules=rules,
-        replicas=fields.number("replicas", 1, 100, 1) or 1,
+        replicas=replicas,
+        failover=read_failover(fields),
+        disruption_budget=backend.has_standbys and read_disruption_budget(fields, replicas),
         image=_read_image(fields, required=state == "present" and backend.has_image),
         node_selector=_read_node_selector(fields),
         tolerations=[read_toleration(section) for section in fields.sections("tolerations")],

@@ -18,6 +18,8 @@ from .router import Router, read_router
 # The keys of egress_router_defaults: all of a router's but those that identify it.
 DEFAULT_KEYS = (
     "backend",
+    "disruption_budget",
+    "failover",
     "fallback_ip",
     "host_users",
     "image",

@@ -23,8 +23,8 @@ _ESCALATION = tuple(Permission(verb, "rbac.authorization.k8s.io", "roles") for v
 
 def missing(routers: Iterable[Router], rules: Iterable[Mapping[str, Any]]) -> list[Permission]:
     """What the rules of a SelfSubjectRulesReview do not permit of what provision does in the namespace of these routers."""
-    rules = list(rules)
-    wanted = needed_permissions()
+    routers, rules = list(routers), list(rules)
+    wanted = needed_permissions(routers)
     if not all(_permitted(permission, rules) for permission in _ESCALATION):
         wanted += [permission for router in routers for permission in agent_permissions(router)]
     return unpermitted(wanted, rules)

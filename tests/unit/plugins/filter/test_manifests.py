@@ -57,6 +57,17 @@ def test_a_router_of_the_operator_is_its_resource_and_service_and_the_rest_is_sa
     )
 
 
+def test_the_secret_of_a_pair_is_not_in_the_file_which_says_how_it_comes_into_being() -> None:
+    (pair,) = manifests([{**ROUTERS[0], "replicas": 2}], DEFAULTS)
+    objects = list(yaml.safe_load_all(pair["content"]))
+    assert "PodDisruptionBudget" in [one["kind"] for one in objects]
+    assert "Secret" not in [one["kind"] for one in objects]
+    head = pair["content"].partition("---")[0]
+    assert "kubectl create secret generic db-peers --namespace=payments --from-file=key\n" in head
+    (single,) = manifests(ROUTERS[:1], DEFAULTS)
+    assert "secret" not in single["content"].lower()
+
+
 def test_the_text_is_the_same_on_every_run() -> None:
     assert manifests(ROUTERS, DEFAULTS) == manifests(ROUTERS, DEFAULTS)
 

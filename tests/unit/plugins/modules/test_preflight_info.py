@@ -803,7 +803,7 @@ def test_who_deploys_on_openshift_needs_the_use_of_these_constraints(
 ) -> None:
     everything = [
         {"verbs": ["*"], "apiGroups": [group], "resources": ["*"]}
-        for group in ("", "apps", "coordination.k8s.io", "discovery.k8s.io", "k8s.cni.cncf.io")
+        for group in ("", "apps", "coordination.k8s.io", "discovery.k8s.io", "k8s.cni.cncf.io", "policy")
     ]
     roles = {"verbs": ["list", "create", "patch"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"]}
     use = {"verbs": ["use"], "apiGroups": ["security.openshift.io"], "resources": ["securitycontextconstraints"]}

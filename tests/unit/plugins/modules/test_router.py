@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from typing import Any
@@ -14,9 +15,10 @@ import yaml
 
 from ansible_collections.egress.router.plugins.module_utils._contract import names
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
-from ansible_collections.egress.router.plugins.module_utils._kubernetes import router_info
+from ansible_collections.egress.router.plugins.module_utils._kubernetes import peers, router_info
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.backends import Outcome
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.managed_fields import extract, owned_fields
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
 from ansible_collections.egress.router.plugins.module_utils._router.manifests import KIND, KINDS
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
 from ansible_collections.egress.router.plugins.modules import router as module
@@ -34,8 +36,9 @@ DB: dict[str, Any] = {
 }
 WEB: dict[str, Any] = {**DB, "name": "web", "addresses": [{"ip": "198.51.100.51/24", "gateway": "198.51.100.1"}]}
 ABSENT = {"name": "db", "namespace": "payments", "state": "absent"}
-# One of each kind for the one family.
-OBJECTS = len(KINDS)
+PAIR: dict[str, Any] = {**DB, "replicas": 2}
+# One of each kind for the one family, without what only several pods have.
+OBJECTS = len(KINDS) - 1
 Options = dict[str, Any]
 
 
@@ -78,7 +81,7 @@ def differences(result: Options) -> dict[str, tuple[Any, Any]]:
     ("there", "wanted", "change", "objects"),
     [
         (None, DB, "created", OBJECTS),
-        (DB, {**DB, "replicas": 2, "redirect_rules": []}, "modified", 1),
+        (DB, {**DB, "image": "img:2", "redirect_rules": []}, "modified", 1),
         (DB, ABSENT, "removed", OBJECTS),
     ],
     ids=["create", "modify", "delete"],
@@ -104,6 +107,130 @@ def test_twelve_states(
         assert second["routers"] == [{**router, "changed": False, "objects": []}]
 
 
+@pytest.mark.parametrize("check", [True, False], ids=["check", "real"])
+@pytest.mark.parametrize(
+    ("there", "wanted", "changes"),
+    [
+        (None, PAIR, {"PodDisruptionBudget": "created", "Secret": "created", "Deployment": "created"}),
+        (DB, PAIR, {"PodDisruptionBudget": "created", "Secret": "created", "Deployment": "modified"}),
+        (PAIR, {**PAIR, "disruption_budget": False}, {"PodDisruptionBudget": "removed"}),
+        (PAIR, {**PAIR, "replicas": 3}, {"Deployment": "modified"}),
+        # The Secret goes with the ServiceAccount; one pod has no use for it, and harms none.
+        (PAIR, DB, {"PodDisruptionBudget": "removed", "Deployment": "modified"}),
+        (PAIR, ABSENT, {"PodDisruptionBudget": "removed", "Deployment": "removed"}),
+    ],
+    ids=["create", "more pods", "no budget", "third pod", "fewer pods", "delete"],
+)
+def test_what_several_pods_have(
+    cluster: FakeCluster, deploy: Run, check: bool, there: Any, wanted: Options, changes: dict[str, str]
+) -> None:
+    if there:
+        deploy(there)
+    before = copy.deepcopy(cluster.objects)
+    first = deploy(wanted, check=check)
+    (router,) = first["routers"]
+    of_pairs = ("PodDisruptionBudget", "Secret", "Deployment")
+    assert {one["kind"]: one["change"] for one in router["objects"] if one["kind"] in of_pairs} == changes
+    assert len(first["diff"]) == len(router["objects"])
+    assert (cluster.objects == before) is check
+    second = deploy(wanted, check=check)
+    assert second["changed"] is check and second["diff"] == (first["diff"] if check else [])
+    if not check:
+        there_now = {plural for plural, _namespace, _name in cluster.objects}
+        wants_budget = wanted.get("replicas", 1) > 1 and wanted.get("disruption_budget", True)
+        assert ("poddisruptionbudgets" in there_now) is wants_budget
+        assert ("secrets" in there_now) is (wanted is not ABSENT)
+
+
+@pytest.fixture
+def sentinel(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """What every key is made of. In no text that is sent to people may there be any form of it."""
+    key = b"sentinel-of-the-tests-0123456789"
+    monkeypatch.setattr(peers.secrets, "token_bytes", lambda count: key[:count])
+    return key
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["check", "real"])
+def test_the_key_of_a_pair_is_in_its_secret_and_in_nothing_that_anybody_sees(
+    cluster: FakeCluster, deploy: Run, sentinel: bytes, check: bool
+) -> None:
+    result = deploy(PAIR, check=check)
+    text = base64.b64encode(sentinel).decode()
+    forms = (sentinel.decode(), text, text.rstrip("="), sentinel.hex(), repr(list(sentinel)))
+    assert not [form for form in forms if form in json.dumps(result)]
+    before, after = differences(result)["Secret payments/db-peers"]
+    assert before is None and set(after) == {"apiVersion", "kind", "metadata", "type"}
+    if check:
+        assert ("secrets", "payments", "db-peers") not in cluster.objects
+        assert "uid of the new owner" in str(after)
+    else:
+        secret = item(cluster, "Secret", "db-peers")
+        assert secret["data"] == {"key": text} and len(sentinel) == 32
+        (owner,) = secret["metadata"]["ownerReferences"]
+        assert owner == {
+            "apiVersion": "v1", "kind": "ServiceAccount", "name": "db",
+            "uid": item(cluster, "ServiceAccount")["metadata"]["uid"],
+        }  # fmt: skip
+        writes = real_writes(cluster)
+        assert writes.index("POST secrets/db-peers") < writes.index("PATCH deployments/db"), "the pods find it"
+
+
+def test_the_secret_is_asked_for_by_one_dry_run_and_never_read_or_changed(cluster: FakeCluster, deploy: Run) -> None:
+    other = {**PAIR, "name": "web", "addresses": WEB["addresses"]}
+    deploy(PAIR, other)
+    secret = copy.deepcopy(item(cluster, "Secret", "db-peers"))
+    assert secret["data"] != item(cluster, "Secret", "web-peers")["data"], "each router has a key of its own"
+    # Somebody has replaced the key, and the labels.
+    item(cluster, "Secret", "db-peers").update(
+        data={"key": "x", "previous": "y"}, metadata={**secret["metadata"], "labels": {}}
+    )
+    cluster.requests.clear()
+    assert not deploy(PAIR, other)["changed"]
+    asked = [request for request in cluster.requests if "/secrets" in request]
+    assert asked == ["POST /api/v1/namespaces/payments/secrets?dryRun=All"] * 2
+    assert item(cluster, "Secret", "db-peers")["data"] == {"key": "x", "previous": "y"}
+    # One that was deleted comes back.
+    del cluster.objects[("secrets", "payments", "web-peers")]
+    result = deploy(PAIR, other)
+    assert list(differences(result)) == ["Secret payments/web-peers"] and not deploy(PAIR, other)["changed"]
+
+
+def test_somebody_else_creates_the_secret_at_the_same_time(cluster: FakeCluster, deploy: Run) -> None:
+    def take(plural: str, _item: Any) -> None:
+        if plural == "serviceaccounts":
+            cluster.add("secrets", "payments", "db-peers", data={"key": "theirs"})
+
+    cluster.watchers.append(take)
+    assert not deploy(PAIR).get("failed")
+    assert item(cluster, "Secret", "db-peers")["data"] == {"key": "theirs"}
+
+
+@pytest.mark.parametrize("plural", ["secrets", "poddisruptionbudgets"])
+def test_without_the_permission_for_what_pairs_have_nothing_is_written(
+    cluster: FakeCluster, deploy: Run, plural: str
+) -> None:
+    verb = {"POST": "create", "GET": "list", "PATCH": "patch"}
+    cluster.fault = lambda method, path: (
+        (403, f'User "jane" cannot {verb[method]} resource "{plural}" in API group') if f"/{plural}" in path else None
+    )
+    verb_of = {"secrets": "create", "poddisruptionbudgets": "list"}[plural]
+    assert deploy(PAIR)["msg"] == (
+        f"jane may not {verb_of} {plural} in namespace payments: grant it with a Role and a RoleBinding"
+    )
+    assert real_writes(cluster) == []
+    # One pod needs no Secret.
+    assert ("failed" in deploy(DB)) is (plural != "secrets")
+
+
+def test_a_pair_in_a_namespace_that_is_yet_to_be_created(cluster: FakeCluster, deploy: Run) -> None:
+    cluster.missing_namespaces.add("payments")
+    predicted = deploy(PAIR, create_namespaces=True, check=True)
+    assert "Secret payments/db-peers" in differences(predicted) and not real_writes(cluster)
+    created = deploy(PAIR, create_namespaces=True)
+    assert list(differences(created)) == list(differences(predicted))
+    assert item(cluster, "Secret", "db-peers")["data"] and not deploy(PAIR)["changed"]
+
+
 def test_a_run_that_changes_nothing_takes_one_request_for_each_kind(cluster: FakeCluster, deploy: Run) -> None:
     deploy(DB, WEB)
     for wanted in ([DB], [DB, WEB]):
@@ -115,7 +242,7 @@ def test_a_run_that_changes_nothing_takes_one_request_for_each_kind(cluster: Fak
 
 def test_what_is_created(cluster: FakeCluster, deploy: Run) -> None:
     result = deploy(DB)
-    assert kinds_of(cluster) == sorted(kind.plural for kind in KINDS)
+    assert kinds_of(cluster) == sorted(kind.plural for kind in KINDS if kind.name != "PodDisruptionBudget")
     labels = {labels["app.kubernetes.io/instance"] for labels in (
         one["metadata"]["labels"] for one in cluster.objects.values())}  # fmt: skip
     assert labels == {"db"}
@@ -389,10 +516,11 @@ def test_new_routers_that_differ_in_name_and_address_alone_share_their_dry_runs(
     result = deploy(DB, WEB, other, dual)
     assert not result.get("failed"), result["msg"]
     dry = [write.split()[-1] for write in cluster.writes if write.startswith("dry run")]
-    assert len(dry) == 3 * OBJECTS + 1, dry
+    # One pair has a PodDisruptionBudget and a Secret.
+    assert len(dry) == 3 * OBJECTS + 1 + 2, dry
     assert not [write for write in dry if "web" in write]
     # What is shown is what is written.
-    assert len(result["diff"]) == 4 * OBJECTS + 1
+    assert len(result["diff"]) == 4 * OBJECTS + 1 + 2
     written = {**item(cluster, "Deployment", "web"), "kind": "Deployment"}
     written = extract(written, owned_fields(written, names.FIELD_MANAGER_DEPLOY))
     before, shown = differences(result)["Deployment payments/web"]
@@ -460,9 +588,9 @@ def test_a_failure_halfway_says_what_was_done(cluster: FakeCluster, deploy: Run)
     assert "Service payments/db" in done and "Service payments/web" not in done
     assert left == (
         "not done: Service payments/web, RoleBinding payments/db, RoleBinding payments/web, EndpointSlice payments/db-ipv4, "
-        "EndpointSlice payments/web-ipv4, Deployment payments/db, Deployment payments/web"
+        "EndpointSlice payments/web-ipv4, Secret payments/web-peers, Deployment payments/db, Deployment payments/web"
     )
-    assert result["changed"] and len(result["diff"]) == 11
+    assert result["changed"] and len(result["diff"]) == 12
     assert "deployments" not in kinds_of(cluster)
     cluster.fault = lambda method, path: None
     assert deploy(DB, {**WEB, "replicas": 2})["changed"]
@@ -547,6 +675,28 @@ def served(cluster: FakeCluster, deploy: Run, run: Run) -> FakeAgent:
     given = {"name": "db", "namespace": "payments", "redirect_rules": DB["redirect_rules"]}
     assert not run("redirect_rules", routers=[given], wait_timeout=1).get("failed")
     return agent
+
+
+def test_a_router_whose_successor_cannot_serve_is_deployed_and_a_warning_says_why(
+    served: FakeAgent, cluster: FakeCluster, deploy: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(EgressModule, "warn", lambda _module, text: warned.append(text))
+    deploy({**DB, "replicas": 2})
+    item(cluster, "Deployment")["status"] = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2}
+    labels = {"labels": item(cluster, "Deployment")["metadata"]["labels"]}
+    cluster.add(
+        "pods", "payments", "db-def", metadata=labels, spec={"nodeName": "worker-2"}, status={"phase": "Running"}
+    )
+    served.report(successor="db-def", successor_error="net1 has no carrier")
+    result = deploy({**DB, "replicas": 2}, wait=True, wait_timeout=60)
+    assert not result.get("failed")
+    assert warned == [
+        "router payments/db serves, but without the pods that it asks for: pod db-def on node worker-2 could not take over: net1 has "
+        "no carrier"
+    ]
+    # Nobody asked, nobody is told.
+    assert deploy({**DB, "replicas": 2})["changed"] is False and len(warned) == 1
 
 
 def test_rules_that_are_live_need_no_other_module(served: FakeAgent, deploy: Run) -> None:

@@ -47,6 +47,11 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"mtu": 1400}, [f"mtu: '1400' has no effect, net1 gets the MTU of the node's interface: {ADVICE}"]),
     ({"macvlan_mode": "private"}, [f"macvlan_mode: 'private' has no effect, the mode is always bridge: {ADVICE}"]),
     ({"replicas": 2}, [f"replicas: '2' has no effect, the operator runs one pod: {ADVICE}"]),
+    ({"failover": {"lease_seconds": 9}},
+     [f"failover: has no effect, the operator runs one pod, for which no other stands by: {ADVICE}"]),
+    ({"replicas": 2, "disruption_budget": True},
+     [f"replicas: '2' has no effect, the operator runs one pod: {ADVICE}",
+      f"disruption_budget: true has no effect, the operator runs one pod, which may be evicted: {ADVICE}"]),
     ({"resources": {"requests": {"cpu": "50m"}}},
      ["resources.requests.cpu: '50m' does not last, the operator sets it back to 100m: remove it"]),
     ({"pod_labels": {"app": "db"}}, ["pod_labels.app: is set by the operator, to egress-router-cni: remove it"]),
@@ -78,7 +83,7 @@ def test_what_the_resource_cannot_do_is_refused(changes: dict[str, Any], said: l
     assert sentences([{**CR, **changes}]) == said
 
 
-@pytest.mark.parametrize(("changes", "said"), REFUSED[:19], ids=[" ".join(changes) for changes, _said in REFUSED[:19]])
+@pytest.mark.parametrize(("changes", "said"), REFUSED[:21], ids=[" ".join(changes) for changes, _said in REFUSED[:21]])
 def test_the_agent_takes_what_is_refused_for_the_resource_alone(changes: dict[str, Any], said: list[str]) -> None:
     of_agent = {**CR, "image": "registry.example.com/egress-router:0.1.0", **changes, "backend": "agent"}
     allowed = [sentence for sentence in said if "outside the subnet" in sentence or "a second IPv4" in sentence]
@@ -113,6 +118,8 @@ def test_what_is_fine() -> None:
         master="eth1",
         macvlan_mode="bridge",
         replicas="1",
+        disruption_budget="no",
+        failover={},
         node_selector={"example.com/egress": "true"},
         tolerations=[{"operator": "Exists"}],
         resources={"requests": {"cpu": "100m"}, "limits": {"memory": "64Mi"}},

@@ -19,6 +19,7 @@ import yaml
 
 from ansible_collections.egress.router.plugins.module_utils._common.yaml_text import to_yaml
 from ansible_collections.egress.router.plugins.module_utils._contract import names
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import Failover
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import VARIABLE, Identity
 from ansible_collections.egress.router.plugins.module_utils._router import own
 from ansible_collections.egress.router.plugins.module_utils._router.manifests import (
@@ -26,14 +27,17 @@ from ansible_collections.egress.router.plugins.module_utils._router.manifests im
     KINDS,
     Permission,
     agent_permissions,
+    identity,
     manifests,
     needed_permissions,
     network_plugins,
     object_names,
+    peers_secret,
     removal_permissions,
     trial_pod,
     trial_service,
     whole_manifests,
+    with_key,
 )
 from ansible_collections.egress.router.plugins.module_utils._router.router import Router
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
@@ -72,6 +76,11 @@ CASES: dict[str, dict[str, Any]] = {
         "runtime_class_name": "crun",
         "image_pull_secrets": ["registry", "mirror"],
         "host_users": False,
+    },
+    "pair": {
+        "replicas": 2,
+        "failover": {"beat_ms": 50, "promise_ms": 400, "lease_seconds": 9, "without_api": "stop"},
+        "image_pull_secrets": ["registry"],
     },
     "openshift": {"security_context_constraints": "egress-router"},
     "network": {"master": "bond0.100", "macvlan_mode": "private", "mtu": 1400, "mac": "02:00:5e:00:53:01"},
@@ -117,11 +126,11 @@ def test_the_file_is_what_is_applied_but_for_rules_and_their_ports() -> None:
 
 
 def test_one_object_of_each_kind_in_the_order_of_the_kinds() -> None:
-    kinds = [one["kind"] for one in manifests(router())]
-    assert kinds == [kind.name for kind in KINDS] == list(KIND)
-    waves = [KIND[kind].wave for kind in kinds]
+    kinds = [one["kind"] for one in manifests(router(replicas=2))]
+    assert kinds == [kind.name for kind in KINDS] == [kind for kind in KIND if kind != "Secret"]
+    waves = [kind.wave for kind in KIND.values()]
     assert waves == sorted(waves), "what is created in a later wave comes later"
-    for one in manifests(router()):
+    for one in manifests(router(replicas=2)):
         assert one["apiVersion"] == KIND[one["kind"]].api_version
 
 
@@ -134,7 +143,7 @@ def test_every_object_is_labelled_so_that_it_can_be_found_and_removed() -> None:
 
 def test_names_of_an_absent_router_are_those_of_a_present_one() -> None:
     (absent,), _problems = load([{"name": "billing-db", "namespace": "payments", "state": "absent"}])
-    present = [(one["kind"], one["metadata"]["name"]) for one in manifests(router(addresses=[V4, V6]))]
+    present = [(one["kind"], one["metadata"]["name"]) for one in manifests(router(addresses=[V4, V6], replicas=2))]
     assert object_names(absent) == present
 
 
@@ -192,8 +201,13 @@ def test_the_pod_runs_on_linux_and_where_the_user_wants_it() -> None:
 
 
 def test_the_pod_has_two_capabilities_and_no_more() -> None:
-    for pod in (made()["Deployment"]["spec"]["template"], trial_pod(router())):
-        spec = pod["spec"]
+    pair = router(replicas=2)
+    for spec, volumes in (
+        (pod_spec(), []),
+        (trial_pod(router())["spec"], []),
+        (pod_spec(replicas=2), [["name", "projected"]]),
+        (trial_pod(pair)["spec"], [["name", "projected"]]),
+    ):
         (container,) = spec["containers"]
         assert container["securityContext"] == {
             "runAsUser": 0,
@@ -203,7 +217,8 @@ def test_the_pod_has_two_capabilities_and_no_more() -> None:
             "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         }
-        assert not {"hostNetwork", "hostPID", "hostIPC", "volumes"} & set(spec)
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+        assert [list(volume) for volume in spec.get("volumes", [])] == volumes
 
 
 def test_the_agent_may_do_this_and_nothing_else() -> None:
@@ -258,13 +273,109 @@ def test_on_openshift_the_pods_are_pinned_to_constraints_that_their_account_may_
 
 
 def test_permissions_cover_every_kind() -> None:
-    needed, removal = needed_permissions(), removal_permissions()
+    needed, removal = needed_permissions([router()]), removal_permissions()
     assert len(set(needed)) == len(needed)
     for kind in KINDS:
         verbs = [one.verb for one in needed if (one.group, one.resource) == (kind.group, kind.plural)]
         assert {"list", "create", "patch"} <= set(verbs)
         assert Permission("delete", kind.group, kind.plural) in removal
     assert not [one for one in (*needed, *removal) if one.resource == "secrets" or "*" in (one.verb, one.resource)]
+
+
+def test_the_pods_of_a_pair_are_replaced_one_after_the_other_and_evicted_one_at_a_time() -> None:
+    pair, single = made(replicas=2), made()
+    assert pair["Deployment"]["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    assert single["Deployment"]["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": "100%"}
+    # With two ready pods one eviction is permitted. With `minAvailable: 2` none would be, and no drain would end.
+    assert pair["PodDisruptionBudget"]["spec"] == {
+        "maxUnavailable": 1,
+        "selector": {"matchLabels": pair["Deployment"]["spec"]["selector"]["matchLabels"]},
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+    }
+    assert "PodDisruptionBudget" not in single
+    assert "PodDisruptionBudget" not in made(replicas=2, disruption_budget=False)
+
+
+def pod_spec(**keys: Any) -> dict[str, Any]:
+    found: dict[str, Any] = made(**keys)["Deployment"]["spec"]["template"]["spec"]
+    return found
+
+
+def test_pods_spread_over_nodes_and_over_zones_where_there_are_any() -> None:
+    pair, single = pod_spec(replicas=2), pod_spec()
+    for spec in (pair, single):
+        # Nodes without one of several keys are left out of all of them, so there is but this one.
+        assert [one["topologyKey"] for one in spec["topologySpreadConstraints"]] == ["kubernetes.io/hostname"]
+    (zones,) = pair["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert zones["podAffinityTerm"]["topologyKey"] == "topology.kubernetes.io/zone"
+    labels = made(replicas=2)["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert zones["podAffinityTerm"]["labelSelector"]["matchLabels"].items() <= labels.items()
+    assert "affinity" not in single
+
+
+def test_the_key_of_the_messages_between_pods() -> None:
+    pair, single = pod_spec(replicas=2), pod_spec()
+    assert pair["volumes"] == [
+        {
+            "name": "peers",
+            "projected": {
+                "defaultMode": 0o400,
+                "sources": [{"secret": {"name": "billing-db-peers", "optional": True}}],
+            },
+        }
+    ]
+    (container,) = pair["containers"]
+    assert container["volumeMounts"] == [{"name": "peers", "mountPath": "/etc/egress-router/peers", "readOnly": True}]
+    assert {"name": "beats", "containerPort": 29798, "protocol": "UDP"} in container["ports"]
+    (alone,) = single["containers"]
+    assert "volumes" not in single and "volumeMounts" not in alone and len(alone["ports"]) == 1
+
+
+def test_the_secret_is_shown_without_its_key_and_goes_with_the_service_account() -> None:
+    secret = peers_secret(router(replicas=2), "1-2-3")
+    assert "data" not in secret and secret["metadata"]["name"] == "billing-db-peers" and secret["type"] == "Opaque"
+    assert secret["metadata"]["ownerReferences"] == [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "name": "billing-db", "uid": "1-2-3"}
+    ]
+    assert with_key(secret, b"0123") == {**secret, "data": {"key": "MDEyMw=="}}
+    assert "data" not in secret
+    # Whoever applies the files has to make it.
+    assert "Secret" not in [one["kind"] for one in whole_manifests(router(replicas=2))]
+
+
+def test_creating_secrets_is_all_that_is_needed_of_them_and_for_pairs_alone() -> None:
+    pair, single = needed_permissions([router(), router(replicas=2)]), needed_permissions([router()])
+    assert set(pair) - set(single) == {Permission("create", "", "secrets")}
+
+
+LOST = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+
+@pytest.mark.parametrize(("given", "added"), [
+    ([], LOST),
+    ([{"key": "egress", "operator": "Exists"}], LOST),
+    ([{"key": LOST[0], "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}], LOST[1:]),
+    ([{"key": LOST[1], "operator": "Exists"}], LOST[:1]),
+    # It is about scheduling, not about how long the pod stays.
+    ([{"key": LOST[0], "operator": "Exists", "effect": "NoSchedule"}], LOST),
+    # It tolerates everything, for ever.
+    ([{"operator": "Exists"}], ()),
+])  # fmt: skip
+def test_the_only_pod_leaves_a_lost_node_after_half_a_minute(
+    given: list[dict[str, Any]], added: tuple[str, ...]
+) -> None:
+    own = [{"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30} for key in added]
+    assert pod_spec(tolerations=given).get("tolerations", []) == [*given, *own]
+    assert pod_spec(tolerations=given, replicas=2).get("tolerations", []) == given
+
+
+def test_the_agent_is_told_how_it_stands_by() -> None:
+    found = identity(router(**CASES["pair"]))
+    assert found.failover == Failover(50, 400, 9, "stop")
+    assert (found.lease_seconds, found.renew_seconds) == (9, 3.0)
+    # Releases before there was a choice had these, and so had their Leases.
+    plain = identity(router())
+    assert (plain.lease_seconds, plain.renew_seconds, plain.failover) == (15, 5.0, Failover())
 
 
 def test_a_trial_pod_is_the_pod_without_what_does_not_exist_yet() -> None:

@@ -26,6 +26,7 @@ SECTIONS = {
     "addresses[0]": (KEYS["addresses"]["options"], lambda extra: {"addresses": [extra]}),
     "redirect_rules[0]": (KEYS["redirect_rules"]["options"], lambda extra: {"redirect_rules": [extra]}),
     "tolerations[0]": (KEYS["tolerations"]["options"], lambda extra: {"tolerations": [extra]}),
+    "failover": (KEYS["failover"]["options"], lambda extra: {"failover": extra}),
     "service": (KEYS["service"]["options"], lambda extra: {"service": extra}),
     "service.extra_ports[0]": (
         KEYS["service"]["options"]["extra_ports"]["options"],
@@ -77,10 +78,12 @@ def test_the_reader_has_the_defaults_of_the_specification() -> None:
         [{"name": "db", "namespace": "payments", "addresses": [{"ip": "192.0.2.1/24"}], "image": "x"}]
     )
     assert not problems
-    values = {**vars(router), "redirect_rules": list(router.rules.rules), "service": {}}
+    values = {**vars(router), "redirect_rules": list(router.rules.rules), "service": {}, "failover": {}}
     for key, option in KEYS.items():
         if "default" in option and key != "addresses":
             assert values[key] == option["default"], key
+    of_failover = KEYS["failover"]["options"].items()
+    assert vars(router.failover) == {key: option["default"] for key, option in of_failover}
     service = vars(router.service)
     for key, option in KEYS["service"]["options"].items():
         if "default" in option:

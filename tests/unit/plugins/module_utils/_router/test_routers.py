@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import Failover
 from ansible_collections.egress.router.plugins.module_utils._router import redirects
 from ansible_collections.egress.router.plugins.module_utils._router.router import Router
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
@@ -195,6 +196,27 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
      ["redirect_rules[0].target_port: 'http' is not a whole number from 1 to 65535"]),
     ("agent's port", {"redirect_rules": rule(port=29797)},
      ["redirect_rules[0].port: 29797/TCP is the router's own port for probes and metrics: choose another port"]),
+    ("port of the messages between pods", {"redirect_rules": rule(port=29798, protocol="udp")},
+     ["redirect_rules[0].port: 29798/UDP is the router's own port for messages between its pods: choose another port"]),
+    ("beats too often and too seldom", {"failover": {"beat_ms": 10, "promise_ms": 10, "lease_seconds": 301}},
+     ["failover: beat_ms 10 is not between 20 and 1000",
+      "failover: promise_ms 10 is less than five times beat_ms (10): a few lost beats would end the router's service",
+      "failover: lease_seconds 301 is not between 3 and 300"]),
+    ("a promise that is longer than the lease allows", {"failover": {"promise_ms": 1000, "lease_seconds": 4}},
+     ["failover: promise_ms 1000 is more than a fifth of lease_seconds (4): the lease is what counts when promises fail, so it "
+      "has to last longer"]),
+    # With the default in its place, the other one would be wrong.
+    ("beats are no number", {"failover": {"beat_ms": "often", "promise_ms": 200, "without_api": "stay"}},
+     ["failover.beat_ms: 'often' is not a whole number from 1 to 999999",
+      "failover.without_api: 'stay' is not one of serve, stop"]),
+    ("failover is a number", {"failover": 5}, ["failover: expected a dictionary, got the number 5"]),
+    ("key of failover", {"failover": {"lease_second": 5}},
+     ["failover.lease_second: is not a valid key: did you mean lease_seconds?"]),
+    ("budget of one pod", {"disruption_budget": True},
+     ["disruption_budget: true has no effect with one replica, whose eviction it would only prevent: remove it, or set "
+      "replicas to 2"]),
+    ("budget of how many", {"disruption_budget": 1.5, "replicas": 2},
+     ["disruption_budget: '1.5' is not a boolean: write true or false"]),
     ("protocol", {"redirect_rules": rule(protocol="ICMP")},
      ["redirect_rules[0].protocol: 'ICMP' is not one of TCP, UDP, SCTP"]),
     ("protocol, nearly", {"redirect_rules": rule(protocol="TPC")},
@@ -421,7 +443,8 @@ def test_an_absent_router_needs_only_its_name_and_conflicts_with_nobody() -> Non
     # What it has is taken away elsewhere by these very values, so they must be right.
     assert sentences([spec(name="old", state="absent", mac="x", typo=1), spec()]) == [
         "router payments/old, mac: 'x' is not a MAC address: write it as 02:e6:c6:33:64:32",
-        "router payments/old, typo: is not a valid key: valid keys are addresses, backend, fallback_ip, host_users, image, image_pull_secrets, "
+        "router payments/old, typo: is not a valid key: valid keys are addresses, backend, disruption_budget, failover, fallback_ip, "
+        "host_users, image, image_pull_secrets, "
         "mac, macvlan_mode, master, mtu, name, namespace, node_selector, pod_annotations, pod_labels, priority_class_name, "
         "redirect_rules, replicas, resources, runtime_class_name, security_context_constraints, service, state, tolerations",
     ]
@@ -498,8 +521,25 @@ def test_what_is_fine() -> None:
     assert good(redirect_rules=None).rules.lines() == []
     # UDP on the agent's port is not its own.
     assert good(redirect_rules=rule(port=29797, protocol="UDP"))
+    assert good(redirect_rules=rule(port=29798, protocol="TCP"))
     # YAML's booleans and numbers as label values.
     assert good(node_selector={"egress": True, "zone": 3}).node_selector == {"egress": "true", "zone": "3"}
+
+
+def test_a_router_with_several_pods_has_a_budget_unless_it_says_otherwise() -> None:
+    assert (good().disruption_budget, good(replicas=2).disruption_budget) == (False, True)
+    assert not good(replicas=2, disruption_budget=False).disruption_budget
+    assert not good(disruption_budget=False).disruption_budget
+    assert good(replicas="2", disruption_budget="yes").disruption_budget, "as surveys write it"
+    assert not good(replicas="2", disruption_budget="no").disruption_budget
+
+
+def test_failover_has_defaults_each_for_itself_and_takes_the_text_of_surveys() -> None:
+    assert good().failover == good(failover={}).failover == good(failover=None).failover == Failover()
+    found = good(failover={"beat_ms": "50", "lease_seconds": " 9 ", "without_api": "stop"}).failover
+    assert found == Failover(50, 600, 9, "stop")
+    (router,), problems = load([spec(failover={"beat_ms": 40})], {**DEFAULTS, "failover": {"lease_seconds": 30}})
+    assert not problems and router.failover == Failover(beat_ms=40, lease_seconds=30), "dictionaries are merged"
 
 
 @pytest.mark.parametrize(("addresses", "mac"), [
