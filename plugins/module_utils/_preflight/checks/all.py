@@ -10,6 +10,7 @@ from __future__ import annotations
 from ..finding import Check
 from . import (
     address,
+    beats,
     cloud,
     cluster_address,
     cni,
@@ -44,6 +45,7 @@ CHECKS: tuple[Check, ...] = (
     user_namespaces.CHECK,
     quota.CHECK,
     network_policy.CHECK,
+    beats.CHECK,
     permissions.CHECK,
     *kernel.CHECKS,
     image.CHECK,

@@ -8,24 +8,24 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..._router.manifests import pod_labels
 from ..._router.router import Router
 from ..facts import POLICIES, Facts, name_of
 from ..finding import ERROR, Check, Finding, Part
+from ..network_policies import EGRESS, INGRESS, selecting, types
 
 # Where API servers listen, if their endpoints may not be read.
 _USUAL_PORTS = (443, 6443)
 
 
 def _ask(facts: Facts) -> Iterator[Finding]:
-    """Policies are additive: what one of those that select a pod permits is permitted."""
     for router in facts.routers:
-        own = [policy for policy in facts.policies if _selects(policy, router)]
-        inward = [policy for policy in own if "Ingress" in _types(policy)]
-        outward = [policy for policy in own if "Egress" in _types(policy)]
+        own = selecting(facts.policies, router.namespace, pod_labels(router))
+        inward = [policy for policy in own if INGRESS in types(policy)]
+        outward = [policy for policy in own if EGRESS in types(policy)]
         if inward and not any((policy.get("spec") or {}).get("ingress") for policy in inward):
             yield _cut_off(router, inward, "permit no incoming traffic, so no client reaches it", "its clients")
         rules = [rule for policy in outward for rule in (policy.get("spec") or {}).get("egress") or ()]
@@ -73,39 +73,13 @@ def _in_block(block: Mapping[str, Any], ip: str) -> bool:
     return inside[0] and not any(inside[1:])
 
 
-def _cut_off(router: Router, policies: list[Mapping[str, Any]], what: str, peer: str) -> Finding:
+def _cut_off(router: Router, policies: Sequence[Mapping[str, Any]], what: str, peer: str) -> Finding:
     names = ", ".join(name_of(policy) for policy in policies)
     return Finding(
         "network_policy", ERROR, f"the network policies {names} of namespace {router.namespace} {what}",
         f"a policy that permits traffic with {peer}",
         f"Add a network policy for pods with the label app.kubernetes.io/instance={router.name}", (router.id,),
     )  # fmt: skip
-
-
-def _types(policy: Mapping[str, Any]) -> list[str]:
-    spec = policy.get("spec") or {}
-    return list(spec.get("policyTypes") or (["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]))
-
-
-def _selects(policy: Mapping[str, Any], router: Router) -> bool:
-    """https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.34/#labelselector-v1-meta"""
-    if policy["metadata"]["namespace"] != router.namespace:
-        return False
-    labels = pod_labels(router)
-    wanted = (policy.get("spec") or {}).get("podSelector") or {}
-    if any(labels.get(key) != value for key, value in (wanted.get("matchLabels") or {}).items()):
-        return False
-    return all(_matches(item, labels) for item in wanted.get("matchExpressions") or ())
-
-
-def _matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    value, values = labels.get(expression["key"]), expression.get("values") or ()
-    return {
-        "In": value in values,
-        "NotIn": value not in values,
-        "Exists": value is not None,
-        "DoesNotExist": value is None,
-    }.get(expression["operator"], False)
 
 
 CHECK = Check("network_policy", "no network policy cuts a router off", (Part((POLICIES,), _ask),))

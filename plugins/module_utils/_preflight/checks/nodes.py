@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..._router.own import NODE_LABELS
+from ..._router.own import NODE_LABELS, ZONE
 from ..._router.router import Router
 from ..facts import NODES, Facts, name_of, ready, schedulable
-from ..finding import ERROR, WARNING, Check, Finding, Part
+from ..finding import ERROR, INFO, WARNING, Check, Finding, Part
 
 
 def _any(facts: Facts) -> Iterator[Finding]:
@@ -41,6 +41,34 @@ def _replicas(facts: Facts) -> Iterator[Finding]:
                 "as many nodes as replicas, so that the failure of a node affects only one",
                 "Let more nodes run it by labels or tolerations, or lower replicas", (router.id,),
             )  # fmt: skip
+
+
+def _spare(facts: Facts) -> Iterator[Finding]:
+    for router in facts.routers:
+        if router.replicas > 2:
+            yield Finding(
+                "replicas", INFO,
+                f"{router.replicas} replicas: one pod serves, one is its successor, and the others wait to be the next successor",
+                "two, unless both may fail before Kubernetes has started another pod",
+                "Set replicas to 2 if that is not needed: further pods make no take-over faster", (router.id,),
+            )  # fmt: skip
+
+
+def _zones(facts: Facts) -> Iterator[Finding]:
+    everywhere = {_zone(node) for node in facts.nodes} - {""}
+    for router in facts.routers:
+        nodes = [node for node in facts.eligible(router) if ready(node) and schedulable(node)]
+        zones = {_zone(node) for node in nodes}
+        if router.has_standbys and len(everywhere) > 1 and len(nodes) > 1 and len(zones) == 1 and zones != {""}:
+            yield Finding(
+                "zones", WARNING, f"all {len(nodes)} nodes that can run it are in zone {zones.pop()}",
+                "nodes in several zones, so that the failure of a zone affects only one of its pods",
+                "Let nodes of another zone run it by labels or tolerations, if the egress network is there too", (router.id,),
+            )  # fmt: skip
+
+
+def _zone(node: Mapping[str, Any]) -> str:
+    return str((node["metadata"].get("labels") or {}).get(ZONE) or "")
 
 
 def _states(facts: Facts) -> Iterator[Finding]:
@@ -86,6 +114,11 @@ def _listed(labels: Mapping[str, str]) -> str:
 
 CHECKS = (
     Check("nodes", "every router has a node that accepts pods", (Part((NODES,), _any),)),
-    Check("replicas", "every router has as many nodes as replicas", (Part((NODES,), _replicas),)),
+    Check("replicas", "every router has as many nodes as replicas", (Part((NODES,), _replicas), Part((), _spare))),
+    Check(
+        "zones",
+        "every router with several pods has nodes in several zones, if there are any",
+        (Part((NODES,), _zones),),
+    ),
     Check("node_state", "every node that can run a router accepts pods", (Part((NODES,), _states),)),
 )

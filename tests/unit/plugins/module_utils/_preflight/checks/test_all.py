@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.egress.router.plugins.module_utils._contract import names
 from ansible_collections.egress.router.plugins.module_utils._contract.inspect import Conntrack, Interface, Nft
@@ -49,6 +52,7 @@ from ansible_collections.egress.router.tests.unit.plugins.module_utils._prefligh
     target,
 )
 
+FAILOVER = (Path(__file__).resolve().parents[6] / "docs/failover.md").read_text(encoding="utf-8")
 AWS, VSPHERE = "aws:///eu-central-1a/i-0abc", "vsphere://4217b9c0-0000-4000-8000-000000000001"
 
 
@@ -122,6 +126,15 @@ def policies(*specs: dict[str, Any], servers: tuple[tuple[str, int], ...] = (), 
     return facts(*([of] if of else []), policies=tuple(items), api_server=servers)
 
 
+def in_zones(*zones: str, on: str = "", **changes: Any) -> Facts:
+    """A pair, and a node in each of the zones. `on`: the only zone that it may run in."""
+    pair = router(**{"replicas": 2, "node_selector": {"topology.kubernetes.io/zone": on} if on else {}, **changes})
+    labels = [{**LINUX, "topology.kubernetes.io/zone": zone} if zone else LINUX for zone in zones]
+    nodes = [node(f"worker-{n}", labels=one, ip=f"10.0.0.{n}") for n, one in enumerate(labels, 1)]
+    multus = [Pod("kube-system", "multus", f"worker-{n}", (), {"app": "multus"}) for n in range(1, len(zones) + 1)]
+    return facts(pair, nodes=tuple(nodes), pods=tuple(multus))
+
+
 def deployed_one(**changes: Any) -> Facts:
     return facts(deployed={"payments/db": deployed(router(), **changes)})
 
@@ -176,7 +189,15 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
     "all cordoned": (
         facts(nodes=(node("worker-1", spec={"unschedulable": True}), node("worker-2", ready="Unknown"))),
         "nodes", "error", "worker-1 is cordoned, worker-2 is not ready"),
-    "too few nodes": (facts(router(replicas=3)), "replicas", "warning", "2 nodes for 3 replicas"),
+    "too few nodes": (
+        facts(router(replicas=2), nodes=(node("worker-1"),)), "replicas", "warning", "1 node for 2 replicas"),
+    "more than a pair": (
+        in_zones("", "", "", replicas=3),
+        "replicas", "info", "3 replicas: one pod serves, one is its successor, and the others wait"),
+    "a pair in one zone of two": (in_zones("a", "a", "b", on="a"), "zones", "warning", "all 2 nodes that can run it are in zone a"),
+    "no messages between pods": (
+        policies({"podSelector": {}, "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "shop"}}}]}]}, of=router(replicas=2)),
+        "beats", "warning", "p0 of namespace payments permit no messages from its other pods (29798/UDP)"),
     "a cordoned node": (
         facts(nodes=(node("worker-1"), node("worker-2", ip="10.0.0.2", spec={"unschedulable": True}))),
         "node_state", "warning", "the node is cordoned"),
@@ -449,6 +470,17 @@ SOUND: dict[str, Facts] = {
     "a policy for pods without the router's label": policies(
         {"podSelector": {"matchExpressions": [{"key": "team", "operator": "DoesNotExist"}]}, "policyTypes": ["Egress"]},
         of=router(pod_labels={"team": "payments"})),
+    "a pair in two zones": in_zones("a", "b"),
+    "a pair without zones": in_zones("", ""),
+    "a pair, and a node whose zone is not known": in_zones("a", "", "b"),
+    "one pod in one zone of two": in_zones("a", "a", "b", on="a", replicas=1),
+    "a pair in the only zone": in_zones("a", "a"),
+    "one pod that hears from no other": policies(
+        {"podSelector": {}, "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "shop"}}}]}]}),
+    "a pair with the policy of the docs": policies(
+        {"podSelector": {}, "policyTypes": ["Ingress"]},
+        *(yaml.safe_load(block)["spec"] for block in re.findall(r"```yaml\n(apiVersion: networking.*?)```", FAILOVER, flags=re.DOTALL)),
+        {"podSelector": {}, "ingress": [{"ports": [{"port": 5432}]}]}, of=router(replicas=2)),
     "an old kernel that can": on_worker(kernel="4.18.0-553.el8"),
     "nothing could be seen": facts(on_nodes=Inspection(problem="its pod did not finish in time")),
     "a Service that the quota refuses, which is reported of the quota": facts(
