@@ -155,6 +155,18 @@ def test_the_secret_is_left_as_it_is_and_comes_back_if_it_was_deleted(world: Wor
     assert world.secret()["data"] == {"key": base64.b64encode(KEY).decode()}
 
 
+def test_a_router_that_was_just_removed_leaves_no_key_to_the_next_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its Secret is removed a moment after the ServiceAccount, or some moments on a busy machine."""
+    monkeypatch.setattr(peers, "GARBAGE_SECONDS", 60)
+    for _round in range(3):
+        assert changes(world.deploy(world.router(**PAIR))) == CREATED
+        account = world.get("/api/v1", "serviceaccounts", "db")["metadata"]["uid"]
+        assert [owner["uid"] for owner in world.secret()["metadata"]["ownerReferences"]] == [account]
+        world.deploy(world.router(**ABSENT))
+
+
 def test_a_run_that_changes_nothing_asks_once_more_of_a_pair(world: World) -> None:
     """Every object is as it was applied, so only the Secret takes a request of its own."""
     asked = {}

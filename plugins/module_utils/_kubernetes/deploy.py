@@ -174,7 +174,8 @@ class AgentRun:
         self._create(self.missing)
         self._create_constraints()
         self._predict(self._later(), [])
-        self._apply([step for step in steps if step.manifest and step.change.changed])
+        doubtful = self._doubtful()
+        self._apply([step for step in steps if step.manifest and (step.change.changed or step in doubtful)])
         self._remove([step for step in steps if not step.manifest])
         self._wait()
 
@@ -194,6 +195,11 @@ class AgentRun:
     def _later(self) -> list[Step]:
         """What can be asked for only when its namespace exists."""
         return [step for step in self.outcome.steps if step.id[1] in self.missing]
+
+    def _doubtful(self) -> list[Step]:
+        """Secrets that are there before their owner: of a router that was just removed, with which they go, or somebody's own."""
+        new = [step.router.key for step in self.outcome.steps if step.kind == "ServiceAccount" and not step.live]
+        return [step for step in self.outcome.steps if step.kind == SECRET.name and step.router.key in new]
 
     def _read(self) -> dict[Id, dict[str, Any]]:
         """The objects of all routers in the routers' namespaces."""
@@ -338,7 +344,10 @@ class AgentRun:
                 manifest = owned_by(manifest, uid("Service", step.router))
             try:
                 if step.kind == SECRET.name:
-                    peers.create(self.cluster, peers_secret(step.router, uid("ServiceAccount", step.router)))
+                    secret = peers_secret(step.router, uid("ServiceAccount", step.router))
+                    patience = 0 if step.change.changed else peers.GARBAGE_SECONDS
+                    if peers.create(self.cluster, secret, patience) and not step.change.changed:
+                        step.change = _new(step)
                     step.done = True
                     return
                 if step.kind == "ConfigMap" and step.live is None and step.router.rules.lines():

@@ -15,10 +15,14 @@ import secrets
 from contextlib import suppress
 from typing import Any
 
+from .._common.concurrent import wait_until
 from .._common.errors import Conflict
 from .._contract.failover import KEY_BYTES
 from .._router.manifests import SECRET, with_key
 from .cluster import Cluster
+
+# How long Kubernetes usually takes at most to remove what belonged to an object that is gone.
+GARBAGE_SECONDS = 5.0
 
 
 def is_missing(cluster: Cluster, secret: dict[str, Any]) -> bool:
@@ -30,10 +34,19 @@ def is_missing(cluster: Cluster, secret: dict[str, Any]) -> bool:
     return True
 
 
-def create(cluster: Cluster, secret: dict[str, Any]) -> None:
-    """A conflict is none: somebody else has created it meanwhile, and the pods have that key."""
-    with suppress(Conflict):
-        _create(cluster, secret)
+def create(cluster: Cluster, secret: dict[str, Any], seconds: float = 0) -> bool:
+    """Whether it was created. If not, there is one: somebody else has created it meanwhile, and the pods have that key.
+
+    `seconds`: for how long to try again, where the one that is there may be about to be removed with its former owner.
+    """
+
+    def try_it() -> bool | None:
+        with suppress(Conflict):
+            _create(cluster, secret)
+            return True
+        return None
+
+    return wait_until(try_it, seconds) is not None
 
 
 def _create(cluster: Cluster, secret: dict[str, Any], dry_run: bool = False) -> None:

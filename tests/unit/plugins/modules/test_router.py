@@ -205,6 +205,39 @@ def test_somebody_else_creates_the_secret_at_the_same_time(cluster: FakeCluster,
     assert item(cluster, "Secret", "db-peers")["data"] == {"key": "theirs"}
 
 
+def test_the_secret_of_a_router_that_was_just_removed_is_no_key_of_the_new_one(
+    cluster: FakeCluster, deploy: Run
+) -> None:
+    cluster.add("secrets", "payments", "db-peers", data={"key": "old"})
+    tries: list[str] = []
+
+    def collect_late(method: str, path: str) -> None:
+        if method == "POST" and path.endswith("/secrets"):
+            tries.append(path)
+            if len(tries) == 4:
+                del cluster.objects[("secrets", "payments", "db-peers")]
+
+    cluster.fault = collect_late
+    result = deploy(PAIR)
+    assert {"kind": "Secret", "name": "db-peers", "change": "created"} in result["routers"][0]["objects"]
+    assert item(cluster, "Secret", "db-peers")["data"] != {"key": "old"} and len(tries) == 4
+    assert real_writes(cluster)[-1] == "PATCH deployments/db"
+
+
+def test_a_secret_of_somebody_else_stays_and_is_waited_for_once(
+    cluster: FakeCluster, deploy: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "GARBAGE_SECONDS", 0.1)
+    cluster.add("secrets", "payments", "db-peers", data={"key": "mine"})
+    for changed in (True, False):
+        cluster.requests.clear()
+        result = deploy(PAIR)
+        assert result["changed"] is changed and "Secret" not in [one["kind"] for one in result["routers"][0]["objects"]]
+        asked = [request for request in cluster.requests if "/secrets" in request]
+        assert (len(asked) > 1) is changed
+    assert item(cluster, "Secret", "db-peers")["data"] == {"key": "mine"}
+
+
 @pytest.mark.parametrize("plural", ["secrets", "poddisruptionbudgets"])
 def test_without_the_permission_for_what_pairs_have_nothing_is_written(
     cluster: FakeCluster, deploy: Run, plural: str
@@ -677,26 +710,59 @@ def served(cluster: FakeCluster, deploy: Run, run: Run) -> FakeAgent:
     return agent
 
 
-def test_a_router_whose_successor_cannot_serve_is_deployed_and_a_warning_says_why(
-    served: FakeAgent, cluster: FakeCluster, deploy: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    warned: list[str] = []
-    monkeypatch.setattr(EgressModule, "warn", lambda _module, text: warned.append(text))
-    deploy({**DB, "replicas": 2})
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the module warned of. Ansible keeps it for the life of the process."""
+    found: list[str] = []
+    monkeypatch.setattr(EgressModule, "warn", lambda _module, text: found.append(text))
+    return found
+
+
+@pytest.fixture
+def second(served: FakeAgent, cluster: FakeCluster, deploy: Run) -> Options:
+    """The second pod of the router db, which is running."""
+    assert served.live.rules
+    deploy(PAIR)
     item(cluster, "Deployment")["status"] = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2}
     labels = {"labels": item(cluster, "Deployment")["metadata"]["labels"]}
-    cluster.add(
-        "pods", "payments", "db-def", metadata=labels, spec={"nodeName": "worker-2"}, status={"phase": "Running"}
-    )
-    served.report(successor="db-def", successor_error="net1 has no carrier")
-    result = deploy({**DB, "replicas": 2}, wait=True, wait_timeout=60)
+    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    return cluster.add(
+        "pods", "payments", "db-def", metadata=labels, spec={"nodeName": "worker-2"}, status=status
+    )  # fmt: skip
+
+
+def test_a_router_whose_successor_cannot_serve_is_deployed_and_a_warning_says_why(
+    served: FakeAgent, second: Options, deploy: Run, warned: list[str]
+) -> None:
+    served.report(successor=second["metadata"]["name"], successor_error="net1 has no carrier")
+    result = deploy(PAIR, wait=True, wait_timeout=60)
     assert not result.get("failed")
     assert warned == [
         "router payments/db serves, but without the pods that it asks for: pod db-def on node worker-2 could not take over: net1 has "
         "no carrier"
     ]
     # Nobody asked, nobody is told.
-    assert deploy({**DB, "replicas": 2})["changed"] is False and len(warned) == 1
+    assert deploy(PAIR)["changed"] is False and len(warned) == 1
+
+
+def test_waits_until_the_other_pod_stands_by(
+    served: FakeAgent, second: Options, cluster: FakeCluster, deploy: Run, warned: list[str]
+) -> None:
+    ready, second["status"] = second["status"], {"phase": "Pending"}
+    served.report()
+    looks: list[str] = []
+
+    def start_at_the_fourth_look(_method: str, path: str) -> None:
+        if path.endswith("/leases"):
+            looks.append(path)
+            if len(looks) == 4:
+                second["status"] = ready
+                served.report(successor="db-def")
+
+    cluster.fault = start_at_the_fourth_look
+    assert not deploy(PAIR, wait=True, wait_timeout=60).get("failed")
+    # The first look is the one at its objects.
+    assert len(looks) == 4 and warned == []
 
 
 def test_rules_that_are_live_need_no_other_module(served: FakeAgent, deploy: Run) -> None:

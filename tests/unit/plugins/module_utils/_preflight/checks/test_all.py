@@ -195,6 +195,9 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
         in_zones("", "", "", replicas=3),
         "replicas", "info", "3 replicas: one pod serves, one is its successor, and the others wait"),
     "a pair in one zone of two": (in_zones("a", "a", "b", on="a"), "zones", "warning", "all 2 nodes that can run it are in zone a"),
+    "a budget of somebody's own in the way of the router's": (
+        facts(router(replicas=2), named=(named("PodDisruptionBudget", "db"),)),
+        "foreign_objects", "error", "PodDisruptionBudget db in namespace payments exist"),
     "no messages between pods": (
         policies({"podSelector": {}, "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "shop"}}}]}]}, of=router(replicas=2)),
         "beats", "warning", "p0 of namespace payments permit no messages from its other pods (29798/UDP)"),
@@ -470,6 +473,9 @@ SOUND: dict[str, Facts] = {
     "a policy for pods without the router's label": policies(
         {"podSelector": {"matchExpressions": [{"key": "team", "operator": "DoesNotExist"}]}, "policyTypes": ["Egress"]},
         of=router(pod_labels={"team": "payments"})),
+    "a budget of somebody's own for the only pod": facts(named=(named("PodDisruptionBudget", "db"),)),
+    "a budget of somebody's own instead of the router's": facts(
+        router(replicas=2, disruption_budget=False), named=(named("PodDisruptionBudget", "db"),)),
     "a pair in two zones": in_zones("a", "b"),
     "a pair without zones": in_zones("", ""),
     "a pair, and a node whose zone is not known": in_zones("a", "", "b"),
