@@ -158,13 +158,25 @@ def test_the_secret_is_left_as_it_is_and_comes_back_if_it_was_deleted(world: Wor
 def test_a_router_that_was_just_removed_leaves_no_key_to_the_next_one(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its Secret is removed a moment after the ServiceAccount, or some moments on a busy machine."""
+    """Its Secret is removed some time after the ServiceAccount: here at the third try to create the new one."""
     monkeypatch.setattr(peers, "GARBAGE_SECONDS", 60)
-    for _round in range(3):
-        assert changes(world.deploy(world.router(**PAIR))) == CREATED
-        account = world.get("/api/v1", "serviceaccounts", "db")["metadata"]["uid"]
-        assert [owner["uid"] for owner in world.secret()["metadata"]["ownerReferences"]] == [account]
-        world.deploy(world.router(**ABSENT))
+    world.deploy(world.router(**PAIR))
+    path = f"/api/v1/namespaces/{world.namespace}/secrets/db-peers"
+    old = world.plane.merge(path, {"metadata": {"finalizers": ["example.com/not-yet"]}})
+    world.deploy(world.router(**ABSENT))
+    tries: list[int] = []
+
+    def let_go_at_the_third(count: int) -> bytes:
+        tries.append(count)
+        if len(tries) == 3:
+            world.plane.merge(path, {"metadata": {"finalizers": None}})
+        return KEY[:count]
+
+    monkeypatch.setattr(peers.secrets, "token_bytes", let_go_at_the_third)
+    assert changes(world.deploy(world.router(**PAIR))) == CREATED
+    new, account = world.secret(), world.get("/api/v1", "serviceaccounts", "db")
+    assert new["metadata"]["uid"] != old["metadata"]["uid"] and len(tries) >= 3
+    assert [owner["uid"] for owner in new["metadata"]["ownerReferences"]] == [account["metadata"]["uid"]]
 
 
 def test_a_run_that_changes_nothing_asks_once_more_of_a_pair(world: World) -> None:
