@@ -40,7 +40,8 @@ options:
       backend:
         description:
           - What makes the router's pod, as in O(egress.router.router#module:routers[].backend).
-          - Names of rules are not kept with V(egress_router_cr), a fallback and IPv6 destinations are refused, and port 29797 is free.
+          - Names of rules are not kept with V(egress_router_cr), a fallback and IPv6 destinations are refused, and ports 29797 and 29798
+            are free.
         type: str
         choices: [agent, egress_router_cr]
         default: agent

@@ -576,12 +576,17 @@ def test_rules_as_text(cluster: FakeCluster, run: Run, state: str, rules: list[s
 
 def test_text_that_is_no_rules(cluster: FakeCluster, run: Run) -> None:
     result = run(
-        "redirect_rules", routers=[as_text("5432 TCPP 203.0.113.10", "x"), as_text("29797 TCP 203.0.113.10", name="b")]
+        "redirect_rules",
+        routers=[
+            as_text("5432 TCPP 203.0.113.10", "x"),
+            as_text("29798 UDP 203.0.113.10", "29797 TCP 203.0.113.10", "29798 TCP 203.0.113.10", name="b"),
+        ],
     )
     assert result["msg"].splitlines() == [
         "router payments/billing-db, text: line 1 '5432 TCPP 203.0.113.10': protocol 'TCPP' is not one of TCP, UDP, SCTP",
         "router payments/billing-db, text: line 2 'x': a rule is PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME]",
         "router payments/b, text: 29797/TCP is the router's own port for probes and metrics: choose another port",
+        "router payments/b, text: 29798/UDP is the router's own port for messages between its pods: choose another port",
     ]
     for other in ({"redirect_rules": []}, {"fallback_ip": "203.0.113.99"}):
         assert "mutually exclusive" in run("redirect_rules", routers=[as_text(DB_LINE, **other)])["msg"]
