@@ -127,6 +127,9 @@ class FakeCluster:
             role = ("roles", namespace, ((body.get("roleRef") or {}).get("name")) or "")
             if plural == "rolebindings" and not self.may_bind_unseen and role not in self.objects:
                 raise ApiError(404, f'{plural} "{name}" not found', kind=plural, name=name)
+            version = (body.get("metadata") or {}).get("resourceVersion")
+            if version and version != self.objects[key]["metadata"]["resourceVersion"]:
+                raise ApiError(409, f'Operation cannot be fulfilled on {plural} "{name}": the object has been modified')
             try:
                 item = applied(self.objects.get(key), body, query["fieldManager"], query["force"] == "true")
             except ApplyConflict as conflict:
