@@ -18,6 +18,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.version im
 COMMANDS = {
     "run": ("run.composition", "run the agent of a router's pod"),
     "probe": ("proof.probe", "connect to servers and print as JSON what happened"),
+    "watch": ("proof.watch", "connect all the time and print as JSON for how long nothing answered"),
     "observe": ("proof.observe", "answer connections with the source that was seen"),
     "inspect": ("inspect.command", "look at a node and its segment and print JSON"),
     "sbom": ("sbom", "list the packages of the image with their licences, as JSON"),

@@ -2,4 +2,4 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Both ends of an acceptance test: `egress-router probe` and `egress-router observe`."""
+"""Both ends of an acceptance test: the clients `egress-router probe` and `watch`, and the server `egress-router observe`."""
