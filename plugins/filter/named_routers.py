@@ -10,17 +10,26 @@ from typing import Any
 from ansible_collections.egress.router.plugins.plugin_utils._routers import read
 
 
-def named_routers(data: list[Any], names: Sequence[str], defaults: object = None) -> dict[str, Any]:
+def named_routers(data: list[Any], names: Sequence[str] | None, defaults: object = None) -> dict[str, Any]:
     found, problems = read(data, defaults)
     said = [str(problem) for problem in problems]
     # Without problems, there is a router for each item of the list.
-    by_id = {} if said else {router.id: item for router, item in zip(found, data, strict=True)}
+    by_id = {} if said else {router.id: (router, item) for router, item in zip(found, data, strict=True)}
+    if names is None:
+        names = [router.id for router, _item in by_id.values() if router.present]
     if not said:
         listed = ", ".join(by_id) or "none"
         said = [
             f"there is no router '{name}' in egress_routers: there is {listed}" for name in names if name not in by_id
         ]
-    return {"problems": said, "routers": [] if said else [by_id[name] for name in dict.fromkeys(names)]}
+    chosen = [] if said else [by_id[name] for name in dict.fromkeys(names)]
+    return {
+        "problems": said,
+        "routers": [item for _router, item in chosen],
+        "selection": [
+            {"name": router.name, "namespace": router.namespace, "backend": router.backend} for router, _item in chosen
+        ],
+    }
 
 
 class FilterModule:

@@ -72,6 +72,7 @@ attributes:
       - Each run hands over, so the second one hands back.
 seealso:
   - module: egress.router.router_info
+  - module: egress.router.drill
 """
 
 EXAMPLES = r"""
@@ -150,6 +151,10 @@ routers:
     cause:
       description: Why it took over, in its own words.
       type: str
+    summary:
+      description: The same in one sentence.
+      type: str
+      sample: "router payments/billing-db: from pod billing-db-a on node worker-1 to pod billing-db-b on node worker-2, nobody served for 0.05 s"
 """
 
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.hand_over import SPEC, run

@@ -111,6 +111,8 @@ class FakeCluster:
             return self.logs[f"{name}/{query['container']}" if "container" in query else name]
         if below.startswith("proxy"):
             return self.pages[f"{namespace}/{name}{below.removeprefix('proxy')}"]
+        if below == "eviction":
+            return self._delete((plural, namespace, name), body.get("deleteOptions") or {})
         if method == "GET" and not name:
             return {"kind": "List", "apiVersion": "v1", "items": self._list(plural, namespace, query)}
         if method in ("POST", "PATCH") and namespace in self.missing_namespaces:
@@ -130,6 +132,13 @@ class FakeCluster:
             version = (body.get("metadata") or {}).get("resourceVersion")
             if version and version != self.objects[key]["metadata"]["resourceVersion"]:
                 raise ApiError(409, f'Operation cannot be fulfilled on {plural} "{name}": the object has been modified')
+            if "force" not in query:
+                return self._write(
+                    method,
+                    key,
+                    updated(self.objects[key], _merged(self.objects[key], body), query["fieldManager"]),
+                    query,
+                )
             try:
                 item = applied(self.objects.get(key), body, query["fieldManager"], query["force"] == "true")
             except ApplyConflict as conflict:
@@ -369,6 +378,19 @@ def serving(cluster: FakeCluster) -> Iterator[str]:
 
 def _owners(item: dict[str, Any]) -> list[str]:
     return [owner.get("uid", "") for owner in item["metadata"].get("ownerReferences") or ()]
+
+
+def _merged(item: Any, patch: Any) -> Any:
+    """RFC 7386."""
+    if not isinstance(patch, dict):
+        return patch
+    found = dict(item) if isinstance(item, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = _merged(found.get(key), value)
+    return found
 
 
 def _content(item: dict[str, Any]) -> dict[str, Any]:

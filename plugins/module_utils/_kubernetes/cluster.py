@@ -197,6 +197,13 @@ class Cluster:
         with suppress(NotFound):
             self._json("DELETE", kind, namespace, name, options or None)
 
+    def evict(self, namespace: str, pod: str, uid: str = "") -> None:
+        """Ends a pod as a drain does. Unreachable while its PodDisruptionBudget is against it, Conflict if it is another one."""
+        options = {"preconditions": {"uid": uid}} if uid else {}
+        metadata = {"name": pod, "namespace": namespace}
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata, "deleteOptions": options}
+        self._text("POST", "Pod", namespace, pod, "/eviction", body=body, query=self._write())
+
     def logs(self, namespace: str, pod: str, lines: int | None = None, container: str = "") -> str:
         """What a pod's only container wrote, or `container`, or the end of it."""
         query: list[tuple[str, Any]] = [("tailLines", lines)] if lines is not None else []
@@ -248,7 +255,8 @@ class Cluster:
         prefix, plural = _prefix(_KINDS[kind]), _KINDS[kind].plural
         path = prefix + (f"/namespaces/{quote(namespace)}" if namespace else "") + f"/{plural}"
         path += (f"/{quote(name, safe=':')}" if name else "") + below
-        verb = {"GET": "get" if name else "list", "POST": "create", "PUT": "update"}.get(method, method.lower())
+        verbs = {"GET": "get" if name else "list", "POST": "create", "PUT": "update"}
+        verb = {"eviction": "evict"}.get(below.strip("/"), verbs.get(method, method.lower()))
         many = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
         one = f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
         what = one if name else f"{many} of namespace {namespace}" if namespace else many

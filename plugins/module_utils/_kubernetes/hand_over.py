@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -85,7 +85,13 @@ class Outcome:
             "after": asdict(self.after),
             "seconds": self.seconds,
             "cause": self.cause,
+            "summary": self.summary(),
         }
+
+    def summary(self) -> str:
+        """One sentence for people."""
+        waited = f", nobody served for {self.seconds:.2f} s" if self.seconds is not None else ""
+        return f"router {self.id}: from {self.before} to {self.after}{waited}"
 
 
 def run(cluster: Cluster, params: Mapping[str, Any], with_diff: bool) -> tuple[dict[str, Any], str]:
@@ -101,22 +107,6 @@ def run(cluster: Cluster, params: Mapping[str, Any], with_diff: bool) -> tuple[d
     if with_diff:
         result["diff"] = [outcome.plan().diff() for outcome in done]
     return result, "\n".join(f"router {outcome.id}: {outcome.error}" for outcome in outcomes if outcome.error)
-
-
-def able(cluster: Cluster, wanted: list[Key] | None, where: list[Any]) -> list[Facts]:
-    """The facts of routers that can be handed over. InputError with the reason for each that cannot."""
-
-    def settled() -> list[Facts] | None:
-        found = read(cluster, wanted, where)
-        refusals = [refusal(facts) for facts in found]
-        return None if any(one and one.passes for one in refusals) else found
-
-    found = wait_until(settled, SETTLE_SECONDS, 0.2) or read(cluster, wanted, where)
-    said = [(facts, refusal(facts)) for facts in found]
-    problems = [f"router {facts.namespace}/{facts.name}: {one.why}" for facts, one in said if one]
-    if problems:
-        raise InputError("\n".join(problems))
-    return found
 
 
 def refusal(facts: Facts) -> Refusal | None:
@@ -142,6 +132,27 @@ def refusal(facts: Facts) -> Refusal | None:
             f"pod {status.successor} on node {node}, which stands by, cannot serve: {status.successor_error}", True
         )
     return None
+
+
+def able(
+    cluster: Cluster,
+    wanted: list[Key] | None,
+    where: list[Any],
+    why_not: Callable[[Facts], Refusal | None] = refusal,
+) -> list[Facts]:
+    """The facts of routers, if there is no reason against any of them. InputError with each reason that there is."""
+
+    def settled() -> list[Facts] | None:
+        found = read(cluster, wanted, where)
+        reasons = [why_not(facts) for facts in found]
+        return None if any(one and one.passes for one in reasons) else found
+
+    found = wait_until(settled, SETTLE_SECONDS, 0.2) or read(cluster, wanted, where)
+    said = [(facts, why_not(facts)) for facts in found]
+    problems = [f"router {facts.namespace}/{facts.name}: {one.why}" for facts, one in said if one]
+    if problems:
+        raise InputError("\n".join(problems))
+    return found
 
 
 def pod_of(facts: Facts, name: str) -> dict[str, Any] | None:
@@ -254,7 +265,10 @@ def _hand_over(cluster: Cluster, facts: Facts, seconds: float | None) -> Outcome
             outcome.after = before
             lease = await_other(cluster, outcome.key, before, seconds)
             outcome.after = serving(lease) or before
-            outcome.seconds, outcome.cause = seconds_of(Status.from_lease(lease)), Status.from_lease(lease).take_over_cause
+            outcome.seconds, outcome.cause = (
+                seconds_of(Status.from_lease(lease)),
+                Status.from_lease(lease).take_over_cause,
+            )
     except EgressError as error:
         outcome.error = str(error)
     return outcome

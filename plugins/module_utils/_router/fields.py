@@ -87,6 +87,19 @@ class Fields:
             return default
         return found
 
+    def decimal(self, key: str) -> float | None:
+        """A number that is not negative."""
+        value = self.raw(key)
+        try:
+            found = -1.0 if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            found = -1.0
+        # Neither "nan" nor "inf", which Python reads too.
+        if not 0 <= found < float("inf"):
+            self.problem(key, f"{shown(value)} is not a number such as 0.5")
+            return None
+        return found
+
     def boolean(self, key: str, default: bool = False) -> bool:
         """true or false."""
         value = self.raw(key)

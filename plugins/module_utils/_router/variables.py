@@ -46,6 +46,8 @@ def _read(fields: Fields, name: str, option: Mapping[str, Any]) -> Any:
         return fields.boolean(name)
     if kind == "int":
         return fields.number(name, 0, _LARGEST, None)
+    if kind == "float":
+        return fields.decimal(name)
     if kind == "dict":
         return _parsed(fields, name, "a dictionary").texts(name)
     if kind == "list":

@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .._common.concurrent import wait_until
-from .._common.errors import EgressError, Forbidden, InputError, NotReady
-from .._contract import names
+from .._common.errors import EgressError, InputError, NotReady
 from .._contract.probe import ResultsError, from_json
 from .._kubernetes.cluster import Cluster
 from .._kubernetes.constraints import is_openshift
-from .._kubernetes.pods import GRACE_SECONDS, pod_problem, waits_for_sandbox
+from .._kubernetes.pods import GRACE_SECONDS, pod_problem
+from .client import events, manifest
 
 SPEC: dict[str, Any] = {
     "namespace": {"type": "str", "required": True},
@@ -33,49 +33,6 @@ SPEC: dict[str, Any] = {
     "labels": {"type": "dict"},
     "wait_timeout": {"type": "int", "default": 120},
 }
-_USER = 65532
-_LABELS = {names.LABEL_NAME: "egress-router-probe", names.LABEL_MANAGED_BY: names.MANAGED_BY}
-
-
-def manifest(params: dict[str, Any], openshift: bool) -> dict[str, Any]:
-    """The client pod: no capabilities, no token, no writable file system, and a deadline if nobody deletes it.
-
-    On OpenShift the user is one of the namespace's own range, which the constraints for everybody set, and refuse any other.
-    """
-    user = {} if openshift else {"runAsUser": _USER}
-    container = {
-        "name": "probe",
-        "image": params["image"],
-        "command": ["egress-router", "probe"],
-        "args": _arguments(params),
-        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-            "runAsNonRoot": True,
-            **user,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-    }
-    spec = {
-        "activeDeadlineSeconds": params["wait_timeout"],
-        "automountServiceAccountToken": False,
-        "containers": [container],
-        "enableServiceLinks": False,
-        "imagePullSecrets": [{"name": name} for name in params["image_pull_secrets"] or ()],
-        "nodeSelector": params["node_selector"] or {},
-        "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": 0,
-        "tolerations": params["tolerations"] or [],
-    }
-    labels = {**(params["labels"] or {}), **_LABELS}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"generateName": "egress-probe-", "labels": labels},
-        "spec": spec,
-    }
 
 
 def run(cluster: Cluster, params: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +41,9 @@ def run(cluster: Cluster, params: dict[str, Any]) -> dict[str, Any]:
     check_targets(params["targets"])
     if cluster.dry_run or not params["targets"]:
         return {"results": [], "node": "", "pod_ips": []}
-    pod = cluster.create("Pod", namespace, manifest(params, is_openshift(cluster)))
+    pod = cluster.create(
+        "Pod", namespace, manifest("probe", params, _arguments(params), params["wait_timeout"], is_openshift(cluster))
+    )
     name = pod["metadata"]["name"]
     try:
         ended = _wait(cluster, namespace, name, params["wait_timeout"])
@@ -138,7 +97,7 @@ def _wait(cluster: Cluster, namespace: str, name: str, seconds: float) -> dict[s
         pod = cluster.get("Pod", namespace, name)
         if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
             return pod
-        problem = pod_problem(pod, _events(cluster, namespace, pod))
+        problem = pod_problem(pod, events(cluster, namespace, pod))
         if not problem:
             since = time.monotonic()
         return pod if problem and time.monotonic() - since >= GRACE_SECONDS else None
@@ -153,15 +112,6 @@ def _wait(cluster: Cluster, namespace: str, name: str, seconds: float) -> dict[s
     raise NotReady(
         f"the client pod in namespace {namespace} did not finish: {problem or f'still running after {seconds} s'}"
     )
-
-
-def _events(cluster: Cluster, namespace: str, pod: dict[str, Any]) -> list[dict[str, Any]]:
-    if not waits_for_sandbox(pod):
-        return []
-    try:
-        return cluster.find("Event", namespace, fields=f"involvedObject.name={pod['metadata']['name']},type=Warning")
-    except Forbidden:
-        return []
 
 
 def _results(text: str, pod: dict[str, Any]) -> list[dict[str, Any]]:

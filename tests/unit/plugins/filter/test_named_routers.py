@@ -26,8 +26,18 @@ ROUTERS = [router("a", 50), router("b", 51), router("a", 52, namespace="shop")]
 
 def test_those_that_are_named() -> None:
     found = named_routers(ROUTERS, ["shop/a", "payments/b", "shop/a"], DEFAULTS)
-    assert found == {"problems": [], "routers": [ROUTERS[2], ROUTERS[1]]}
-    assert named_routers(ROUTERS, [], DEFAULTS) == {"problems": [], "routers": []}
+    assert (found["problems"], found["routers"]) == ([], [ROUTERS[2], ROUTERS[1]])
+    assert found["selection"] == [
+        {"name": "a", "namespace": "shop", "backend": "agent"},
+        {"name": "b", "namespace": "payments", "backend": "agent"},
+    ]
+    assert named_routers(ROUTERS, [], DEFAULTS) == {"problems": [], "routers": [], "selection": []}
+
+
+def test_all_that_are_not_absent() -> None:
+    found = named_routers([*ROUTERS, {"name": "old", "state": "absent"}], None, DEFAULTS)
+    assert (found["problems"], found["routers"]) == ([], ROUTERS)
+    assert [f"{one['namespace']}/{one['name']}" for one in found["selection"]] == ["payments/a", "payments/b", "shop/a"]
 
 
 def test_all_names_that_are_not_there() -> None:

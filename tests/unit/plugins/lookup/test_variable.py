@@ -34,6 +34,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 FORMS: dict[str, list[tuple[Any, list[Any]]]] = {
     "bool": [(True, ["true", "yes", "1", 1, " True "]), (False, ["false", "no", "off", "0", 0])],
     "int": [(0, ["0"]), (9999, ["9999", " 9999 "])],
+    "float": [(0.2, ["0.2", " .2 "]), (1.0, ["1", 1]), (0.0, ["0"])],
     "str": [("text", [" text "]), ("1200", [1200])],
     "path": [("/a b", ["/a b "]), (str(HERE / "a"), ["a", "./a"]), (str(Path.home() / "a"), ["~/a"])],
     "dict": [({}, ["{}"]), ({"a": "1", "b": "true"}, ['{"a": 1, "b": true}', "a: 1\nb: true", {"a": 1, "b": True}])],
@@ -45,6 +46,7 @@ FORMS: dict[str, list[tuple[Any, list[Any]]]] = {
 NONSENSE: dict[str, list[Any]] = {
     "bool": ["maybe", 2, [], {"a": 1}],
     "int": ["many", "1.5", "-1", True, [1], {"a": 1}, "10 s"],
+    "float": ["fast", "1 s", "nan", "inf", "-1", True, [1], {"a": 1}],
     "str": [["a"], {"a": 1}, True],
     "path": [["a"], {"a": 1}, False],
     "dict": ["text", 5, ["a"], "[1]", "{", "a: b: c", {"a": [1]}, {"a": None}, '{"a": {"b": 1}}'],

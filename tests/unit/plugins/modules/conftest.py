@@ -25,6 +25,7 @@ Run = Callable[..., "dict[str, Any]"]
 # the controller's code from the tests of modules.
 ARGUMENTS = {
     "cutover": option.routers_arguments,
+    "drill": option.routers_arguments,
     "preflight_info": option.routers_arguments,
     "redirect_rules": option.rules_arguments,
     "router": option.routers_arguments,

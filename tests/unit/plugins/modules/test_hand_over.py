@@ -12,44 +12,14 @@ import pytest
 
 from ansible_collections.egress.router.plugins.module_utils._contract import names
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import hand_over as _hand_over
-from ansible_collections.egress.router.tests.support.fake_api_server import FakeAgent, FakeCluster, add_router
+from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster, add_router
+from ansible_collections.egress.router.tests.support.fake_pair import Pair
 
 from .conftest import Run
 
 DB = {"name": "billing-db", "namespace": "payments"}
 LEASE = ("leases", "payments", "billing-db")
 ONE, TWO = {"pod": "billing-db-abc", "node": "worker-1"}, {"pod": "billing-db-xyz", "node": "worker-2"}
-
-
-class Pair:
-    """A stand-in for the agents of two pods: the one that serves hands over when the Lease asks for it."""
-
-    def __init__(self, cluster: FakeCluster, name: str = "billing-db") -> None:
-        self.agent: FakeAgent = add_router(cluster, "payments", name)
-        self.cluster, self.key = cluster, ("leases", "payments", name)
-        self.pods = [{"pod": f"{name}-abc", "node": "worker-1"}, {"pod": f"{name}-xyz", "node": "worker-2"}]
-        cluster.objects[("deployments", "payments", name)]["spec"]["replicas"] = 2
-        labels = cluster.objects[("pods", "payments", f"{name}-abc")]["metadata"]["labels"]
-        cluster.add("pods", "payments", f"{name}-xyz", metadata={"labels": labels}, spec={"nodeName": "worker-2"},
-                    status={"phase": "Running"})  # fmt: skip
-        self.obeys = True
-        self.asked: list[str] = []
-        self.report()
-        cluster.watchers.append(self._seen)
-
-    def report(self, **fields: str) -> None:
-        first, second = self.pods
-        self.agent.report(**{**first, "successor": second["pod"], "take_over_seconds": "0.05", **fields})
-        self.cluster.objects[self.key]["spec"]["leaseTransitions"] = len(self.asked)
-
-    def _seen(self, plural: str, item: dict[str, Any]) -> None:
-        value = (item["metadata"].get("annotations") or {}).get(names.HAND_OVER)
-        if plural != "leases" or item["metadata"]["name"] != self.key[2] or not value or value in self.asked:
-            return
-        self.asked.append(value)
-        if self.obeys:
-            self.pods.reverse()
-            self.report(take_over_cause="handed over")
 
 
 @pytest.fixture
@@ -64,12 +34,18 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_over_and_back(run: Run, pair: Pair) -> None:
     expected = {**DB, "changed": True, "before": {**ONE, "term": 0}, "after": {**TWO, "term": 1}}
+    summary = (
+        "router payments/billing-db: from pod billing-db-abc on node worker-1 to pod billing-db-xyz on node worker-2"
+    )
     predicted = run("hand_over", check=True, routers=[DB])
-    assert predicted["changed"] and predicted["routers"] == [{**expected, "seconds": None, "cause": ""}]
+    assert predicted["changed"]
+    assert predicted["routers"] == [{**expected, "seconds": None, "cause": "", "summary": summary}]
     assert pair.asked == [] and names.HAND_OVER not in pair.cluster.objects[LEASE]["metadata"]["annotations"]
 
     result = run("hand_over", routers=[DB])
-    assert result["changed"] and result["routers"] == [{**expected, "seconds": 0.05, "cause": "handed over"}]
+    assert result["changed"] and result["routers"] == [
+        {**expected, "seconds": 0.05, "cause": "handed over", "summary": f"{summary}, nobody served for 0.05 s"}
+    ]
     assert result["diff"] == predicted["diff"]
     assert result["diff"][0]["before"] == "serving: pod billing-db-abc on node worker-1\n"
     assert result["diff"][0]["after"] == "serving: pod billing-db-xyz on node worker-2\n"
@@ -133,9 +109,7 @@ def test_what_cannot_be_handed_over_is_told_at_once(cluster: FakeCluster, run: R
         "router payments/nowhere: it has no Deployment: deploy it first",
     ]
     operator = run("hand_over", routers=[DB, {**DB, "name": "osp", "backend": "egress_router_cr"}])["msg"]
-    assert operator == (
-        "router payments/osp: no pod stands by, because its backend is egress_router_cr: leave it out"
-    )
+    assert operator == ("router payments/osp: no pod stands by, because its backend is egress_router_cr: leave it out")
     assert pair.asked == [] and cluster.writes == []
 
 
