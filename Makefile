@@ -62,7 +62,7 @@ unit: venv ## Unit tests and the rules of the tree
 agent-test: venv ## The router's agent in network namespaces with real nftables
 	$(run) tests/agent/run
 
-api-server-test: venv ## Cut-overs on a real API server with its controllers, without nodes
+api-server-test: venv ## Cut-overs, hand-overs and drained nodes on a real API server with its controllers, without nodes
 	$(run) tests/api_server/run
 
 neutron-test: venv ## The OpenStack modules on real Keystone and Neutron
