@@ -118,8 +118,8 @@ def refusal(facts: Facts) -> Refusal | None:
         return Refusal(f"no pod stands by, because its replicas are {replicas}: set replicas to 2")
     if facts.on_hold:
         return Refusal(f"it is on hold and leaves its address to {facts.on_hold}")
-    if not facts.serving:
-        return Refusal(f"it does not serve: {facts.reason()}", passes=True)
+    if not facts.serving or serving(facts.lease or {}) is None:
+        return Refusal(f"it does not serve: {facts.reason() or 'another pod is taking over'}", passes=True)
     status = facts.status
     if not status.successor:
         why = facts.problem() or f"pod {status.pod} has found no other pod of the router that answers it"
@@ -144,8 +144,9 @@ def able(
 
     def settled() -> list[Facts] | None:
         found = read(cluster, wanted, where)
-        reasons = [why_not(facts) for facts in found]
-        return None if any(one and one.passes for one in reasons) else found
+        reasons = [one for facts in found if (one := why_not(facts))]
+        # One that stays is told at once.
+        return None if reasons and all(one.passes for one in reasons) else found
 
     found = wait_until(settled, SETTLE_SECONDS, 0.2) or read(cluster, wanted, where)
     said = [(facts, why_not(facts)) for facts in found]
@@ -254,7 +255,7 @@ def _wanted(params: Mapping[str, Any]) -> list[Key] | None:
 def _hand_over(cluster: Cluster, facts: Facts, seconds: float | None) -> Outcome:
     """`seconds`: how long to wait; None: not at all. An error is kept, because the other routers go on."""
     status, now = facts.status, term(facts.lease or {})
-    before = Server(status.pod, status.node, now)
+    before = Server(status.pod, node_of(facts, status.pod) or status.node, now)
     expected = Server(status.successor, node_of(facts, status.successor), now + 1)
     outcome = Outcome((facts.namespace, facts.name), before, expected)
     try:

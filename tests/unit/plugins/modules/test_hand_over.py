@@ -128,6 +128,13 @@ def test_no_pod_that_could_take_over(run: Run, pair: Pair, fields: dict[str, str
     assert pair.asked == [] and pair.cluster.writes == []
 
 
+def test_a_pod_that_is_just_taking_over(run: Run, pair: Pair) -> None:
+    """The Lease is its own already, and what it says is still its predecessor's."""
+    pair.cluster.objects[LEASE]["spec"]["holderIdentity"] = TWO["pod"]
+    assert run("hand_over", routers=[DB])["msg"].endswith("it does not serve: another pod is taking over")
+    assert pair.asked == []
+
+
 def test_why_the_other_pod_does_not_stand_by(run: Run, pair: Pair) -> None:
     pair.report(successor="")
     waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
