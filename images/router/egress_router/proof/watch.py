@@ -229,7 +229,9 @@ class _Kept:
         now = asyncio.get_running_loop().time()
         stall = max([self.stall, *(now - since for since in self.waiting.values())])
         found = Established(self.wanted, self.open, self.broken, round(stall, 3), self.error)
-        self.broken, self.stall, self.error = 0, 0.0, ""
+        self.broken, self.stall = 0, 0.0
+        if self.open == self.wanted:
+            self.error = ""
         return found
 
     async def _keep(self, number: int) -> None:
