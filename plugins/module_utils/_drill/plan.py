@@ -36,8 +36,8 @@ def targets(router: Router) -> list[str]:
     return [f"{port[1].lower()}://{endpoint(host, port[0])}" for port in firsts if port is not None]
 
 
-def input_problems(routers: Iterable[Router]) -> list[str]:
-    """Why the list cannot be drilled, whatever the cluster says."""
+def input_problems(routers: Iterable[Router], established: int) -> list[str]:
+    """Why the list cannot be drilled with so many established connections, whatever the cluster says."""
     found = []
     for router in routers:
         if not router.present:
@@ -49,6 +49,10 @@ def input_problems(routers: Iterable[Router]) -> list[str]:
         elif not targets(router):
             found.append(
                 f"router {router.id}: there is no TCP or UDP port that the client could connect to: add a rule for one, or leave it out"
+            )
+        elif established and not targets(router)[0].startswith("tcp:"):
+            found.append(
+                f"router {router.id}: there is no TCP port for established connections: set established to 0, or leave it out"
             )
     return found
 
@@ -74,7 +78,8 @@ def refused(facts: Facts, events: Sequence[str], single_replica: bool) -> Refusa
 
 def server(facts: Facts) -> Server:
     """The pod that serves."""
-    return Server(facts.status.pod, facts.status.node, term(facts.lease or {}))
+    status = facts.status
+    return Server(status.pod, node_of(facts, status.pod) or status.node, term(facts.lease or {}))
 
 
 def heir(facts: Facts) -> Server | None:

@@ -44,7 +44,7 @@ _INTERVAL = 0.2
 def run(connect: Callable[[], Cluster], params: Mapping[str, Any]) -> dict[str, Any]:
     """The module's result. What cannot be drilled is refused, all of it at once, before anything is touched."""
     routers = option.read(params)
-    problems = plan.input_problems(routers) + _option_problems(params)
+    problems = plan.input_problems(routers, params["established"]) + _option_problems(params)
     if problems:
         raise InputError("\n".join(problems))
     cluster = connect()

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,10 +15,10 @@ from ansible_collections.egress.router.plugins.module_utils._drill import client
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import hand_over as _hand_over
 from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster
 from ansible_collections.egress.router.tests.support.fake_pair import Pair
+from ansible_collections.egress.router.tests.support.fake_watch import GOOD, TCP, UDP, Watch
 
 from .conftest import Run
 
-TCP, UDP = "tcp://billing-db.payments.svc:5432", "udp://billing-db.payments.svc:53"
 ROUTER: dict[str, Any] = {
     "name": "billing-db",
     "namespace": "payments",
@@ -32,48 +31,6 @@ ROUTER: dict[str, Any] = {
     ],
 }
 ALL = ["hand_over", "pod_deleted", "node_drained"]
-GOOD = {TCP: Target(TCP, 100, 0), UDP: Target(UDP, 100, 0)}
-
-
-class Watch(dict[str, str]):
-    """The client's pod and its log: each time that somebody reads it, a period is over."""
-
-    def __init__(self, cluster: FakeCluster) -> None:
-        super().__init__()
-        self.cluster = cluster
-        self.created: list[dict[str, Any]] = []
-        self.status: dict[str, Any] = {"phase": "Running"}
-        self.targets = dict(GOOD)
-        self.established: Established | None = None
-        # What the period after the next take-over has; and how many there have been.
-        self.trouble: Callable[[Period], Period] = lambda period: replace(
-            period, targets=(replace(GOOD[TCP], failed=7, gaps=(Gap(5.0, 0.07, 7),)), period.targets[1])
-        )
-        self.moves: Callable[[], int] = lambda: 0
-        self._known = 0
-        self._lines: list[str] = []
-        cluster.logs = self
-        cluster.watchers.append(self._start)
-
-    def _start(self, plural: str, item: dict[str, Any]) -> None:
-        if plural == "pods" and item["metadata"]["name"].startswith("egress-watch-"):
-            self.created.append(item)
-            self._lines = []
-            self.cluster.objects[("pods", item["metadata"]["namespace"], item["metadata"]["name"])]["status"] = (
-                self.status
-            )
-
-    def __getitem__(self, name: str) -> str:
-        assert name == self.created[-1]["metadata"]["name"]
-        period = Period(len(self._lines) + 1, 0.002, tuple(self.targets.values()), self.established)
-        if self.moves() != self._known:
-            self._known = self.moves()
-            period = self.trouble(period)
-        self._lines.append(period.to_json() + "\n")
-        return "".join(self._lines)
-
-    def left(self) -> list[str]:
-        return [name for plural, _space, name in self.cluster.objects if plural == "pods" and "egress-watch" in name]
 
 
 @pytest.fixture
@@ -326,10 +283,15 @@ def test_what_cannot_be_drilled_is_told_at_once(cluster: FakeCluster, run: Run, 
         {**ROUTER, "name": "silent", "redirect_rules": [], "fallback_ip": "203.0.113.9",
          "addresses": [{"ip": "198.51.100.61/24", "gateway": "198.51.100.1"}]},
     ]  # fmt: skip
-    assert run("drill", routers=[ROUTER, *others], events=[], interval_ms=0)["msg"].splitlines() == [
+    datagrams = {**ROUTER, "name": "dns", "redirect_rules": ROUTER["redirect_rules"][1:],
+                 "addresses": [{"ip": "198.51.100.63/24", "gateway": "198.51.100.1"}]}  # fmt: skip
+    assert run("drill", routers=[ROUTER, *others, datagrams], events=[], interval_ms=0, established=1)[
+        "msg"
+    ].splitlines() == [
         "router payments/old: an absent router cannot be drilled: leave it out, or set state to present",
         "router osp/osp: no pod stands by, because its backend is egress_router_cr: leave it out",
         "router payments/silent: there is no TCP or UDP port that the client could connect to: add a rule for one, or leave it out",
+        "router payments/dns: there is no TCP port for established connections: set established to 0, or leave it out",
         "interval_ms: 0 is not between 1 and 10000",
         "events: there is none: leave it out, or name one",
     ]
