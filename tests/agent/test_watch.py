@@ -22,6 +22,8 @@ from ansible_collections.egress.router.plugins.module_utils._contract.watch impo
 from ansible_collections.egress.router.tests.support.waiting import until
 
 AWAY = 0.3
+# linux/tcp_states.h
+TIME_WAIT = "06"
 
 
 class Server:
@@ -70,8 +72,7 @@ class Server:
     def _echo(self, connection: socket.socket) -> None:
         self.connections.append(connection)
         try:
-            if self.echoes:
-                connection.sendall(b'{"source_ip": "127.0.0.1"}\n')
+            connection.sendall(b'{"source_ip": "127.0.0.1"}\n')
             while data := connection.recv(65536):
                 while self.mute.is_set():
                     time.sleep(0.01)
@@ -247,6 +248,9 @@ def test_it_ends_by_itself(server: Server, start: Start) -> None:
     client = start(*both(server), "--seconds=1")
     assert client.process.wait(20) == 0
     assert sum(period.targets[0].attempts for period in client.periods()) > 10
+    # Each would occupy a port, of the router too.
+    entries = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    assert [entry for entry in entries if entry[2].endswith(f":{server.port:04X}") and entry[3] == TIME_WAIT] == []
 
 
 def test_its_memory_does_not_grow(start: Start) -> None:
