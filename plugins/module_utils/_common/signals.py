@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to egress.router: may change in any release.
 
-"""What must not end halfway."""
+"""What must not end halfway, and what must be undone at the end."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
+# Without a handler they end the process on the spot.
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -36,3 +38,21 @@ def uninterrupted() -> Generator[None, None, None]:
             signal.signal(number, handler)
         if arrived:
             os.kill(os.getpid(), arrived[0])
+
+
+@contextmanager
+def unwound() -> Generator[None, None, None]:
+    """SIGTERM and SIGHUP end the process as a Ctrl-C does: whatever stands in a `finally` is done first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -13,6 +13,7 @@ from typing import Any
 
 from .._common.concurrent import wait_until
 from .._common.errors import EgressError, InputError, NotReady
+from .._common.signals import unwound
 from .._contract.status import Status
 from .._kubernetes.cluster import Cluster
 from .._kubernetes.hand_over import able, seconds_of, serving
@@ -56,6 +57,12 @@ def run(connect: Callable[[], Cluster], params: Mapping[str, Any]) -> dict[str, 
             for event in params["events"]
         ]
         return {"changed": bool(planned), "planned": planned, "report": None}
+    with unwound():
+        drilled = _drill(cluster, routers, params)
+    return {"changed": any(one.findings for one in drilled), "planned": [], "report": report(drilled)}
+
+
+def _drill(cluster: Cluster, routers: list[Router], params: Mapping[str, Any]) -> list[Drilled]:
     drilled: list[Drilled] = []
     for router in routers:
         failed = next((one for one in drilled if one.broken), None)
@@ -64,7 +71,7 @@ def run(connect: Callable[[], Cluster], params: Mapping[str, Any]) -> dict[str, 
             drilled.append(Drilled(router.name, router.namespace, not_run=list(params["events"]), error=why))
         else:
             drilled.append(_Drill(cluster, router, params).run())
-    return {"changed": any(one.findings for one in drilled), "planned": [], "report": report(drilled)}
+    return drilled
 
 
 def _option_problems(params: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from dataclasses import replace
 from typing import Any
 
@@ -204,6 +207,17 @@ def test_no_pod_stands_by_afterwards(run: Run, pair: Pair, watch: Watch) -> None
     assert "hand_over: after 1 s: no pod stands by" in report["problems"][0] and pair.asked
     assert report["routers"][0]["events"][0]["after"]["pod"] == "billing-db-xyz"
     assert report["routers"][0]["not_run"] == ["pod_deleted"] and watch.left() == []
+
+
+def test_a_cancelled_job_leaves_nothing(cluster: FakeCluster, run: Run, pair: Pair, watch: Watch) -> None:
+    def cancel(period: Period) -> Period:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return period
+
+    watch.trouble = cancel
+    with pytest.raises(json.JSONDecodeError):
+        run("drill", routers=[ROUTER], events=["node_drained"])
+    assert pair.moves == 1 and watch.left() == unschedulable(cluster) == []
 
 
 def test_connections_do_not_come_back(run: Run, pair: Pair, watch: Watch) -> None:

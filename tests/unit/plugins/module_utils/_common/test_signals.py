@@ -1,7 +1,7 @@
 # Copyright (c) 2026, egress.router maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What must not end halfway: a Ctrl-C is heeded at the end."""
+"""What must not end halfway: a Ctrl-C is heeded at the end. And what is undone whichever signal ends the process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.egress.router.plugins.module_utils._common.signals import uninterrupted
+from ansible_collections.egress.router.plugins.module_utils._common.signals import uninterrupted, unwound
 
 
 @pytest.fixture(autouse=True)
@@ -41,11 +41,25 @@ def test_an_error_is_told_and_signals_work_again() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_undoes_what_was_done(number: signal.Signals) -> None:
+    before, done = signal.getsignal(number), []
+    with pytest.raises(SystemExit) as left, unwound():
+        try:
+            with uninterrupted():
+                os.kill(os.getpid(), number)
+                done.append("to the end")
+        finally:
+            done.append("undone")
+    assert done == ["to the end", "undone"] and left.value.code == 128 + number
+    assert signal.getsignal(number) is before
+
+
 def test_other_threads_get_no_signals() -> None:
     done = []
 
     def body() -> None:
-        with uninterrupted():
+        with uninterrupted(), unwound():
             done.append(True)
 
     thread = threading.Thread(target=body)
