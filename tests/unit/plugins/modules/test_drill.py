@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -240,7 +241,9 @@ def test_the_client_ends_halfway(cluster: FakeCluster, run: Run, pair: Pair, wat
 
     watch.trouble = end
     report = run("drill", routers=[ROUTER])["report"]
-    assert "the client pod in namespace payments has ended" in report["problems"][0] and pair.moves == 1
+    (event,) = report["routers"][0]["events"]
+    assert "the client pod in namespace payments has ended" in event["problems"][0] and pair.moves == 1
+    assert event["after"]["pod"] == "billing-db-xyz", "what was done is told"
     assert watch.left() == []
 
 
@@ -252,7 +255,9 @@ def test_the_client_ends_halfway(cluster: FakeCluster, run: Run, pair: Pair, wat
 ], ids=["image", "pending"])  # fmt: skip
 def test_a_client_that_does_not_start(run: Run, pair: Pair, watch: Watch, status: dict[str, Any], said: str) -> None:
     watch.status = status
-    report = run("drill", routers=[ROUTER], wait_timeout=1)["report"]
+    started = time.monotonic()
+    report = run("drill", routers=[ROUTER], wait_timeout=30 if said.startswith("Image") else 1)["report"]
+    assert time.monotonic() - started < 20, "the whole time was waited for, though nothing could come of it"
     assert said in report["problems"][0] and report["routers"][0]["not_run"] == ["hand_over"]
     assert pair.moves == 0 and watch.left() == []
 
