@@ -25,6 +25,8 @@ from .judge import steady
 SETTLE_SECONDS = 10.0
 # The client is steady after so many periods, of a second, without a failure.
 STEADY_PERIODS = 2
+# What it needs for 100 connections and datagrams in a second: one that has to wait for its node measures that.
+CPU = "100m"
 # More than an event takes, and what a log may hold.
 _LINES = 2000
 _INTERVAL = 0.2
@@ -125,7 +127,7 @@ def running(
     namespace = params["namespace"]
     arguments = [f"--target={target}" for target in targets]
     arguments += [f"--interval={params['interval_ms']}", f"--established={params['established']}"]
-    body = manifest("watch", params, arguments, deadline, is_openshift(cluster))
+    body = manifest("watch", params, arguments, deadline, is_openshift(cluster), CPU)
     name = cluster.create("Pod", namespace, body)["metadata"]["name"]
     try:
         client = Client(cluster, namespace, name, targets)

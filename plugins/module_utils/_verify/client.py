@@ -19,7 +19,7 @@ _USER = 65532
 
 
 def manifest(
-    command: str, params: Mapping[str, Any], arguments: list[str], seconds: int, openshift: bool
+    command: str, params: Mapping[str, Any], arguments: list[str], seconds: int, openshift: bool, cpu: str = "10m"
 ) -> dict[str, Any]:
     """The pod: no capabilities, no token, no writable file system, and a deadline if nobody deletes it.
 
@@ -32,7 +32,7 @@ def manifest(
         "image": params["image"],
         "command": ["egress-router", command],
         "args": arguments,
-        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}},
+        "resources": {"requests": {"cpu": cpu, "memory": "32Mi"}, "limits": {"memory": "256Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},

@@ -125,6 +125,7 @@ def test_the_client_is_an_ordinary_pod(run: Run, pair: Pair, watch: Watch) -> No
     container = spec["containers"][0]
     assert container["command"] == ["egress-router", "watch"] and container["image"] == "img:1"
     assert container["args"] == [f"--target={TCP}", f"--target={UDP}", "--interval=5", "--established=20"]
+    assert container["resources"]["requests"]["cpu"] == "100m"
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert container["securityContext"]["runAsNonRoot"] and container["securityContext"]["readOnlyRootFilesystem"]
     assert spec["automountServiceAccountToken"] is False and spec["activeDeadlineSeconds"] >= 60
