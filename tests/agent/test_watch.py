@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.watch impo
 from ansible_collections.egress.router.tests.support.waiting import until
 
 AWAY = 0.3
+TRIES = 10
 # linux/tcp_states.h
 TIME_WAIT = "06"
 
@@ -29,8 +31,8 @@ TIME_WAIT = "06"
 class Server:
     """Answers TCP connections and datagrams, and echoes what it gets, while it is `open`."""
 
-    def __init__(self, echoes: bool = True) -> None:
-        self.echoes = echoes
+    def __init__(self, echoes: bool = True, greets: bool = True) -> None:
+        self.echoes, self.greets = echoes, greets
         self.port = 0
         self.mute = threading.Event()
         self.connections: list[socket.socket] = []
@@ -72,7 +74,8 @@ class Server:
     def _echo(self, connection: socket.socket) -> None:
         self.connections.append(connection)
         try:
-            connection.sendall(b'{"source_ip": "127.0.0.1"}\n')
+            if self.greets:
+                connection.sendall(b'{"source_ip": "127.0.0.1"}\n')
             while data := connection.recv(65536):
                 while self.mute.is_set():
                     time.sleep(0.01)
@@ -151,29 +154,37 @@ def both(server: Server) -> list[str]:
     return [f"--target={scheme}://127.0.0.1:{server.port}" for scheme in ("tcp", "udp")]
 
 
-def failing(client: Client, number: int) -> list[Gap]:
-    """Gaps in which attempts failed. On a busy machine the server is slow now and then, but it answers."""
-    return [gap for gap in client.gaps(number) if gap.failed >= 5]
+def failing(client: Client, number: int, known: int = 0) -> list[Gap]:
+    """Gaps in which attempts failed. The first `known` of them are left out. A busy server is slow, but it answers."""
+    return [gap for gap in client.gaps(number) if gap.failed >= 5][known:]
 
 
 def test_a_gap_is_told_with_its_length(server: Server, start: Start) -> None:
+    """Never shorter than it was. On a busy machine the client may be late, but not each time."""
     client = start(*both(server))
     until(client.connected, "both targets answer")
-    server.close()
-    closed = time.monotonic()
-    # Not to synchronise: it is what the client has to find out.
-    time.sleep(AWAY)
-    server.open()
-    away = time.monotonic() - closed
-    for number, scheme in enumerate(("tcp", "udp")):
-        (gap,) = until(lambda number=number: failing(client, number), f"the gap of {scheme} is told")
-        assert 0.25 <= gap.seconds <= max(0.6, away + 0.3), (gap, away)
+    known = 0
+    for _try in range(TRIES):
+        server.close()
+        # Not to synchronise: it is what the client has to find out.
+        time.sleep(AWAY)
+        server.open()
+        told = [until(partial(failing, client, number, known), "the gap is told") for number in (0, 1)]
+        assert [len(gaps) for gaps in told] == [1, 1] and all(gaps[0].seconds >= 0.25 for gaps in told), told
+        known += 1
+        if max(gaps[0].seconds for gaps in told) <= 0.6:
+            break
+        until(client.connected, "both targets answer again")
+    else:
+        raise AssertionError(
+            f"each of the gaps was longer than 0.6 s: {[failing(client, number) for number in (0, 1)]}"
+        )
     until(client.connected, "both targets answer again")
     periods = client.end()
-    assert [len(failing(client, number)) for number in (0, 1)] == [1, 1]
+    assert [len(failing(client, number)) for number in (0, 1)] == [known, known]
     assert [period.number for period in periods] == list(range(1, len(periods) + 1))
     failed = [sum(period.targets[number].failed for period in periods) for number in (0, 1)]
-    assert all(count >= failing(client, number)[0].failed for number, count in enumerate(failed))
+    assert all(count >= sum(gap.failed for gap in failing(client, number)) for number, count in enumerate(failed))
     assert "Connection refused" in {period.targets[0].error for period in periods}
 
 
@@ -195,7 +206,8 @@ def test_silence_is_no_answer(start: Start) -> None:
         mute.bind(("127.0.0.1", 0))
         client = start(f"--target=udp://127.0.0.1:{mute.getsockname()[1]}", "--timeout=0.2")
         until(lambda: client.periods() and client.periods()[-1].targets[0].failed, "attempts fail")
-    assert client.end()[-1].targets[0].error == "no answer in 0.2 s"
+        client.end()
+        assert {period.targets[0].error for period in client.periods()} == {"no answer in 0.2 s", ""}
 
 
 def test_a_name_that_does_not_exist(start: Start) -> None:
@@ -222,7 +234,9 @@ def test_connections_that_are_kept(server: Server, start: Start) -> None:
 
     # A server that goes away for good, and one in its place.
     for connection in [*server.connections]:
-        connection.shutdown(socket.SHUT_RDWR)
+        # Those of single attempts end at the same time.
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
     until(lambda: kept(client)[1] >= 20, "they are broken")
     errors = {period.established.error for period in client.periods() if period.established}
     assert any("broke: " in error for error in errors), errors
@@ -244,10 +258,15 @@ def test_a_server_that_does_not_echo(start: Start) -> None:
         server.close()
 
 
-def test_it_ends_by_itself(server: Server, start: Start) -> None:
-    client = start(*both(server), "--seconds=1")
-    assert client.process.wait(20) == 0
-    assert sum(period.targets[0].attempts for period in client.periods()) > 10
+def test_it_ends_by_itself(start: Start) -> None:
+    # What arrived and was not read would reset a connection anyway.
+    server = Server(greets=False)
+    try:
+        client = start(*both(server), "--seconds=1")
+        assert client.process.wait(20) == 0
+    finally:
+        server.close()
+    assert sum(period.targets[0].attempts - period.targets[0].failed for period in client.periods()) > 0
     # Each would occupy a port, of the router too.
     entries = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     assert [entry for entry in entries if entry[2].endswith(f":{server.port:04X}") and entry[3] == TIME_WAIT] == []
@@ -257,7 +276,7 @@ def test_its_memory_does_not_grow(start: Start) -> None:
     """A target that never answers, as fast as can be."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
         mute.bind(("127.0.0.1", 0))
-        client = start(f"--target=udp://127.0.0.1:{mute.getsockname()[1]}", "--interval=2", "--timeout=0.1")
+        client = start(f"--target=udp://127.0.0.1:{mute.getsockname()[1]}", "--interval=1", "--timeout=0.1")
 
         def memory() -> int:
             (line,) = [
@@ -268,10 +287,10 @@ def test_its_memory_does_not_grow(start: Start) -> None:
         def failed() -> int:
             return sum(period.targets[0].failed for period in client.periods())
 
-        until(lambda: failed() > 200, "it has tried for a while")
+        until(lambda: failed() > 1000, "it has tried for a while")
         before, tried = memory(), failed()
-        until(lambda: failed() > tried + 800, "it has tried for longer", 60)
-        assert memory() < before + 3000, "KiB"
+        until(lambda: failed() > tried + 3000, "it has tried for longer", 120)
+        assert memory() < before + 1000, "KiB"
 
 
 @pytest.mark.parametrize(
