@@ -48,7 +48,7 @@ class Drilled:
 
     @property
     def ok(self) -> bool:
-        return not self.error and not self.not_run and all(finding.ok for finding in self.findings)
+        return not self.error and all(finding.ok for finding in self.findings)
 
     @property
     def problems(self) -> list[str]:
