@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -133,6 +134,70 @@ def test_the_flags_of_a_table_are_listed_as_they_are(inside: Inside) -> None:
         assert described["flags"] == "dormant"
         assert [kind for kind, _body in listed] == ["metainfo", "table", "set"]
 
+    inside(body)
+
+
+SEVERAL = replace(CONFIG, replicas=2)
+
+
+def several() -> None:
+    """As in a pod: the size of packets is that of the cluster's network."""
+    namespaces.ip("-n @firewall link add eth0 mtu 1450 type veth peer name other")
+
+
+def test_source_ports_are_changed_repaired_and_adopted(inside: Inside) -> None:
+    def body() -> None:
+        first = Firewall(SEVERAL)
+        assert first.adopt() is False and first.ports == (1024, 33279)
+        first.apply(RULES)
+        nft(COUNTED)
+        assert "snat ip to 198.51.100.50:1024-33279" in nft("nft list chain inet egress_router postrouting")
+        first.use_ports((33280, 65535))
+        assert "snat ip6 to [2001:db8:51::50]:33280-65535" in nft("nft list chain inet egress_router postrouting")
+        assert first.repair() is False and connections(first) == 7, "nothing else is touched"
+        nft("nft flush chain inet egress_router postrouting")
+        assert first.repair() is True
+        assert "33280-65535" in nft("nft list chain inet egress_router postrouting")
+        second = Firewall(SEVERAL)
+        assert second.adopt() is True and second.ports == (33280, 65535)
+        second.use_ports((1024, 33279))
+        assert second.repair() is False and second.rules == RULES
+
+    several()
+    inside(body)
+
+
+def test_source_ports_that_are_no_pods_are_not_adopted(inside: Inside) -> None:
+    def body() -> None:
+        first = Firewall(SEVERAL)
+        first.adopt()
+        first.use_ports((2000, 3000))
+        second = Firewall(SEVERAL)
+        assert second.adopt() is False and second.ports == (1024, 33279)
+        assert "1024-33279" in nft("nft list chain inet egress_router postrouting")
+
+    several()
+    inside(body)
+
+
+def test_a_router_of_one_replica_uses_all_ports_and_whole_segments(inside: Inside) -> None:
+    def body() -> None:
+        firewall = Firewall(CONFIG)
+        firewall.adopt()
+        assert firewall.ports == (1024, 65535)
+        assert "snat ip to 198.51.100.50\n" in nft("nft list chain inet egress_router postrouting")
+        assert "size set 1" not in nft("nft list chain inet egress_router forward")
+
+    inside(body)
+
+
+def test_segments_of_a_router_with_more_fit_through_a_tunnel(inside: Inside) -> None:
+    def body() -> None:
+        Firewall(SEVERAL).adopt()
+        chain = nft("nft list chain inet egress_router forward")
+        assert "nfproto ipv4" in chain and "size set 1360" in chain and "size set 1340" in chain
+
+    several()
     inside(body)
 
 

@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet
 
 from ..config import Config
-from . import table
+from . import link, table
 from .fence import Fence
 from .nft import FirewallError, Nft
-from .table import Json, Listing
+from .ports import ALL, Ports, parts
+from .table import Json, Listing, Shape
 
 
 class Firewall:
@@ -31,6 +33,8 @@ class Firewall:
         self._reader = Nft()
         self._reading = threading.Lock()
         self._generation = -1
+        every = parts(config.replicas)
+        self._shape = Shape(every[0], None if len(every) == 1 else link.tunnel_mtu(config.pod_ips[0].version))
         self._skeleton = self._reference()
         self._wanted = RuleSet()
         self._last = Listing()
@@ -39,6 +43,8 @@ class Firewall:
     def adopt(self) -> bool:
         """Take over what an earlier process of this pod left in the kernel; otherwise load an empty table."""
         listing = self._nft.listing()
+        if listing is not None and listing.ports() in parts(self._config.replicas):
+            self._reshape(listing.ports() or ALL)
         if listing is None or listing.skeleton != self._skeleton:
             self._load(None, RuleSet(), set())
             self._read_back(RuleSet())
@@ -84,6 +90,18 @@ class Firewall:
         self._read_back(self._wanted)
         return True
 
+    @property
+    def ports(self) -> Ports:
+        """The source ports of new connections."""
+        return self._shape.ports
+
+    def use_ports(self, ports: Ports) -> None:
+        """Have new connections use these source ports; those that are there keep theirs. Raises FirewallError."""
+        if ports == self.ports:
+            return
+        self._nft.run(table.change_ports(self._config, ports))
+        self._reshape(ports)
+
     def reset_connections(self) -> None:
         """The pod leaves the address to another: reset what is redirected, until the next repair(). For any thread."""
         Nft().run(table.reset())
@@ -97,7 +115,7 @@ class Firewall:
         """Turn the table, which is as in `listing`, into that of `rules`; returns whether anything differed."""
         if listing is None or listing.skeleton != self._skeleton:
             with self._fence.lock:
-                self._nft.run(table.rebuild(self._config, rules) + self._fence.restore())
+                self._nft.run(table.rebuild(self._config, self._shape, rules) + self._fence.restore())
             return True
         commands = table.delta(listing.contents, table.contents(rules), renew)
         if commands:
@@ -109,10 +127,16 @@ class Firewall:
         with self._fence.lock:
             return self._nft.generation() - self._fence.commits
 
+    def _reshape(self, ports: Ports) -> None:
+        if ports != self.ports:
+            self._shape = replace(self._shape, ports=ports)
+            self._skeleton = self._reference()
+            self._generation = -1
+
     def _reference(self) -> list[Json]:
         """What nft lists of an unchanged table: created under another name, dormant (no hook runs), and removed again."""
         name = f"{table.NAME}_reference"
-        self._nft.run(table.skeleton(self._config, name, "flags dormant;"))
+        self._nft.run(table.skeleton(self._config, self._shape, name, "flags dormant;"))
         listing = self._nft.read(name)
         self._nft.run(table.delete(name))
         return listing.skeleton

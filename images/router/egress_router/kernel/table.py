@@ -16,6 +16,9 @@ same few look-ups whatever their number, and a change touches only the elements 
 Whether the pod serves at all is decided before, in the chains `fence`, of which one is in a table `arp egress_router`: only
 while the permit that `granted` names is in the set `permits`, whose elements have timeouts; see fence.py.
 
+A pod that does not serve any more may still have connections, which it relays (see the package relay): what leaves by the tunnel
+`relay` needs no permit, as nothing of it reaches the segment from here. What other pods relay arrives by tunnels `relay-*`.
+
 Commands are text, which costs nft a third less time and memory than the same as JSON, and which people can read. Protocols
 are numbers: their names need /etc/protocols, which a slim image does not have.
 """
@@ -23,7 +26,7 @@ are numbers: their names need /etc/protocols, which a slim image does not have.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -39,14 +42,20 @@ from ansible_collections.egress.router.plugins.module_utils._contract.rules impo
 
 from ..config import Config
 from .marks import BASE, MASK, PROVOKING, fallback_mark, rule_mark
+from .ports import ALL, Ports
 
 FAMILY = "inet"
+# The interface by which a pod's connections leave that does not serve any more.
+RELAY = "relay"
 ARP_FAMILY = "arp"
 NAME = "egress_router"
 
 Json = dict[str, Any]
 # Map or set, and key in it; the key is a mark, a protocol number, or (protocol number, port).
 ElementKey = tuple[str, "int | tuple[int, int]"]
+# A relay's tunnel takes so much of each packet on the cluster's network: IP, UDP, VXLAN and Ethernet.
+TUNNEL_OVERHEAD = {4: 50, 6: 70}
+_TCP_OVERHEAD = {4: 40, 6: 60}
 # Sets and maps of the fence: no rules.
 _FENCE = ("permits", "granted")
 # What a packet has by which `granted` is looked up, and all values that it may have.
@@ -74,6 +83,20 @@ class Counters:
     bytes: int = 0
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What else the chains depend on. `ports`: the source ports of new connections.
+
+    `mtu`: of a relay's tunnel, which connections have to fit through one day; None for a router of one replica.
+    """
+
+    ports: Ports = ALL
+    mtu: int | None = None
+
+
+_PLAIN = Shape()
+
+
 @dataclass
 class Listing:
     """The table as the kernel has it. `skeleton`: all but elements; `counts`: packets and bytes by element."""
@@ -81,6 +104,16 @@ class Listing:
     skeleton: list[Json] = field(default_factory=list)
     contents: dict[ElementKey, Content] = field(default_factory=dict)
     counts: dict[ElementKey, tuple[int, int]] = field(default_factory=dict)
+
+    def ports(self) -> Ports | None:
+        """The source ports of new connections; None if nothing is translated."""
+        for thing in self.skeleton:
+            if thing.get("rule", {}).get("chain") == "postrouting":
+                for statement in thing["rule"]["expr"]:
+                    if "snat" in statement:
+                        first, last = statement["snat"].get("port", {}).get("range", ALL)
+                        return first, last
+        return None
 
     def rules(self) -> RuleSet:
         """The redirect rules all of whose elements are there: an incomplete one does not redirect."""
@@ -157,19 +190,25 @@ def delta(now: Mapping[ElementKey, Content], wanted: Mapping[ElementKey, Content
     )
 
 
-def rebuild(config: Config, rules: RuleSet) -> str:
+def rebuild(config: Config, shape: Shape, rules: RuleSet) -> str:
     """Commands that replace the table, whatever is in it now, with one that has `rules`."""
-    return skeleton(config) + delta({}, contents(rules), set())
+    return skeleton(config, shape) + delta({}, contents(rules), set())
 
 
-def skeleton(config: Config, name: str = NAME, flags: str = "") -> str:
+def skeleton(config: Config, shape: Shape, name: str = NAME, flags: str = "") -> str:
     """Commands that replace table `name` with one that has no rules."""
     # Adding first makes the deletion right whether the table is there or not.
     begin = f"add table {FAMILY} {name}\nadd table {ARP_FAMILY} {name}\n"
-    return f"{begin}{delete(name)}{without_rules(config, name, flags)}"
+    return f"{begin}{delete(name)}{without_rules(config, name, flags, shape)}"
 
 
-def without_rules(config: Config, name: str, flags: str) -> str:
+def change_ports(config: Config, ports: Ports) -> str:
+    """Commands that have new connections use other source ports; those that are there do not pass this chain any more."""
+    rules = "".join(f"add rule {FAMILY} {NAME} postrouting {rule}\n" for rule in _source_rules(config, ports))
+    return f"flush chain {FAMILY} {NAME} postrouting\n{rules}"
+
+
+def without_rules(config: Config, name: str, flags: str, shape: Shape = _PLAIN) -> str:
     """Commands that add table `name`."""
     return f"""\
 table {ARP_FAMILY} {name} {{
@@ -197,14 +236,19 @@ table {FAMILY} {name} {{
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-{_source(config)}
+{_source(config, shape.ports)}
   }}
   # Drops what was not redirected, in both directions.
   chain forward {{
     type filter hook forward priority filter; policy drop;
     # No segment is larger than either way allows, so that nothing depends on ICMP errors that somebody drops.
     tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+{_segments(shape)}
+    # Nothing new: the first packet of a connection is confirmed when it has left.
+    iifname "{CLUSTER_INTERFACE}" oifname "{RELAY}" ct status confirmed ct mark @live accept
+    iifname "{RELAY}" oifname "{CLUSTER_INTERFACE}" ct status confirmed ct direction reply ct mark @live accept
     jump fence
+    iifname "{RELAY}-*" oifname "{EGRESS_INTERFACE}" ct state untracked accept
     iifname "{CLUSTER_INTERFACE}" oifname "{EGRESS_INTERFACE}" ct mark @live accept
     iifname "{EGRESS_INTERFACE}" oifname "{CLUSTER_INTERFACE}" ct mark @live accept
   }}
@@ -212,6 +256,8 @@ table {FAMILY} {name} {{
     type filter hook input priority filter; policy accept;
     # An invalid packet of a redirected connection is not translated; a reply from the pod would reset the connection.
     ct state invalid drop
+    # Whatever a peer sends through a tunnel, none of it is for the pod itself.
+    iifname "{RELAY}*" drop
     iifname != "{EGRESS_INTERFACE}" accept
     jump fence
     # Routes and addresses of net1 are the agent's alone, whatever somebody on the segment offers.
@@ -336,11 +382,28 @@ def _redirects(config: Config) -> str:
     )
 
 
-def _source(config: Config) -> str:
+def _source(config: Config, ports: Ports) -> str:
+    return "\n".join(f"    {rule}" for rule in _source_rules(config, ports))
+
+
+def _source_rules(config: Config, ports: Ports) -> Iterator[str]:
+    # All ports: the kernel's own choice, which keeps those of privileged clients below 1024.
+    protocols, only = ("", "") if ports == ALL else ("meta l4proto { 6, 17, 132 } ", f":{ports[0]}-{ports[1]}")
+    for address in config.addresses:
+        ip = f"[{address.ip}]" if only and address.family == 6 else address.ip
+        yield (
+            f'meta nfproto ipv{address.family} oifname "{EGRESS_INTERFACE}" ct mark & {MASK:#x} == {BASE:#x} '
+            f"{protocols}snat {_ip(address.family)} to {ip}{only}"
+        )
+
+
+def _segments(shape: Shape) -> str:
+    if shape.mtu is None:
+        return ""
     return "\n".join(
-        f'    meta nfproto ipv{address.family} oifname "{EGRESS_INTERFACE}" ct mark & {MASK:#x} == {BASE:#x} '
-        f"snat {_ip(address.family)} to {address.ip}"
-        for address in config.addresses
+        f"    meta nfproto ipv{family} tcp flags & (syn | rst) == syn "
+        f"tcp option maxseg size set {shape.mtu - _TCP_OVERHEAD[family]}"
+        for family in FAMILIES
     )
 
 

@@ -1,0 +1,42 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which source ports the pods of a router use, so that two of them never use the same one for the same server. Pure.
+
+A router of one replica uses all of them. With more, each pod that has connections uses a part of its own: a pod that takes
+over knows which parts the relayed connections of the others are in, because it is told of them before it serves, and
+takes another one. So with two pods the parts are halves, and the pods take turns, as terms do. There is a part for each
+replica, four at most. During an update of the image there may be one pod more than parts, for as long as the
+oldest one still relays: the newest then takes the part with the fewest relayed connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+# First and last.
+Ports = tuple[int, int]
+
+ALL: Ports = (1024, 65535)
+# A quarter is 16,128 connections to one server.
+_MOST = 4
+
+
+def parts(replicas: int) -> list[Ports]:
+    """The parts of a router with so many replicas."""
+    count = min(max(replicas, 1), _MOST)
+    first, last = ALL
+    size = (last + 1 - first) // count
+    return [(first + size * number, first + size * (number + 1) - 1) for number in range(count)]
+
+
+def choose(replicas: int, current: Ports, relayed: Iterable[int]) -> Ports:
+    """The part that a pod uses while it serves. `current`: what it uses now; `relayed`: the source ports of other pods."""
+    every = parts(replicas)
+    used = dict.fromkeys(every, 0)
+    for port in relayed:
+        for part in every:
+            if part[0] <= port <= part[1]:
+                used[part] += 1
+    return min(every, key=lambda part: (used[part], part != current, part))
