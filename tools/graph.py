@@ -28,7 +28,7 @@ PLUGINS = (
 IMAGE = (
     ("(top)",),
     ("failover", "kernel", "segment"),
-    ("inspect", "proof"),
+    ("inspect", "proof", "relay"),
     ("run",),
     ("__main__",),
 )

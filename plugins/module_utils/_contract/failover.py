@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 # UDP, on the pods' cluster addresses. Never redirected, as the agent's other port.
 BEAT_PORT = 29798
+# Likewise, between a pod that serves and one that served before and still has connections.
+RELAY_PORT = 29799
 # Where a pod finds the key that its messages are proved with, and the one before it while it is being replaced.
 KEYS_DIRECTORY = "/etc/egress-router/peers"
 KEY = "key"

@@ -37,11 +37,26 @@ _NETFILTER = 12
 _ERROR, _DONE = 2, 3
 _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _NEW, _GET, _DELETE = (1 << 8 | number for number in (0, 1, 2))
-_TUPLE_ORIG, _TUPLE_REPLY, _MARK, _MARK_MASK = 1, 2, 8, 21
+_TUPLE_ORIG, _TUPLE_REPLY, _PROTOINFO, _MARK, _MARK_MASK = 1, 2, 4, 8, 21
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
 # Source and destination, IPv4 and IPv6.
 _IP_SOURCES, _IP_DESTINATIONS = (1, 3), (2, 4)
 _PROTO_NUMBER, _PROTO_SOURCE_PORT, _PROTO_DESTINATION_PORT = 1, 2, 3
+_PROTOINFO_TCP, _TCP_STATE = 1, 1
+# linux/netfilter/nf_conntrack_tcp.h: TIME_WAIT and CLOSE, in which nothing is said any more.
+_TCP_ENDED = (7, 8)
+# How the kernel writes what is wanted of each of very many: where the reply's tuple is, how it begins, and what is in it.
+_NESTED = 0x8000
+_REPLIES: dict[int, tuple[int, bytes, struct.Struct]] = {
+    family: (
+        20 + 44 + 2 * size,
+        struct.pack("6H", 44 + 2 * size, _NESTED | _TUPLE_REPLY, 12 + 2 * size, _NESTED | _TUPLE_IP, 4 + size, kind),
+        # Source; protocol, its port, and the other one.
+        struct.Struct(f">12x{size}s{4 + size}x4x4xB3x4xH2x4xH2x"),
+    )
+    for family, size, kind in ((socket.AF_INET, 4, _IP_SOURCES[0]), (socket.AF_INET6, 16, _IP_SOURCES[1]))
+}
+_TCP_STATE_HEAD = struct.pack("6H", 48, _NESTED | _PROTOINFO, 44, _NESTED | _PROTOINFO_TCP, 5, _TCP_STATE)
 
 
 class Path(NamedTuple):
@@ -82,6 +97,26 @@ def used() -> Counter[int]:
     return Counter(_mark(message, _attributes(message, 20, len(message))) for message in _dump())
 
 
+def open_ports() -> dict[tuple[int, bytes, int], list[int]]:
+    """The egress source ports of redirected connections that have not ended, by protocol, server (packed) and its port.
+
+    Raises OSError. Made for tens of thousands, because a move of the address waits for it: the kernel writes messages the same
+    way each time, and only one that looks different is read attribute by attribute.
+    """
+    found: dict[tuple[int, bytes, int], list[int]] = {}
+    for message in _dump():
+        start, head, reply = _REPLIES[message[16]]
+        if message.startswith(head, start):
+            address, protocol, server_port, port = reply.unpack_from(message, start)
+        else:
+            path = _connection(message).reply
+            address, protocol, server_port, port = path.source.packed, path.protocol, path.source_port, path.target_port
+        if protocol == socket.IPPROTO_TCP and _tcp_state(message) in _TCP_ENDED:
+            continue
+        found.setdefault((protocol, address, server_port), []).append(port)
+    return found
+
+
 def statistics() -> dict[str, int]:
     """What connection tracking could not do since this network namespace was made: connections by reason.
 
@@ -118,6 +153,12 @@ def cut(marks: Collection[int]) -> None:
     with NFCTSocket(nfgen_family=socket.AF_UNSPEC) as conntrack:
         for mark in marks:
             conntrack.flush(mark=mark, mark_mask=0xFFFFFFFF)
+
+
+def cut_all() -> None:
+    """End all redirected connections. Raises OSError."""
+    with NFCTSocket(nfgen_family=socket.AF_UNSPEC) as conntrack:
+        conntrack.flush(mark=BASE, mark_mask=MASK)
 
 
 def cut_others(rules: RuleSet) -> int:
@@ -183,8 +224,7 @@ def _attributes(data: bytes, start: int, end: int) -> dict[int, tuple[int, int]]
 def _connection(message: bytes) -> Connection:
     found = _attributes(message, 20, len(message))
     request, reply = (_path(message, found[kind]) for kind in (_TUPLE_ORIG, _TUPLE_REPLY))
-    # 0x8000: nested.
-    key = _attribute(0x8000 | _TUPLE_ORIG, message[slice(*found[_TUPLE_ORIG])])
+    key = _attribute(_NESTED | _TUPLE_ORIG, message[slice(*found[_TUPLE_ORIG])])
     return Connection(_mark(message, found), request, reply, message[16], key)
 
 
@@ -200,6 +240,16 @@ def _path(message: bytes, where: tuple[int, int]) -> Path:
         for kind in (_PROTO_SOURCE_PORT, _PROTO_DESTINATION_PORT)
     )
     return Path(message[protocol[_PROTO_NUMBER][0]], source, source_port, target, target_port)
+
+
+def _tcp_state(message: bytes) -> int | None:
+    at = message.find(_TCP_STATE_HEAD)
+    if at >= 0:
+        return message[at + len(_TCP_STATE_HEAD)]
+    where: tuple[int, int] | None = (20, len(message))
+    for kind in (_PROTOINFO, _PROTOINFO_TCP, _TCP_STATE):
+        where = _attributes(message, *where).get(kind) if where else None
+    return message[where[0]] if where else None
 
 
 def _mark(message: bytes, found: dict[int, tuple[int, int]]) -> int:

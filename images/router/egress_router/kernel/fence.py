@@ -135,6 +135,11 @@ class Fence:
             if commands:
                 self._run(commands)
 
+    def run(self, commands: str) -> None:
+        """Run commands that change no table of Firewall's, which need not look at them then."""
+        with self.lock:
+            self._run(commands)
+
     def _run(self, commands: str) -> None:
         self._nft.run(commands)
         self.commits += 1

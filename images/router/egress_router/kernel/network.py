@@ -170,7 +170,8 @@ class Network:
             index = self._index()
             for address in self._config.addresses:
                 for route in self._routes(address.family):
-                    if route.get_attr("RTA_OIF") is not None:
+                    # A relay's route stays, and from now on leads all to the pod that serves next.
+                    if index is not None and route.get_attr("RTA_OIF") == index:
                         self._request(self._ipr.route, "del", **_as_request(route))
                 if index is not None:
                     self._request(

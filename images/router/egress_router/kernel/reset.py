@@ -22,6 +22,7 @@ from .conntrack import Path
 
 _SO_MARK = 36
 _HEADER_INCLUDED = {4: (socket.IPPROTO_IP, 3), 6: (socket.IPPROTO_IPV6, 36)}
+_FREEBIND = {4: (socket.IPPROTO_IP, 15), 6: (socket.IPPROTO_IPV6, 78)}
 _ACK = 0x10
 
 
@@ -77,7 +78,8 @@ def _socket(source: IP, mark: int) -> socket.socket:
     raw = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
     raw.setblocking(False)
     raw.setsockopt(*_HEADER_INCLUDED[source.version], 1)
-    # Routing looks at this address, not at the one in the packet.
+    # Routing looks at this address, not at the one in the packet. A pod that relays does not have it any more.
+    raw.setsockopt(*_FREEBIND[source.version], 1)
     raw.bind((str(source), 0))
     raw.setsockopt(socket.SOL_SOCKET, _SO_MARK, struct.pack("I", mark))
     return raw

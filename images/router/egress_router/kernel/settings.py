@@ -11,6 +11,7 @@ They begin as the node's, whatever those are. Some of the kernel's settings hold
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 
 from pyroute2.iproute import IPRoute
 from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST, nla, nlmsg
@@ -41,6 +42,8 @@ WANTED: dict[str, dict[str, int]] = {
         "arp_announce": 2,
     },
 }
+# Of a relay's tunnel: what comes out of it has the egress address, which may be this pod's own.
+TUNNEL = {**_BOTH, "rp_filter": 2, "accept_local": 1}
 # linux/ip.h, IPV4_DEVCONF_*.
 _NUMBERS = {
     "forwarding": 1,
@@ -52,6 +55,7 @@ _NUMBERS = {
     "medium_id": 14,
     "arp_announce": 18,
     "arp_ignore": 19,
+    "accept_local": 23,
     "proxy_arp_pvlan": 25,
 }
 
@@ -72,11 +76,11 @@ class _Link(nlmsg):  # type: ignore[misc]
                 nla_map = tuple((number, name, "cdata") for name, number in _NUMBERS.items())
 
 
-def repair(ipr: IPRoute, interface: str, index: int) -> list[str]:
-    """Give an interface the settings that it lacks; returns which. Raises NetlinkError."""
+def repair(ipr: IPRoute, interface: str, index: int, wanted: Mapping[str, int] | None = None) -> list[str]:
+    """Give an interface the settings that it lacks, those of WANTED if not told; returns which. Raises NetlinkError."""
     wrong = {
         name: value
-        for name, value in WANTED[interface].items()
+        for name, value in (WANTED[interface] if wanted is None else wanted).items()
         if sysctl.read(f"net.ipv4.conf.{interface}.{name}") != str(value)
     }
     if wrong:

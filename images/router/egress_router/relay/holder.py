@@ -1,0 +1,78 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The side of the pod that serves: for each pod that served before and still has connections, a tunnel and its flows."""
+
+from __future__ import annotations
+
+from ..config import Config
+from ..kernel.fence import Fence
+from ..kernel.ports import Ports, choose
+from ..net import IP
+from . import rules, tunnel
+from .flows import Flows, Server, without
+from .guard import Guard
+from .tunnel import Tunnels
+
+
+class Holder:
+    """Its tunnels lead to pods that relay. Methods raise RelayError, see guard.py; for one thread at a time."""
+
+    def __init__(self, config: Config, fence: Fence) -> None:
+        self._config = config
+        self._tunnels = Tunnels(config)
+        self._guard = Guard(fence, self._tunnels)
+        self._flows: dict[IP, dict[Server, list[int]]] = {}
+
+    @property
+    def peers(self) -> list[IP]:
+        """The pods that relay through this one. Known to the kernel, so after a restart too."""
+        with self._guard.translated("look for tunnels"):
+            return [one.peer for one in self._tunnels.present() if one.name == tunnel.far_name(one.peer)]
+
+    @property
+    def refused(self) -> int:
+        """Packets to the tunnels' port that no peer sent, since the first of the tunnels was opened."""
+        return self._guard.refused()
+
+    def open(self, peer: IP, seconds: int) -> None:
+        """Take packets of `peer` for servers, and have none for it yet. Its flows are forgotten `seconds` after they came."""
+        with self._guard.translated(f"open a tunnel to {peer}"):
+            self._guard.admit(peer)
+            try:
+                name = self._tunnels.open_far(peer)
+                self._guard.run(rules.relay(self._config, tunnel.number(peer), name, seconds))
+            except Exception:
+                self.close(peer)
+                raise
+            self._flows[peer] = {}
+
+    def add(self, peer: IP, flows: Flows) -> None:
+        """From now on these are relayed to `peer`."""
+        with self._guard.translated(f"relay to {peer}"):
+            new = without(flows, self._flows.get(peer, {}))
+            for commands in rules.flows(tunnel.number(peer), new):
+                self._guard.run(commands)
+            known = self._flows.setdefault(peer, {})
+            for server, ports in new.items():
+                known.setdefault(server, []).extend(ports)
+
+    def ports(self, current: Ports) -> Ports:
+        """The source ports for new connections of this pod, which none of the relayed ones use if that can be."""
+        relayed = (port for flows in self._flows.values() for ports in flows.values() for port in ports)
+        return choose(self._config.replicas, current, relayed)
+
+    def close(self, peer: IP) -> None:
+        """Relay nothing of `peer` any more. What is not there need not be removed."""
+        with self._guard.translated(f"close the tunnel to {peer}"):
+            self._flows.pop(peer, None)
+            self._guard.run(rules.delete("netdev", rules.table_name(tunnel.number(peer))))
+            self._tunnels.close(tunnel.far_name(peer))
+            self._guard.exclude(peer)
+
+    def close_all(self) -> None:
+        """This pod does not serve any more, or ends."""
+        for peer in self.peers:
+            self.close(peer)
+        self._flows.clear()

@@ -1,0 +1,777 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Established connections go on when the address moves: the kernels of two and three pods, and real packets."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import ipaddress
+import itertools
+import json
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pytest
+from egress_router.config import Address, Config
+from egress_router.kernel.fence import Fence
+from egress_router.kernel.firewall import Firewall
+from egress_router.kernel.network import Network
+from egress_router.net import checksum
+from egress_router.relay import flows as relay_flows
+from egress_router.relay import guard, rules, tunnel
+from egress_router.relay.flows import Assembly, Flows, Parcel, limited, without
+from egress_router.relay.former import Former
+from egress_router.relay.holder import Holder
+from egress_router.segment import conflict
+
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import RELAY_PORT
+from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
+from ansible_collections.egress.router.tests.support import namespaces
+from ansible_collections.egress.router.tests.support.router_pod import (
+    CAPABILITIES,
+    EGRESS4,
+    EGRESS6,
+    GATEWAY4,
+    GATEWAY6,
+    MAC,
+    Stream,
+    ask,
+    connect,
+)
+from ansible_collections.egress.router.tests.support.waiting import until
+
+T = TypeVar("T")
+# With a fallback, which takes every port that nobody else has.
+RULES = """
+5432 TCP 203.0.113.10
+5432 TCP 2001:db8:113::10
+53 UDP 203.0.113.12
+7000 UDP 203.0.113.10
+7000 UDP 2001:db8:113::10
+6000 TCP 203.0.113.10
+6001 TCP 198.51.100.1
+fallback 203.0.113.99
+"""
+# A connection may stand still for half a second; a busy machine adds to it.
+STALL = 5.0
+# The cluster's network is an overlay.
+MTU = 1450
+ADDRESSES = [ipaddress.ip_address(EGRESS4), ipaddress.ip_address(EGRESS6)]
+_numbers = itertools.count(120)
+
+
+class Pod:
+    """A pod's kernel with the parts of the agent that move the address and relay, and no agent."""
+
+    def __init__(self, node: str, replicas: int = 2, cluster: int = 4) -> None:
+        self.number = next(_numbers)
+        self.name = f"relay{self.number}"
+        self.node = node
+        self.ip4, self.ip6 = f"10.244.0.{self.number}", f"2001:db8:244::{self.number}"
+        ips = ipaddress.ip_address(self.ip4), ipaddress.ip_address(self.ip6)
+        self.ip = ips[0] if cluster == 4 else ips[1]
+        namespaces.add_pod(self.name, node, self.number)
+        namespaces.ip(f"-n @{self.name} link set eth0 mtu {MTU}")
+        namespaces.ip(f"-n @pods link set {self.name} mtu {MTU}")
+        self.config = Config(
+            router="billing-db",
+            namespace="payments",
+            pod=self.name,
+            node=node,
+            pod_uid="uid",
+            pod_ips=ips if cluster == 4 else ips[::-1],
+            addresses=(
+                Address(ipaddress.ip_interface(f"{EGRESS4}/24"), ipaddress.ip_address(GATEWAY4)),
+                Address(ipaddress.ip_interface(f"{EGRESS6}/64"), ipaddress.ip_address(GATEWAY6)),
+            ),
+            mac=MAC,
+            replicas=replicas,
+        )
+        self.do(self._prepare)
+
+    def do(self, call: Callable[[], T]) -> T:
+        return namespaces.inside(self.name, call)
+
+    def _prepare(self) -> None:
+        self.fence = Fence()
+        self.firewall = Firewall(self.config, self.fence)
+        self.network = Network(self.config)
+        self.former = Former(self.config, self.fence)
+        self.holder = Holder(self.config, self.fence)
+        self.network.prepare()
+        self.firewall.adopt()
+        self.firewall.apply(parse(RULES))
+        self.network.secure()
+
+    def serve(self) -> None:
+        def body() -> None:
+            number = self.fence.permit(None)
+            assert self.fence.grant(number, number)
+            self.network.set_up()
+            self.network.claim()
+            assert self.network.take(lambda: True)
+            conflict.announce("net1", MAC, ADDRESSES)
+
+        self.do(body)
+
+    def choose_ports(self) -> None:
+        self.do(lambda: self.firewall.use_ports(self.holder.ports(self.firewall.ports)))
+
+    def give_up(self) -> None:
+        def body() -> None:
+            self.fence.drop()
+            self.network.release()
+
+        self.do(body)
+
+    def run(self, command: str) -> str:
+        return namespaces.run(f"ip netns exec @{self.name} {command}")
+
+    def state(self) -> str:
+        """Everything that a relay may leave."""
+        return "\n".join(
+            (
+                self.run("ip -br link"),
+                self.run("ip -br addr"),
+                self.run("ip route show table all"),
+                self.run("ip -6 route show table all"),
+                self.run("ip rule"),
+                self.run("ip neigh show nud permanent"),
+                self.run("nft list tables"),
+            )
+        )
+
+
+def send(old: Pod, new: Pod, flows: Flows, number: int = 1) -> None:
+    """As the agents' messages do."""
+    parcel, assembly = Parcel(number, flows), Assembly()
+    for chunk in parcel.left:
+        new.do(lambda chunk=chunk: new.holder.add(old.ip, assembly.add(chunk)))
+        parcel.received(assembly.receipt())
+    assert assembly.complete and not parcel.left
+
+
+def move(old: Pod, new: Pod, *others: Pod) -> float:
+    """The address goes from `old` to `new`, and what `others` relay through `old` goes with it.
+
+    Returns when `old` had given it up.
+    """
+    old.do(lambda: old.former.open(new.ip))
+    new.do(lambda: new.holder.open(old.ip, 60))
+    early = old.do(old.former.flows)
+    send(old, new, early)
+    new.choose_ports()
+    old.give_up()
+    gone = time.time()
+    send(old, new, without(old.do(old.former.flows), early), 2)
+    new.serve()
+    new.do(new.former.close)
+    for other in others:
+        new.do(lambda other=other: new.holder.open(other.ip, 60))
+        send(other, new, other.do(other.former.flows))
+        other.do(lambda other=other: other.former.open(new.ip))
+    new.choose_ports()
+    old.do(old.holder.close_all)
+    return gone
+
+
+@pytest.fixture
+def make(network: None) -> Iterator[Callable[..., Pod]]:
+    made: list[Pod] = []
+
+    def body(node: str, replicas: int = 2, cluster: int = 4) -> Pod:
+        made.append(Pod(node, replicas, cluster))
+        return made[-1]
+
+    yield body
+    for pod in made:
+        namespaces.remove(pod.name)
+    made.clear()
+    # libnftables takes no descriptor above 1023, and each pod has many, which pyroute2 closes only then.
+    gc.collect()
+
+
+@pytest.fixture
+def pods(make: Callable[..., Pod]) -> tuple[Pod, Pod]:
+    old, new = make("node1"), make("node2")
+    old.serve()
+    return old, new
+
+
+class Echoes(threading.Thread):
+    """Connections that say something all the time; `stalls`: the longest wait of each for its answer."""
+
+    def __init__(self, streams: list[socket.socket], size: int = 100, every: float = 0.02) -> None:
+        super().__init__(daemon=True)
+        self._streams = streams
+        self._line = b"x" * size + b"\n"
+        self._every = every
+        self._ended = threading.Event()
+        self.rounds = 0
+        self.broken: list[str] = []
+        self.stalls = [0.0] * len(streams)
+        self.start()
+
+    def run(self) -> None:
+        while not self._ended.is_set() and not self.broken:
+            began = time.monotonic()
+            waiting = {stream.fileno(): [number, stream, 0] for number, stream in enumerate(self._streams)}
+            sender = threading.Thread(target=self._send, daemon=True)
+            sender.start()
+            while waiting:
+                ready, _write, _errors = select.select(list(waiting), [], [], 15)
+                if not ready:
+                    self.broken.append(f"{len(waiting)} got no answer")
+                    return
+                for descriptor in ready:
+                    entry = waiting[descriptor]
+                    try:
+                        data = entry[1].recv(1 << 18)
+                    except OSError as error:
+                        data = b""
+                        self.broken.append(str(error))
+                    entry[2] += len(data)
+                    if not data or entry[2] >= len(self._line):
+                        if not data:
+                            self.broken.append("closed")
+                        self.stalls[entry[0]] = max(self.stalls[entry[0]], time.monotonic() - began)
+                        del waiting[descriptor]
+            sender.join()
+            self.rounds += 1
+            self._ended.wait(self._every)
+
+    def _send(self) -> None:
+        for stream in self._streams:
+            with contextlib.suppress(OSError):
+                stream.sendall(self._line)
+
+    def go_on(self, rounds: int = 5) -> None:
+        """Some more rounds, none of them broken."""
+        wanted = self.rounds + rounds
+        until(lambda: self.broken or self.rounds >= wanted, "connections go on", 40)
+        assert not self.broken, self.broken[:3]
+
+    def stop(self) -> float:
+        """The longest wait."""
+        self._ended.set()
+        self.join(20)
+        assert not self.is_alive() and not self.broken, self.broken[:3]
+        for stream in self._streams:
+            stream.close()
+        return max(self.stalls)
+
+
+def say(stream: socket.socket, text: bytes = b"there") -> bool:
+    """Whether the server says the same; False if nothing comes."""
+    try:
+        stream.sendall(text)
+        return hear(stream, text)
+    except TimeoutError:
+        return False
+
+
+def hear(stream: socket.socket, text: bytes) -> bool:
+    heard = b""
+    while len(heard) < len(text):
+        heard += stream.recv(len(text))
+    return heard == text
+
+
+def streams(address: str, count: int, port: int = 5432) -> list[socket.socket]:
+    found = []
+    for _number in range(count):
+        made = connect("pods", address, port, 20.0)
+        assert made.recv(1000).endswith(b"\n")
+        found.append(made)
+    return found
+
+
+@pytest.mark.parametrize("cluster", [4, 6], ids=["cluster-ipv4", "cluster-ipv6"])
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_connection_survives_a_move(
+    make: Callable[..., Pod], family: int, cluster: int, record_property: Callable[[str, object], None]
+) -> None:
+    old, new = make("node1", cluster=cluster), make("node2", cluster=cluster)
+    old.serve()
+    address = old.ip4 if family == 4 else old.ip6
+    small, large = Echoes(streams(address, 20)), Echoes(streams(address, 1), 60000)
+    small.go_on()
+    large.go_on()
+    move(old, new)
+    small.go_on(20)
+    large.go_on(20)
+    stalls = small.stop(), large.stop()
+    record_property(
+        "figure",
+        f"IPv{family} over IPv{cluster}: longest wait in a move {stalls[0]:.3f} s, with 60 KB messages {stalls[1]:.3f} s",
+    )
+    assert max(stalls) < STALL
+    counted = new.run("nft list table netdev " + rules.table_name(tunnel.number(old.ip)))
+    assert " packets 0 " not in next(
+        line for line in counted.splitlines() if "fwd" in line and f"@flows{family}" in line
+    )
+
+
+def test_without_a_relay_it_breaks(pods: tuple[Pod, Pod]) -> None:
+    old, new = pods
+    stream = Stream(old.ip4, 5432)
+    assert stream.echoes()
+    old.give_up()
+    new.serve()
+    assert not stream.echoes()
+    stream.close()
+
+
+class Frames(threading.Thread):
+    """What arrived at a switch port, and when: frames with the router's MAC address or an egress address as their source."""
+
+    def __init__(self, port: str) -> None:
+        super().__init__(daemon=True)
+        self.times: list[float] = []
+        self._ended = threading.Event()
+        self._raw = namespaces.inside("outside", lambda: self._socket(port))
+        self.start()
+
+    @staticmethod
+    def _socket(port: str) -> socket.socket:
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        raw.setsockopt(socket.SOL_SOCKET, _TIMESTAMPS, 1)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
+        raw.bind((port, 0))
+        raw.settimeout(0.2)
+        return raw
+
+    def run(self) -> None:
+        mac = bytes.fromhex(MAC.replace(":", ""))
+        sources = {14 + 12: ADDRESSES[0].packed, 14 + 8: ADDRESSES[1].packed}
+        while not self._ended.is_set():
+            try:
+                frame, ancillary, _flags, (_name, _protocol, direction, *_rest) = self._raw.recvmsg(200, 100)
+            except TimeoutError:
+                continue
+            own = frame[6:12] == mac or any(frame[at : at + len(ip)] == ip for at, ip in sources.items())
+            if own and direction != socket.PACKET_OUTGOING:
+                (seconds, nanoseconds) = struct.unpack_from("qq", ancillary[0][2])
+                self.times.append(seconds + nanoseconds / 1e9)
+
+    def stop(self) -> list[float]:
+        self._ended.set()
+        self.join()
+        self._raw.close()
+        return self.times
+
+
+@pytest.fixture
+def record() -> Iterator[Callable[[str], Frames]]:
+    """Begins to record what arrives at a switch port."""
+    begun: list[Frames] = []
+
+    def begin(port: str) -> Frames:
+        begun.append(Frames(port))
+        return begun[-1]
+
+    yield begin
+    for frames in begun:
+        frames.stop()
+
+
+# SO_TIMESTAMPNS: when the kernel got it, however late it is read.
+_TIMESTAMPS = 35
+
+
+def test_200_connections_udp_and_bulk(
+    pods: tuple[Pod, Pod], record: Callable[[str], Frames], record_property: Callable[[str, object], None]
+) -> None:
+    """And neither the router's MAC address nor its addresses leave the old pod by net1 any more."""
+    old, new = pods
+    ports = record("node1"), record("node2")
+    datagrams = connect("pods", old.ip4, 53, 3.0, socket.SOCK_DGRAM)
+    datagrams.send(b"?")
+    source = json.loads(datagrams.recv(1000))["source_port"]
+    many, bulk = Echoes(streams(old.ip4, 200)), Echoes(streams(old.ip6, 2), 1_000_000, 0)
+    many.go_on(2)
+    bulk.go_on(2)
+    gone = move(old, new)
+    many.go_on()
+    bulk.go_on()
+    datagrams.send(b"?")
+    assert json.loads(datagrams.recv(1000))["source_port"] == source
+    stalls = many.stop(), bulk.stop()
+    record_property(
+        "figure", f"200 connections: longest wait in a move {stalls[0]:.3f} s, bulk both ways {stalls[1]:.3f} s"
+    )
+    left, taken = (port.stop() for port in ports)
+    assert left and max(left) <= gone < min(taken)
+    assert stalls[0] < STALL
+
+
+def test_new_connections_use_the_new_pod(pods: tuple[Pod, Pod]) -> None:
+    old, new = pods
+    stream = Stream(old.ip4, 5432)
+    move(old, new)
+    seen = ask(new.ip4, 5432)
+    assert (seen["source_ip"], seen["source_mac"]) == (EGRESS4, MAC)
+    with pytest.raises(TimeoutError):
+        ask(old.ip4, 5432, timeout=0.7)
+    with pytest.raises(TimeoutError):
+        ask(old.ip4, 53, "UDP", timeout=0.7)
+    assert [old.do(old.former.flows)] == [stream_flow(stream)], "nothing has become of those"
+    assert stream.echoes()
+    first, last = new.firewall.ports
+    assert first <= ask(new.ip4, 5432)["source_port"] <= last
+    assert not first <= stream.seen["source_port"] <= last, "the pods use different ports"
+    stream.close()
+
+
+def stream_flow(stream: Stream) -> Flows:
+    server = ipaddress.ip_address(stream.seen["local_ip"]).packed
+    return {relay_flows.Server(6, server, stream.seen["local_port"]): [stream.seen["source_port"]]}
+
+
+def test_a_server_on_the_segment(pods: tuple[Pod, Pod]) -> None:
+    old, new = pods
+    listener = namespaces.inside("outside", lambda: socket.create_server((GATEWAY4, 6001)))
+    with listener, connect("pods", old.ip4, 6001) as client, listener.accept()[0] as server:
+        move(old, new)
+        server.settimeout(5)
+        client.sendall(b"there")
+        assert server.recv(10) == b"there"
+        server.sendall(b"back")
+        assert client.recv(10) == b"back"
+
+
+def test_a_relayed_packet_leaves_only_while_the_new_pod_may_serve(
+    pods: tuple[Pod, Pod], record: Callable[[str], Frames]
+) -> None:
+    old, new = pods
+    (stream,) = streams(old.ip4, 1)
+    stream.settimeout(1.0)
+    move(old, new)
+    assert say(stream)
+    new.fence.drop()
+    port = record("node2")
+    assert not say(stream)
+    assert port.stop() == []
+    new.serve()
+    stream.settimeout(20)
+    assert hear(stream, b"there"), "what was said meanwhile is said again"
+    stream.close()
+
+
+def test_a_strangers_packets(pods: tuple[Pod, Pod]) -> None:
+    """They are dropped and counted at both ends, whatever is in them."""
+    old, new = pods
+    stream = Stream(old.ip4, 5432)
+    move(old, new)
+    port = stream.seen["source_port"]
+    segment = struct.pack("!HHIIBBHHH", port, 5432, 1, 1, 5 << 4, 0x10, 0, 0, 0)
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 40, 1, 0, 64, 6, 0) + ADDRESSES[0].packed
+    header += ipaddress.ip_address("203.0.113.10").packed
+    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
+    frame = bytes.fromhex(tunnel.FAR_MAC.replace(":", "") + MAC.replace(":", "")) + b"\x08\0" + header + segment
+    packet = struct.pack("!II", 8 << 24, tunnel.number(old.ip) << 8) + frame
+    listed = "nft list chain netdev " + rules.table_name(tunnel.number(old.ip)) + " tunnel"
+
+    def send_it() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            for pod in pods:
+                stranger.sendto(packet, (pod.ip4, RELAY_PORT))
+
+    before = new.run(listed)
+
+    def counted() -> bool:
+        namespaces.inside("pods", send_it)
+        return min(new.holder.refused, old.former.refused) >= 3
+
+    until(counted, "they are counted at both ends", 5)
+    assert new.run(listed) == before
+    refused = new.holder.refused
+    # The same packet from the pod that relays is taken.
+    old.do(lambda: _send(packet, new.ip4))
+    until(lambda: new.run(listed) != before, "it came through", 5)
+    assert new.holder.refused == refused
+    stream.close()
+
+
+def _send(packet: bytes, address: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.sendto(packet, (address, RELAY_PORT))
+
+
+def test_a_pod_relays_only_what_it_said(pods: tuple[Pod, Pod]) -> None:
+    old, new = pods
+    stream, other = Stream(old.ip4, 5432), Stream(old.ip4, 5432)
+    old.do(lambda: old.former.open(new.ip))
+    new.do(lambda: new.holder.open(old.ip, 60))
+    send(old, new, stream_flow(stream))
+    old.give_up()
+    new.serve()
+    assert stream.echoes() and not other.echoes()
+    stream.close()
+    other.close()
+
+
+def test_nothing_is_left(pods: tuple[Pod, Pod]) -> None:
+    old, new = pods
+    before = new.state()
+    (stream,) = streams(old.ip4, 1)
+    move(old, new)
+    assert say(stream)
+    assert old.former.holder == new.ip and new.holder.peers == [old.ip]
+    stream.close()
+    until(lambda: not old.do(old.former.flows), "the last connection has ended", 15)
+    old.do(old.former.close)
+    new.do(new.holder.close_all)
+    assert old.former.holder is None and new.holder.peers == []
+    new.give_up()
+    assert new.state() == before
+    for pod in pods:
+        assert "relay" not in pod.state()
+        pod.do(pod.former.close)
+        pod.do(lambda pod=pod: pod.holder.close(ipaddress.ip_address("10.244.0.99")))
+        assert "relay" not in pod.state(), "closing what is not there"
+
+
+def test_time_is_over(pods: tuple[Pod, Pod], record: Callable[[str], Frames]) -> None:
+    """Both ends are told, though neither says anything; and the server is told by the new pod's port."""
+    old, new = pods
+    listener = namespaces.inside("outside", lambda: socket.create_server(("203.0.113.10", 6000)))
+    with listener, connect("pods", old.ip4, 6000) as client, listener.accept()[0] as server:
+        move(old, new)
+        ports = record("node1"), record("node2")
+        assert old.do(lambda: old.former.reset(0.3)) == 2
+        for end in (client, server):
+            end.settimeout(5)
+            with pytest.raises(ConnectionResetError):
+                end.recv(1)
+        assert old.do(old.former.flows) == {}
+        at_old, at_new = (port.stop() for port in ports)
+        assert at_new and not at_old
+        old.do(old.former.close)
+        assert "relay" not in old.state()
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_five_moves_in_a_row(make: Callable[..., Pod], count: int) -> None:
+    """Connections of every stop go on at every other one, and a pod that gets the address back serves its own directly."""
+    every = [make(node, count) for node in ("node1", "node2", "node1")[:count]]
+    every[0].serve()
+    opened = []
+    for number in range(5):
+        holder, following = every[number % count], every[(number + 1) % count]
+        opened.append(Stream(holder.ip4, 5432))
+        opened.append(Stream(holder.ip6, 5432))
+        move(holder, following, *(pod for pod in every if pod not in (holder, following)))
+        assert [stream.echoes() for stream in opened] == [True] * len(opened), f"after move {number + 1}"
+        assert following.former.holder is None
+        assert sorted(following.holder.peers) == sorted(pod.ip for pod in every if pod is not following)
+        for pod in every:
+            assert pod is following or pod.former.holder == following.ip
+    used = {pod.name: pod.firewall.ports for pod in every}
+    assert len(set(used.values())) == count, "each pod has ports of its own"
+    for stream in opened:
+        stream.close()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_errors_from_the_way_reach_the_client(pods: tuple[Pod, Pod], family: int) -> None:
+    """A router beyond says that packets are too big."""
+    old, new = pods
+    server, client_ip = ("203.0.113.10", old.ip4) if family == 4 else ("2001:db8:113::10", old.ip6)
+    level, discover, mtu, free = (socket.IPPROTO_IP, 10, 14, 15) if family == 4 else (socket.IPPROTO_IPV6, 23, 24, 78)
+    egress = ADDRESSES[0] if family == 4 else ADDRESSES[1]
+
+    def listen() -> socket.socket:
+        made = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+        made.setsockopt(level, free, 1)
+        made.bind((server, 7000))
+        made.settimeout(5)
+        return made
+
+    def tell(port: int) -> None:
+        udp = struct.pack("!HHHH", port, 7000, 1308, 0)
+        there = ipaddress.ip_address(server).packed
+        if family == 4:
+            inner = struct.pack("!BBHHHBBH", 0x45, 0, 1328, 1, 0x4000, 60, 17, 0) + egress.packed + there
+            inner = inner[:10] + struct.pack("!H", checksum(inner)) + inner[12:]
+            message = struct.pack("!BBHHH", 3, 4, 0, 0, 1300) + inner + udp
+            message = message[:2] + struct.pack("!H", checksum(message)) + message[4:]
+        else:
+            inner = struct.pack("!IHBB", 6 << 28, 1308, 17, 60) + egress.packed + there
+            message = struct.pack("!BBHI", 2, 0, 0, 1300) + inner + udp
+        kind = socket.IPPROTO_ICMP if family == 4 else socket.IPPROTO_ICMPV6
+        with socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_RAW, kind) as raw:
+            raw.sendto(message, (str(egress), 0))
+
+    with (
+        namespaces.inside("outside", listen) as answering,
+        connect("pods", client_ip, 7000, kind=socket.SOCK_DGRAM) as client,
+    ):
+        client.setsockopt(level, discover, 2)
+        client.send(b"?")
+        peer = answering.recvfrom(10)[1]
+        answering.sendto(b"!", peer)
+        client.recv(10)
+        move(old, new)
+
+        def told() -> bool:
+            namespaces.inside("outside", lambda: tell(peer[1]))
+            # The error itself may be told first.
+            with contextlib.suppress(OSError):
+                client.send(b"?")
+            return client.getsockopt(level, mtu) == 1300
+
+        until(told, "the client knows how big its packets may be", 10)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_datagrams_in_fragments(pods: tuple[Pod, Pod], family: int) -> None:
+    old, new = pods
+    server, client_ip = ("203.0.113.10", old.ip4) if family == 4 else ("2001:db8:113::10", old.ip6)
+    level, free = (socket.IPPROTO_IP, 15) if family == 4 else (socket.IPPROTO_IPV6, 78)
+
+    def listen() -> socket.socket:
+        made = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+        made.setsockopt(level, free, 1)
+        made.bind((server, 7000))
+        made.settimeout(1)
+        return made
+
+    with (
+        namespaces.inside("outside", listen) as answering,
+        connect("pods", client_ip, 7000, kind=socket.SOCK_DGRAM) as client,
+    ):
+        client.settimeout(1)
+
+        def echoes(size: int) -> bool:
+            # What was said before may still arrive; "too large" of an earlier packet is told as an error.
+            with contextlib.suppress(OSError):
+                client.send(b"x" * size)
+                data, peer = answering.recvfrom(10000)
+                answering.sendto(data, peer)
+                return len(data) == len(client.recv(10000)) == size
+            return False
+
+        assert echoes(10)
+        move(old, new)
+        # With IPv6, both ends have to be told first how large their fragments may be; the server by the old pod, through the new.
+        until(lambda: echoes(5000), "a large answer comes", 20)
+
+
+def test_what_a_restarted_agent_finds(pods: tuple[Pod, Pod]) -> None:
+    old, new = pods
+    stream = Stream(old.ip4, 5432)
+    move(old, new)
+    former = old.do(lambda: Former(old.config, Fence()))
+    holder = new.do(lambda: Holder(new.config, Fence()))
+    assert former.holder == new.ip and holder.peers == [old.ip]
+    assert new.do(lambda: Firewall(new.config, Fence()).adopt()), "with the ports that it uses"
+    assert stream.echoes()
+    old.do(former.close)
+    new.do(holder.close_all)
+    assert "relay" not in old.state() + new.state()
+    stream.close()
+
+
+def test_the_agents_table_need_not_be_listed(pods: tuple[Pod, Pod], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay's own changes of nftables are none of the rules'."""
+    old, new = pods
+    stream = Stream(old.ip4, 5432)
+    old.firewall.repair()
+    monkeypatch.setattr(old.firewall._nft, "listing", lambda: pytest.fail("it was listed"))
+    move(old, new)
+    assert not old.do(old.firewall.repair)
+    old.do(old.former.close)
+    assert not old.do(old.firewall.repair)
+    stream.close()
+
+
+TRY = """
+import ipaddress
+from egress_router.config import Address, Config
+from egress_router.kernel.fence import Fence
+from egress_router.relay.former import Former
+from egress_router.relay.guard import unsupported
+from egress_router.relay.holder import Holder
+ip = ipaddress.ip_address("{ip}")
+address = Address(ipaddress.ip_interface("198.51.100.50/24"))
+config = Config("r", "n", "p", "node", "uid", (ip,), (address,), "02:e6:c6:33:64:32")
+print(repr(unsupported(config)))
+former, holder, fence = Former(config, Fence()), Holder(config, Fence()), Fence()
+former.open(ip + 1)
+former.close()
+holder.open(ip + 1, 60)
+holder.close_all()
+"""
+
+
+def test_whether_this_kernel_can_with_the_capabilities_of_the_pod(make: Callable[..., Pod], tmp_path) -> None:
+    for family in (4, 6):
+        pod = make("node1")
+        before = pod.state()
+        program = tmp_path / f"try{family}.py"
+        program.write_text(TRY.format(ip=pod.ip4 if family == 4 else pod.ip6))
+        assert pod.run(f"{CAPABILITIES} /usr/bin/python3 {program}") == "''\n"
+        assert pod.state() == before
+
+
+def test_why_a_kernel_cannot(make: Callable[..., Pod], monkeypatch: pytest.MonkeyPatch) -> None:
+    pod = make("node1")
+    before = pod.state()
+    monkeypatch.setattr(guard, "_TRIAL", "a-name-that-is-too-long-for-an-interface")
+    assert "makes no VXLAN interface" in pod.do(lambda: guard.unsupported(pod.config))
+    monkeypatch.setattr(rules, "trial", lambda: "add rule netdev nothing nothing accept")
+    said = pod.do(lambda: guard.unsupported(pod.config))
+    assert "does not forward between interfaces by nftables" in said and "No such file or directory" in said
+    assert pod.state() == before
+
+
+def test_a_pod_without_net1_or_address_says_so(make: Callable[..., Pod]) -> None:
+    pod = make("node1")
+    namespaces.ip(f"-n @{pod.name} link del net1")
+    with pytest.raises(guard.RelayError, match=r"cannot open a tunnel to 10\.244\.0\.99: .*No such device"):
+        pod.do(lambda: pod.holder.open(ipaddress.ip_address("10.244.0.99"), 60))
+    pod.do(pod.holder.close_all)
+    assert "relay" not in pod.state()
+
+
+def test_as_many_as_are_relayed_at_all(
+    pods: tuple[Pod, Pod], tmp_path, record_property: Callable[[str, object], None]
+) -> None:
+    """From the old pod's kernel into the new one's, through the chunks."""
+    old, new = pods
+    most = relay_flows.MAX_FLOWS
+    batch = tmp_path / "connections"
+    batch.write_text(
+        "".join(
+            f"-I -s 10.244.1.{number % 250} -d {old.ip4} -p tcp --sport {10000 + number // 250} --dport 5432 --state ESTABLISHED "
+            f"-u SEEN_REPLY,ASSURED -t 600 -m 0xe6c11538 -r 203.0.113.{number % 200} -q {EGRESS4} --reply-port-src 5432 "
+            f"--reply-port-dst {1024 + number}\n"
+            for number in range(most + 10)
+        )
+    )
+    old.run(f"conntrack -R {batch}")
+    old.do(lambda: old.former.open(new.ip))
+    new.do(lambda: new.holder.open(old.ip, 60))
+    times = [(time.perf_counter(), time.process_time())]
+    found = old.do(old.former.flows)
+    times.append((time.perf_counter(), time.process_time()))
+    assert relay_flows.count(found) == most + 10
+    parcel, assembly = Parcel(1, limited(found)), Assembly()
+    received = [assembly.add(chunk) for chunk in parcel.left]
+    times.append((time.perf_counter(), time.process_time()))
+    new.do(lambda: [new.holder.add(old.ip, some) for some in received])
+    times.append((time.perf_counter(), time.process_time()))
+    steps = zip(("listed", "as chunks and back", "loaded"), itertools.pairwise(times), strict=True)
+    text = ", ".join(f"{name} {1000 * (b[0] - a[0]):.0f} ms ({1000 * (b[1] - a[1]):.0f})" for name, (a, b) in steps)
+    record_property("figure", f"{most} connections in {len(received)} chunks: {text}")
+    listed = json.loads(new.run(f"nft -j list set netdev {rules.table_name(tunnel.number(old.ip))} flows4"))
+    assert len(listed["nftables"][1]["set"]["elem"]) == most
