@@ -11,7 +11,8 @@ import pytest
 from egress_openshift.api_server import until
 
 from ansible_collections.egress.router.plugins.module_utils._egress_router_cr import operator
-from ansible_collections.egress.router.plugins.module_utils._kubernetes import egress_router_cr, egress_router_cr_rules
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.egress_router_cr import rules as changing
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.egress_router_cr import waiting
 
 from .conftest import World
 from .test_router import annotation, good, set_rules
@@ -22,7 +23,7 @@ DB_LINE, WEB_LINE = "5432 TCP 203.0.113.10", "8080 TCP 203.0.113.11 80"
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(egress_router_cr, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(waiting, "GRACE_SECONDS", 1.0)
 
 
 def change(
@@ -98,13 +99,13 @@ def test_rules_that_others_changed_are_stale_and_made_live_or_replaced(world: Wo
 
 def test_rules_with_which_the_pod_does_not_start_are_taken_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     good(world.deploy(world.router()))
-    original = egress_router_cr_rules._Change._roll_back
+    original = changing._Change._roll_back
 
     def mended(self: Any, *args: Any) -> Any:
         world.nodes.plugin = ""
         return original(self, *args)
 
-    monkeypatch.setattr(egress_router_cr_rules._Change, "_roll_back", mended)
+    monkeypatch.setattr(changing._Change, "_roll_back", mended)
     world.nodes.plugin = "failed to unmarshal raw result: unexpected end of JSON input"
     result = change(world, redirect_rules=[WEB])
     assert result["failed"] and "the CNI plugin egress-router on node worker-1 has refused" in result["msg"]
@@ -117,7 +118,7 @@ def test_rules_with_which_the_pod_does_not_start_are_taken_back(world: World, mo
 
 def test_an_operator_that_is_dead_loses_no_rule(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     good(world.deploy(world.router()))
-    monkeypatch.setattr(egress_router_cr, "OPERATOR_SECONDS", 1.0)
+    monkeypatch.setattr(waiting, "OPERATOR_SECONDS", 1.0)
     world.operator.alive = False
     result = change(world, redirect_rules=[WEB])
     assert result["failed"] and "the Cluster Network Operator has not reacted" in result["msg"]
@@ -129,7 +130,7 @@ def test_an_operator_that_is_dead_loses_no_rule(world: World, monkeypatch: pytes
 
 def test_what_is_written_in_between_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     good(world.deploy(world.router()))
-    original, times = egress_router_cr_rules._Change._write, {"count": 0}
+    original, times = changing._Change._write, {"count": 0}
 
     def raced(self: Any, *args: Any) -> Any:
         times["count"] += 1
@@ -138,7 +139,7 @@ def test_what_is_written_in_between_is_not_lost(world: World, monkeypatch: pytes
             world.api.merge(world.path("egressrouters"), {"spec": {"redirect": {"redirectRules": rules}}})
         return original(self, *args)
 
-    monkeypatch.setattr(egress_router_cr_rules._Change, "_write", raced)
+    monkeypatch.setattr(changing._Change, "_write", raced)
     assert one(change(world, state="merged", redirect_rules=[WEB]))["after"] == ["7777 TCP 203.0.113.77", WEB_LINE]
     assert world.forwards() == ["7777 TCP 203.0.113.77", WEB_LINE]
     times["count"] = 0

@@ -13,7 +13,7 @@ from egress_openshift.api_server import TOKENS, Api, Refused, until
 from egress_openshift.stand_ins import MANAGER
 
 from ansible_collections.egress.router.plugins.module_utils._egress_router_cr import manifests, operator
-from ansible_collections.egress.router.plugins.module_utils._kubernetes import egress_router_cr
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.egress_router_cr import waiting, writing
 
 from .conftest import World
 
@@ -22,7 +22,7 @@ OTHER_RULES = [{"port": 8080, "destination_ip": "203.0.113.11", "target_port": 8
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(egress_router_cr, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(waiting, "GRACE_SECONDS", 1.0)
 
 
 def changed(result: dict[str, Any]) -> dict[str, str]:
@@ -312,17 +312,17 @@ def test_an_operator_that_does_not_react_is_quoted(world: World) -> None:
 
 
 def test_a_slow_operator_is_waited_for_and_woken_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(egress_router_cr, "WAKE_UP_SECONDS", 0.5)
+    monkeypatch.setattr(waiting, "WAKE_UP_SECONDS", 0.5)
     world.operator.alive = False
     woken = {"count": 0}
-    original = egress_router_cr.OperatorRun._wake_up
+    original = waiting.Waiter._wake_up
 
     def wake(self: Any, router: Any) -> None:
         original(self, router)
         woken["count"] += 1
         world.operator.alive = True
 
-    monkeypatch.setattr(egress_router_cr.OperatorRun, "_wake_up", wake)
+    monkeypatch.setattr(waiting.Waiter, "_wake_up", wake)
     good(world.deploy(world.router()))
     assert woken == {"count": 1}
     assert operator.WAKE_UP in world.get("egressrouters")["metadata"]["annotations"]
@@ -370,7 +370,7 @@ def test_a_deployment_that_goes_between_two_requests_is_no_conflict_of_fields(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good(world.deploy(world.router()))
-    original = egress_router_cr.OperatorRun._apply_deployment
+    original = writing.Writer.deployment
 
     def late(self: Any, *args: Any, **more: Any) -> Any:
         if not more.get("dry_run"):
@@ -378,7 +378,7 @@ def test_a_deployment_that_goes_between_two_requests_is_no_conflict_of_fields(
             until(lambda: world.get("deployments") is None, "the Deployment is gone")
         return original(self, *args, **more)
 
-    monkeypatch.setattr(egress_router_cr.OperatorRun, "_apply_deployment", late)
+    monkeypatch.setattr(writing.Writer, "deployment", late)
     said = world.deploy(world.router(redirect_rules=OTHER_RULES))
     assert said["failed"] and "was removed by somebody during the run" in said["msg"], said
     assert world.get("deployments") is None

@@ -14,11 +14,13 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from .._common.errors import EgressError
 from .._router.backend import AGENT, EGRESS_ROUTER_CR
 from .._router.router import Router
-from . import egress_router_cr_info, egress_router_cr_rules, redirect_rules, redirect_rules_info, router_info, selection
+from . import redirect_rules, redirect_rules_info, router_info, selection
 from .change import Change, Options
 from .cluster import Cluster
 from .deploy import AgentRun
-from .egress_router_cr import OperatorRun
+from .egress_router_cr import info as operated_info
+from .egress_router_cr import rules as operated_rules
+from .egress_router_cr.run import OperatorRun
 from .redirect_rules import Outcome as RulesOutcome
 from .redirect_rules import Request
 from .router_info import State
@@ -60,15 +62,15 @@ class Run(Protocol):
 _RUNS: dict[str, Callable[[Cluster, list[Router], Options], Run]] = {AGENT: AgentRun, EGRESS_ROUTER_CR: OperatorRun}
 _RULES: dict[str, Callable[[Cluster, list[Request], float | None], list[RulesOutcome]]] = {
     AGENT: redirect_rules.change,
-    EGRESS_ROUTER_CR: egress_router_cr_rules.change,
+    EGRESS_ROUTER_CR: operated_rules.change,
 }
 _STATES: dict[str, Callable[..., list[Any]]] = {
     AGENT: router_info.read,
-    EGRESS_ROUTER_CR: egress_router_cr_info.read,
+    EGRESS_ROUTER_CR: operated_info.read,
 }
 _READ_RULES: dict[str, Callable[..., list[Any]]] = {
     AGENT: redirect_rules_info.read,
-    EGRESS_ROUTER_CR: egress_router_cr_info.read_rules,
+    EGRESS_ROUTER_CR: operated_info.read_rules,
 }
 
 

@@ -18,23 +18,24 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from .._common.concurrent import each
-from .._common.errors import Conflict, EgressError, InputError, NotFound, NotReady
-from .._common.plan import Plan
-from .._contract.rules import RulesError, RuleSet, make_rule, rule_set, too_many
-from .._egress_router_cr import manifests, state
-from .._egress_router_cr.operator import CHANGED_AT, HASH, RESOURCE
-from .._egress_router_cr.state import Live
-from .._router.addresses import Address
-from .._router.backend import EGRESS_ROUTER_CR
-from .._router.manifests import KIND, Manifest
-from .._router.router import Router, Service
-from .change import Change, Options
-from .cluster import Cluster
-from .egress_router_cr import MANAGER, OperatorRun, Step, Work
-from .managed_fields import extract, owned_fields
-from .redirect_rules import ATTEMPTS, Outcome, Request
-from .selection import router_of
+from ..._common.concurrent import each
+from ..._common.errors import Conflict, EgressError, InputError, NotFound, NotReady
+from ..._common.plan import Plan
+from ..._contract.rules import RulesError, RuleSet, make_rule, rule_set, too_many
+from ..._egress_router_cr import manifests, state
+from ..._egress_router_cr.operator import CHANGED_AT, HASH, RESOURCE
+from ..._egress_router_cr.state import Live
+from ..._router.addresses import Address
+from ..._router.backend import EGRESS_ROUTER_CR
+from ..._router.manifests import KIND, Manifest
+from ..._router.router import Router, Service
+from ..change import Change, Options
+from ..cluster import Cluster
+from ..managed_fields import extract, owned_fields
+from ..redirect_rules import ATTEMPTS, Outcome, Request
+from ..selection import router_of
+from .run import OperatorRun
+from .work import MANAGER, Step, Work
 
 # How long the pod has to come back with the previous rules.
 ROLLBACK_SECONDS = 60.0
@@ -149,7 +150,7 @@ class _Change:
         """None: there is none, and that is no error."""
         request = self.request
         work = RulesWork(Router(request.name, request.namespace, Service(request.name), backend=EGRESS_ROUTER_CR))
-        self.operators.read(work)
+        self.operators.reader.read(work)
         resource = work.live.resource
         if resource is None:
             # In a dry run the module router would have created it. Without it there is nothing to delete either.
@@ -180,7 +181,7 @@ class _Change:
 
     def _confirm(self, work: Work, outcome: Outcome) -> None:
         if self.waits and not self.cluster.dry_run:
-            self.operators.wait_for_pod(work)
+            self.operators.waiter.for_pod(work)
             outcome.seconds = round(time.monotonic() - self.started, 3)
 
     def _write(self, resource: dict[str, Any], rules: RuleSet) -> dict[str, Any]:
@@ -196,9 +197,9 @@ class _Change:
         """What comes after the write."""
         self.operators.settle(work)
         if self.waits:
-            self.operators.wait_for_pod(work)
+            self.operators.waiter.for_pod(work)
         for step in work.steps:
-            self.operators.apply_service(work.router, step)
+            self.operators.writer.service(work.router, step)
 
     def _roll_back(self, work: Work, before: RuleSet, outcome: Outcome) -> str:
         """Restores the previous rules and says what the state is now."""
@@ -220,7 +221,7 @@ class _Change:
         work.router = replace(work.router, rules=before)
         try:
             operators.settle(work)
-            operators.wait_for_pod(work)
+            operators.waiter.for_pod(work)
         except EgressError as error:
             return f"The previous rules are restored in {where}, its pod does not run with them yet: {error}"
         return f"The previous rules are restored in {where} and live"

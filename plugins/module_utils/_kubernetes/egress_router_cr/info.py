@@ -14,21 +14,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._common.concurrent import each
-from .._common.errors import EgressError, Forbidden, NotFound
-from .._contract.rules import RulesError, RuleSet, parse
-from .._egress_router_cr import state
-from .._egress_router_cr.operator import RESOURCE, SELECTOR
-from .._egress_router_cr.state import Live
-from .._router.backend import EGRESS_ROUTER_CR
-from .._router.router import Router, Service
-from .change import Options
-from .cluster import Cluster
-from .egress_router_cr import OperatorRun, Work
-from .egress_router_cr_rules import as_router
-from .redirect_rules_info import compared
-from .selection import Key, router_of
-from .standby import Lacking
+from ..._common.concurrent import each
+from ..._common.errors import EgressError, Forbidden, NotFound
+from ..._contract.rules import RulesError, RuleSet, parse
+from ..._egress_router_cr import state
+from ..._egress_router_cr.operator import RESOURCE, SELECTOR
+from ..._egress_router_cr.state import Live
+from ..._router.backend import EGRESS_ROUTER_CR
+from ..._router.router import Router, Service
+from ..cluster import Cluster
+from ..redirect_rules_info import compared
+from ..selection import Key, router_of
+from ..standby import Lacking
+from .reading import Reader
+from .rules import as_router
+from .work import Work
 
 
 @dataclass
@@ -161,9 +161,9 @@ def _keys(cluster: Cluster, where: list[Any]) -> list[Key]:
 def _read_one(cluster: Cluster, key: Key) -> Facts:
     namespace, name = key
     facts = Facts(namespace, name)
-    operators = OperatorRun(cluster, [], Options())
+    reader = Reader(cluster)
     work = Work(Router(name, namespace, Service(name), backend=EGRESS_ROUTER_CR))
-    operators.read(work)
+    reader.read(work)
     if work.live.resource is None:
         facts.trouble = f"it has no {RESOURCE.name}: deploy it first"
         return facts
@@ -173,7 +173,7 @@ def _read_one(cluster: Cluster, key: Key) -> Facts:
     except EgressError as error:
         facts.trouble = str(error)
     else:
-        facts.trouble = operators.problem(facts.live)
+        facts.trouble = reader.problem(facts.live)
     return facts
 
 
