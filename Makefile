@@ -62,7 +62,7 @@ unit: venv ## Unit tests and the rules of the tree
 agent-test: venv ## The router's agent in network namespaces with real nftables
 	$(run) tests/agent/run
 
-api-server-test: venv ## Cut-overs, hand-overs and drained nodes on a real API server with its controllers, without nodes
+api-server-test: venv ## Backend egress_router_cr, pairs and cut-overs, on a real API server with its controllers
 	$(run) tests/api_server/run
 
 neutron-test: venv ## The OpenStack modules on real Keystone and Neutron
@@ -71,8 +71,7 @@ neutron-test: venv ## The OpenStack modules on real Keystone and Neutron
 vsphere-test: venv ## The vSphere modules on a simulated vCenter
 	$(run) tests/vcsim/run
 
-openshift-test: venv ## Backend egress_router_cr and its stand-ins, on a real API server and in network namespaces
-	$(run) tests/openshift/run
+openshift-test: venv ## The stand-ins for OpenShift's operator and its CNI plugin themselves
 	$(run) pytest tests/lab/test_openshift_operator.py tests/lab/test_openshift_plugin.py -n 2 --dist loadfile
 
 lab: ## A kind cluster with an egress segment and an outside server

@@ -79,8 +79,8 @@ def lanes() -> list[Lane]:
                 Stage("neutron-test", "16 min cold, 7 min warm", counts_tests=True, nice=10),
                 Stage("vsphere-test", "5 min cold, 3 min warm", counts_tests=True, nice=5),
                 # These two after those two: when their turn comes the lab has built their programs.
-                Stage("api-server-test", "2 min", counts_tests=True, nice=5),
-                Stage("openshift-test", "4 min", counts_tests=True, nice=5),
+                Stage("api-server-test", "4 min", counts_tests=True, nice=5),
+                Stage("openshift-test", "2 min", counts_tests=True, nice=5),
                 # Not beside the cluster's start: it has leases and timeouts of seconds.
                 Stage("agent-test", "3 min cold, 1-3 min warm", counts_tests=True),
             ],

@@ -1,30 +1,27 @@
 # Copyright (c) 2026, egress.router maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A cut-over on a real API server with its controllers. A thread is the kubelet, the new router's agent and the operator."""
+"""A cut-over on a real API server with its controllers. A thread is the new router's agent, and what else is not there."""
 
 from __future__ import annotations
 
-import itertools
-import json
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
-from functools import partial
 from typing import Any
 
 import pytest
-from control_plane import NODE, ControlPlane
-from kubernetes.client.exceptions import ApiException
 
 from ansible_collections.egress.router.plugins.module_utils._contract import names
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet, parse
 from ansible_collections.egress.router.plugins.module_utils._contract.status import FAILED, ON_HOLD, SERVING, Status
-from ansible_collections.egress.router.plugins.module_utils._kubernetes.cluster import Cluster
-from ansible_collections.egress.router.plugins.module_utils._migrate.cutover_run import run
-from ansible_collections.egress.router.plugins.module_utils._router import checked
-from ansible_collections.egress.router.plugins.module_utils._router.routers import load
-from ansible_collections.egress.router.tests.support.waiting import always, until
+from ansible_collections.egress.router.tests.api_server.api import NODE, until
+from ansible_collections.egress.router.tests.api_server.nodes import Repeating
+from ansible_collections.egress.router.tests.api_server.others import good
+from ansible_collections.egress.router.tests.api_server.world import World
+from ansible_collections.egress.router.tests.support.waiting import always
 
 ENV = [
     {"name": "EGRESS_SOURCE", "value": "192.168.12.99"},
@@ -41,163 +38,117 @@ NEW = {
     "redirect_rules": [{"port": 5432, "destination_ip": "203.0.113.10"}],
     "service": {"name": "billing-db"},
 }
-_numbers = itertools.count(1)
+NEW_PODS = {names.LABEL_INSTANCE: "billing"}
 
 
-class World:
-    """A namespace, and what runs pods in it. `works`: whether the new router can serve."""
+class Migration(Repeating):
+    """An old router with its Service, and the agent of the new one. `works`: whether that can serve."""
 
-    def __init__(self, plane: ControlPlane, origin: str) -> None:
-        self.plane, self.origin = plane, origin
-        self.namespace = f"payments-{next(_numbers)}"
+    def __init__(self, world: World, origin: str) -> None:
+        super().__init__()
+        self.world, self.origin = world, origin
         self.works = True
-        self.problems: list[str] = []
-        self._ips = itertools.count(5)
-        self._stop = threading.Event()
-        plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": self.namespace}})
-        until(lambda: self.get("v1", "serviceaccounts", "default"), "the namespace has its ServiceAccount")
+        self.also: Callable[[], None] = lambda: None
+        # The outage is told as it would be with kubelets.
+        world.nodes.fast = 1.0
         self._make_old()
-        self._thread = threading.Thread(target=self._live, daemon=True)
-        self._thread.start()
 
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def path(self, version: str, plural: str, name: str = "", below: str = "") -> str:
-        prefix = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        return f"{prefix}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "") + below
-
-    def get(self, version: str, plural: str, name: str) -> Any:
-        return self.plane.request("GET", self.path(version, plural, name))
-
-    def list(self, version: str, plural: str) -> list[Any]:
-        found: list[Any] = self.plane.request("GET", self.path(version, plural))["items"]
-        return found
-
-    def cut(self, dry_run: bool = False, **params: Any) -> dict[str, Any]:
-        """What the module does."""
-        routers, problems = load([{**NEW, "namespace": self.namespace}])
-        assert not problems
-        given = {"active": "new", "remove_old": False, "wait_timeout": 60, "takeover_timeout": 30, **params}
-        result, error = run(
-            partial(Cluster, self.plane.client, dry_run), {**given, "checked": checked.dump(routers)}, True
-        )
-        return {**result, "error": error}
+    def cut(self, check: bool = False, **options: Any) -> dict[str, Any]:
+        given = {"wait_timeout": 60, "takeover_timeout": 30, **options}
+        return self.world.run_on("cutover", {**NEW, "namespace": self.world.namespace}, check=check, **given)
 
     # Who is there
 
     def old_pods(self) -> list[Any]:
         """Those with an address on the segment."""
         labels = OPERATORS if self.origin == "EgressRouter" else LABELS
-        pods = [pod for pod in self.list("v1", "pods") if labels.items() <= pod["metadata"]["labels"].items()]
+        pods = [pod for pod in self.world.pods() if labels.items() <= pod["metadata"]["labels"].items()]
         return [pod for pod in pods if pod["spec"].get("nodeName")]
 
     def leads_to(self) -> set[str]:
         """Addresses of all slices of the Service, whoever wrote them."""
-        slices = self.list("discovery.k8s.io/v1", "endpointslices")
+        slices = self.world.list("endpointslices")
         own = [one for one in slices if one["metadata"]["labels"].get("kubernetes.io/service-name") == "billing-db"]
         return {ip for one in own for endpoint in one.get("endpoints") or () for ip in endpoint["addresses"]}
 
     def addresses_of_pods(self, labels: dict[str, str]) -> set[str]:
-        pods = [pod for pod in self.list("v1", "pods") if labels.items() <= pod["metadata"]["labels"].items()]
+        pods = [pod for pod in self.world.pods() if labels.items() <= pod["metadata"]["labels"].items()]
         return {pod["status"]["podIP"] for pod in pods if pod["status"].get("podIP")}
 
+    def leads_to_the_new_router(self) -> bool:
+        return self.leads_to() == self.addresses_of_pods(NEW_PODS)
+
+    def serves(self) -> bool:
+        """Whether the new router does."""
+        lease = self.world.get("leases", "billing") or {"metadata": {}}
+        return bool((lease["metadata"].get("annotations") or {}).get("egress.router/state") == SERVING)
+
     def service(self) -> Any:
-        return self.get("v1", "services", "billing-db")
+        return self.world.get("services", "billing-db")
+
+    def left_of_the_old_router(self) -> list[str]:
+        """What makes pods, and pods."""
+        plurals = ("egressrouters", "deploymentconfigs", "replicationcontrollers", "deployments", "replicasets", "pods")
+        items = [item["metadata"] for plural in plurals for item in self.world.list(plural)]
+        return [item["name"] for item in items if not NEW_PODS.items() <= (item.get("labels") or {}).items()]
 
     # The old router
 
     def _make_old(self) -> None:
-        plane, template = self.plane, {"metadata": {"labels": LABELS}, "spec": POD}
-        selector: dict[str, str] = LABELS
+        template, selector, one = (
+            {"metadata": {"labels": LABELS}, "spec": POD},
+            LABELS,
+            {"metadata": {"name": "egress"}},
+        )
         if self.origin == "Pod":
-            plane.request(
-                "POST", self.path("v1", "pods"), {"metadata": {"name": "egress", "labels": LABELS}, "spec": POD}
-            )
+            self._create("pods", {"metadata": {"name": "egress", "labels": LABELS}, "spec": POD})
         elif self.origin == "ReplicationController":
-            body = {"metadata": {"name": "egress"}, "spec": {"replicas": 1, "selector": LABELS, "template": template}}
-            plane.request("POST", self.path("v1", "replicationcontrollers"), body)
+            spec = {"replicas": 1, "selector": LABELS, "template": template}
+            self._create("replicationcontrollers", {**one, "spec": spec})
+        elif self.origin == "DeploymentConfig":
+            spec = {"replicas": 1, "selector": LABELS, "template": template}
+            kind = {"apiVersion": "apps.openshift.io/v1", "kind": "DeploymentConfig"}
+            self._create("deploymentconfigs", {**kind, **one, "spec": spec})
         elif self.origin == "Deployment":
             spec = {"replicas": 1, "selector": {"matchLabels": LABELS}, "template": template}
-            plane.request("POST", self.path("apps/v1", "deployments"), {"metadata": {"name": "egress"}, "spec": spec})
+            self._create("deployments", {**one, "spec": spec})
         else:
             selector = OPERATORS
-            spec = {"addresses": NEW["addresses"]}
+            spec = {"addresses": NEW["addresses"], "redirect": {}}
             body = {"apiVersion": "network.operator.openshift.io/v1", "kind": "EgressRouter", "spec": spec}
-            body["metadata"] = {"name": "billing"}
-            plane.request("POST", self.path("network.operator.openshift.io/v1", "egressrouters"), body)
-        ports = [{"name": "db", "port": 5432}]
-        body = {
-            "metadata": {"name": "billing-db", "labels": {"team": "a"}},
-            "spec": {"selector": selector, "ports": ports},
-        }
-        plane.request("POST", self.path("v1", "services"), body)
+            self._create("egressrouters", {**body, "metadata": {"name": "billing"}})
+        spec = {"selector": selector, "ports": [{"name": "db", "port": 5432}]}
+        self._create("services", {"metadata": {"name": "billing-db", "labels": {"team": "a"}}, "spec": spec})
 
-    # The kubelet, the agent and the operator
+    def _create(self, plural: str, body: dict[str, Any]) -> None:
+        self.world.api("POST", self.world.paths(plural), body)
 
-    def _live(self) -> None:
-        while not self._stop.wait(0.1):
-            try:
-                if self.origin == "EgressRouter":
-                    self._operate()
-                for pod in self.list("v1", "pods"):
-                    self._run(pod)
-                self._be_agent()
-            except ApiException as error:
-                # Somebody else was faster, or the object is gone: the next round sees it.
-                if error.status not in (404, 409):
-                    self.problems.append(str(error))
-            except Exception as error:
-                self.problems.append(repr(error))
+    # What runs
 
-    def _operate(self) -> None:
-        """As the Cluster Network Operator does at each resync: every field that it knows."""
-        owner = self.get("network.operator.openshift.io/v1", "egressrouters", "billing")
-        if owner is None:
-            return
-        reference = {"apiVersion": owner["apiVersion"], "kind": "EgressRouter", "name": "billing", "controller": True}
-        name = "egress-router-cni-deployment"
-        container = {"name": "egress-router-cni-pod", "image": "img:0", "command": ["/bin/sh", "-c", "sleep infinity"]}
-        deployment = {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": name, "ownerReferences": [{**reference, "uid": owner["metadata"]["uid"]}]},
-            "spec": {
-                "replicas": 1,
-                "selector": {"matchLabels": OPERATORS},
-                "template": {"metadata": {"labels": OPERATORS}, "spec": {"containers": [container]}},
-            },
-        }
-        query = "?fieldManager=cluster-network-operator/egress_router&force=true"
-        path = self.path("apps/v1", "deployments", name) + query
-        self.plane.request("PATCH", path, json.dumps(deployment), "application/apply-patch+yaml")
+    def step(self) -> None:
+        for config in self.world.list("deploymentconfigs"):
+            self._deploy(config)
+        self._be_agent()
+        self.also()
 
-    def _run(self, pod: Any) -> None:
-        name, spec = pod["metadata"]["name"], pod["spec"]
-        if "deletionTimestamp" in pod["metadata"]:
-            # A pod that ignores SIGTERM ends with its grace.
-            end = datetime.fromisoformat(pod["metadata"]["deletionTimestamp"].replace("Z", "+00:00"))
-            if datetime.now(timezone.utc) >= end:
-                self.plane.request("DELETE", self.path("v1", "pods", name) + "?gracePeriodSeconds=0")
-        elif not spec.get("nodeName"):
-            # The one node is Linux and nothing else.
-            if (spec.get("nodeSelector") or {}).items() <= {"kubernetes.io/os": "linux"}.items():
-                body = {"metadata": {"name": name}, "target": {"kind": "Node", "name": NODE}}
-                self.plane.request(
-                    "POST", self.path("v1", "pods", name, "/binding"), {"apiVersion": "v1", "kind": "Binding", **body}
-                )
-        elif pod["status"].get("phase") != "Running":
-            ip = f"10.244.1.{next(self._ips)}"
-            ready = [{"type": "Ready", "status": "True"}]
-            status = {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}], "conditions": ready}
-            self.plane.merge(self.path("v1", "pods", name, "/status"), {"status": status})
+    def _deploy(self, config: dict[str, Any]) -> None:
+        """As OpenShift's controller of DeploymentConfigs: a ReplicationController has the replicas that it says."""
+        name, replicas = f"{config['metadata']['name']}-1", config["spec"]["replicas"]
+        found = self.world.get("replicationcontrollers", name)
+        if found is None:
+            owner = {"apiVersion": config["apiVersion"], "kind": "DeploymentConfig", "name": config["metadata"]["name"]}
+            owner |= {"uid": config["metadata"]["uid"], "controller": True, "blockOwnerDeletion": True}
+            spec = {key: config["spec"][key] for key in ("replicas", "selector", "template")}
+            self._create(
+                "replicationcontrollers", {"metadata": {"name": name, "ownerReferences": [owner]}, "spec": spec}
+            )
+        elif found["spec"]["replicas"] != replicas:
+            self.world.api.merge(self.world.path("replicationcontrollers", name), {"spec": {"replicas": replicas}})
 
     def _be_agent(self) -> None:
-        lease = self.get("coordination.k8s.io/v1", "leases", "billing")
-        pods = [
-            pod for pod in self.list("v1", "pods") if pod["metadata"]["labels"].get(names.LABEL_INSTANCE) == "billing"
-        ]
+        world = self.world
+        lease = world.get("leases", "billing")
+        pods = [pod for pod in world.pods() if NEW_PODS.items() <= pod["metadata"]["labels"].items()]
         pods = [pod for pod in pods if pod["status"].get("podIP") and "deletionTimestamp" not in pod["metadata"]]
         if lease is None or not pods:
             return
@@ -206,99 +157,120 @@ class World:
         state, error = (ON_HOLD, "") if on_hold else (state, error)
         if state == SERVING:
             assert not self.old_pods(), "two routers have the address"
-        data = (self.get("v1", "configmaps", "billing-rules").get("data") or {}).get("rules", "")
+        data = (world.get("configmaps", "billing-rules").get("data") or {}).get("rules", "")
         loaded: RuleSet = parse(data)
         pod = pods[0]["metadata"]["name"]
         endpoints = [{"addresses": [pods[0]["status"]["podIP"]]}] if state == SERVING else []
         ports = [{"name": "tcp-5432", "port": 5432, "protocol": "TCP"}]
-        self.plane.merge(
-            self.path("discovery.k8s.io/v1", "endpointslices", "billing-ipv4"), {"endpoints": endpoints, "ports": ports}
-        )
+        world.api.merge(world.path("endpointslices", "billing-ipv4"), {"endpoints": endpoints, "ports": ports})
         status = Status(state=state, pod=pod, node=NODE, rules_hash=loaded.hash(), error=error)
         renewed = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         holder = {"holderIdentity": pod, "leaseDurationSeconds": 15, "renewTime": renewed}
-        body = {"metadata": {"annotations": status.annotations()}, "spec": holder}
-        self.plane.merge(self.path("coordination.k8s.io/v1", "leases", "billing"), body)
+        world.api.merge(
+            world.path("leases", "billing"), {"metadata": {"annotations": status.annotations()}, "spec": holder}
+        )
 
 
-Make = Callable[[str], World]
+Make = Callable[[str], Migration]
 
 
 @pytest.fixture
-def make(control_plane: ControlPlane) -> Iterator[Make]:
-    made: list[World] = []
+def make(world: World) -> Iterator[Make]:
+    made: list[Migration] = []
 
-    def begin(origin: str) -> World:
-        world = World(control_plane, origin)
-        made.append(world)
-        until(lambda: world.problems or len(world.leads_to()) == 1, "clients reach the old router", 60)
-        assert world.problems == []
-        return world
+    def begin(origin: str) -> Migration:
+        migration = Migration(world, origin)
+        made.append(migration)
+        migration.start()
+        until(lambda: migration.failures or len(migration.leads_to()) == 1, "clients reach the old router")
+        assert migration.failures == []
+        return migration
 
     yield begin
-    for world in made:
-        world.stop()
-        assert world.problems == []
+    for migration in made:
+        migration.stop()
 
 
 def spec_of(service: Any) -> Any:
     return (service["metadata"]["uid"], service["metadata"]["labels"], service["spec"])
 
 
-@pytest.mark.parametrize("origin", ["Deployment", "ReplicationController", "Pod", "EgressRouter"])
+@pytest.mark.parametrize("origin", ["Deployment", "ReplicationController", "DeploymentConfig", "Pod", "EgressRouter"])
 def test_over_and_back_and_for_good(make: Make, origin: str, record_property: Callable[[str, object], None]) -> None:
-    world = make(origin)
-    before = world.service()
-    predicted = world.cut(dry_run=True)
-    assert predicted["changed"] and not predicted["error"] and world.get("apps/v1", "deployments", "billing") is None
+    migration = make(origin)
+    before = migration.service()
+    predicted = good(migration.cut(check=True))
+    assert predicted["changed"] and migration.world.get("deployments", "billing") is None
 
-    result = world.cut()
-    assert not result["error"], result["error"]
+    result = good(migration.cut())
     record_property("figure", result["routers"][0]["summary"])
+    assert result["routers"][0]["old"].startswith(f"{origin} ")
     assert result["routers"][0]["seconds"]["old_pods"] < 25, "the grace of the old pods was not shortened"
-    moved = world.service()
+    moved = migration.service()
     assert (moved["metadata"]["uid"], moved["spec"]["clusterIP"]) == (
         before["metadata"]["uid"],
         before["spec"]["clusterIP"],
     )
     assert "selector" not in moved["spec"] and moved["metadata"]["labels"]["team"] == "a"
     assert {port["name"]: port["port"] for port in moved["spec"]["ports"]} == {"metrics": 29797, "tcp-5432": 5432}
-    new = {names.LABEL_INSTANCE: "billing"}
     # Whoever else writes slices has nothing more to say: not the controllers of before, not the one that copies Endpoints.
-    until(lambda: world.leads_to() == world.addresses_of_pods(new), "the Service leads to the new router")
-    always(lambda: world.leads_to() == world.addresses_of_pods(new) and not world.old_pods(), "it stays so", 2.0)
-    again = world.cut()
+    until(migration.leads_to_the_new_router, "the Service leads to the new router")
+    always(lambda: migration.leads_to_the_new_router() and not migration.old_pods(), "it stays so", 2.0)
+    again = good(migration.cut())
     assert not again["changed"] and again["diff"] == [], again
 
-    back = world.cut(active="old")
-    assert not back["error"], back["error"]
-    assert spec_of(world.service()) == spec_of(before)
-    assert len(world.old_pods()) == 1
-    until(lambda: world.leads_to() == {pod["status"]["podIP"] for pod in world.old_pods()}, "the old router is back")
-    assert world.get("v1", "configmaps", "billing-cutover") is None
+    good(migration.cut(active="old"))
+    assert spec_of(migration.service()) == spec_of(before)
+    assert len(migration.old_pods()) == 1
+    until(
+        lambda: migration.leads_to() == {pod["status"]["podIP"] for pod in migration.old_pods()}, "the old one is back"
+    )
+    assert migration.world.get("configmaps", "billing-cutover") is None
 
-    assert not world.cut(remove_old=True)["error"]
-    until(lambda: world.leads_to() == world.addresses_of_pods(new), "the Service leads to the new router")
-    until(lambda: not self_made(world), "the old router's objects are gone", 30)
-    assert world.get("v1", "configmaps", "billing-cutover") is None
+    good(migration.cut(remove_old=True))
+    until(migration.leads_to_the_new_router, "the Service leads to the new router")
+    until(lambda: not migration.left_of_the_old_router(), "the old router's objects are gone")
+    assert migration.world.get("configmaps", "billing-cutover") is None
 
 
-def self_made(world: World) -> list[str]:
-    """What there is left of old routers."""
-    kinds = [("v1", "replicationcontrollers"), ("apps/v1", "deployments"), ("apps/v1", "replicasets"), ("v1", "pods")]
-    kinds.append(("network.operator.openshift.io/v1", "egressrouters"))
-    items = [item["metadata"] for kind in kinds for item in world.list(*kind)]
-    ours = (names.LABEL_INSTANCE, "billing")
-    return [item["name"] for item in items if ours not in (item.get("labels") or {}).items()]
+@pytest.mark.parametrize("when", ["the new router is made", "the old pods end"])
+def test_a_ctrl_c_half_way_and_another_run(make: Make, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """Before anything is taken from the old router it ends at once. After that, only when one of the two serves."""
+    migration = make("Deployment")
+    interrupted = threading.Event()
+
+    def interrupt() -> None:
+        made = migration.world.get("deployments", "billing") is not None
+        ends = made and not migration.serves() and migration.world.get("deployments", "egress")["spec"]["replicas"] == 0
+        if (made if when == "the new router is made" else ends) and not interrupted.is_set():
+            interrupted.set()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    # What a shell starts in the background ignores Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    migration.also = interrupt
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            migration.cut()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert interrupted.is_set()
+    if when == "the new router is made":
+        assert migration.old_pods() and not migration.serves()
+        assert good(migration.cut())["changed"]
+    else:
+        assert migration.serves() and not migration.old_pods()
+        assert not good(migration.cut())["changed"]
+    until(migration.leads_to_the_new_router, "the Service leads to the new router")
 
 
 def test_a_new_router_that_does_not_serve(make: Make) -> None:
-    world = make("Deployment")
-    before, world.works = world.service(), False
-    result = world.cut(takeover_timeout=3)
-    assert "gateway 192.168.12.1 does not answer" in result["error"]
-    assert "rolled back: Deployment" in result["error"]
-    assert spec_of(world.service()) == spec_of(before)
-    until(lambda: world.leads_to() == world.addresses_of_pods(LABELS), "clients reach the old router")
-    world.works = True
-    assert not world.cut()["error"]
+    migration = make("Deployment")
+    before, migration.works = migration.service(), False
+    result = migration.cut(takeover_timeout=3)
+    assert result["failed"] and "gateway 192.168.12.1 does not answer" in result["msg"]
+    assert "rolled back: Deployment" in result["msg"]
+    assert spec_of(migration.service()) == spec_of(before)
+    until(lambda: migration.leads_to() == migration.addresses_of_pods(LABELS), "clients reach the old router")
+    migration.works = True
+    good(migration.cut())

@@ -16,7 +16,6 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from control_plane import ControlPlane
 from kubernetes.client.exceptions import ApiException
 
 from ansible_collections.egress.router.plugins.module_utils._common.errors import Conflict, NotReady, Unreachable
@@ -29,6 +28,7 @@ from ansible_collections.egress.router.plugins.module_utils._kubernetes.cluster 
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.router_info import Facts
 from ansible_collections.egress.router.plugins.module_utils._router.manifests import manifests
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
+from ansible_collections.egress.router.tests.api_server.control_plane import ControlPlane
 from ansible_collections.egress.router.tests.support.waiting import until
 
 SPEC = {

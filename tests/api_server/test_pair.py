@@ -13,7 +13,6 @@ from typing import Any
 
 import kubernetes.client
 import pytest
-from control_plane import ControlPlane
 
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import peers
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.backends import deploy
@@ -27,6 +26,7 @@ from ansible_collections.egress.router.plugins.module_utils._router.manifests im
 )
 from ansible_collections.egress.router.plugins.module_utils._router.router import Router
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
+from ansible_collections.egress.router.tests.api_server.control_plane import ControlPlane
 from ansible_collections.egress.router.tests.support.waiting import until
 
 KEY = b"sentinel-of-the-tests-0123456789"

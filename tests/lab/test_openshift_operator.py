@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,17 +146,41 @@ def cluster(state: Path) -> dynamic.DynamicClient:
     return made
 
 
+class Operator:
+    """The operator that runs. Starting it takes seconds, so the stand-in without arguments runs on from test to test."""
+
+    def __init__(self, folder: Path, kubeconfig: Path) -> None:
+        self.folder, self.kubeconfig = folder, kubeconfig
+        # The arguments of the one that runs.
+        self.reusable: dict[str, float] | None = None
+        self.asked = False
+
+    def __call__(self, **arguments: float) -> None:
+        """Starts it, or another one in its place if it is not the first time in a test."""
+        if self.asked or REAL or arguments or self.reusable != arguments:
+            words = [f"--{key.replace('_', '-')}={value}" for key, value in arguments.items()]
+            openshift.start_operator(self.folder, self.kubeconfig, *words)
+        self.reusable, self.asked = arguments, True
+
+    def stop(self) -> None:
+        process.stop_all(self.folder)
+        self.reusable = None
+
+
+@pytest.fixture(scope="module")
+def one_operator(
+    state: Path, cluster: dynamic.DynamicClient, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Operator]:
+    made = Operator(tmp_path_factory.mktemp("operator"), state / "kubeconfig")
+    yield made
+    made.stop()
+
+
 @pytest.fixture
-def operator(state: Path, cluster: dynamic.DynamicClient, tmp_path: Path) -> Iterator[Callable[..., None]]:
-    """Starts the operator, or another one in its place; it ends with the test."""
-
-    def start(**arguments: float) -> None:
-        words = [f"--{key.replace('_', '-')}={value}" for key, value in arguments.items()]
-        openshift.start_operator(tmp_path, state / "kubeconfig", *words)
-
-    yield start
-    process.stop_all(tmp_path)
-    print((tmp_path / "operator.log").read_text())
+def operator(one_operator: Operator) -> Iterator[Operator]:
+    one_operator.asked = False
+    yield one_operator
+    print((one_operator.folder / "operator.log").read_text())
 
 
 @pytest.fixture
@@ -167,7 +191,7 @@ def namespace(cluster: dynamic.DynamicClient) -> Iterator[Namespace]:
     made.routers.delete(namespace=made.name, field_selector=f"metadata.namespace={made.name}")
 
 
-def test_a_resource_becomes_two_objects(operator: Callable[..., None], namespace: Namespace) -> None:
+def test_a_resource_becomes_two_objects(operator: Operator, namespace: Namespace) -> None:
     operator()
     router = namespace.apply(
         addresses=[ADDRESS, {"ip": "198.51.100.61/24"}],
@@ -195,7 +219,7 @@ def test_a_resource_becomes_two_objects(operator: Callable[..., None], namespace
     assert namespace.find(namespace.routers, "billing-db").get("status", {}) == {}
 
 
-def test_the_deployment(operator: Callable[..., None], namespace: Namespace) -> None:
+def test_the_deployment(operator: Operator, namespace: Namespace) -> None:
     operator()
     namespace.apply()
     _nad, deployment = namespace.both()
@@ -221,7 +245,7 @@ def test_the_deployment(operator: Callable[..., None], namespace: Namespace) -> 
 
 
 def test_an_empty_redirect_and_addresses_that_no_plugin_takes_are_passed_on(
-    operator: Callable[..., None], namespace: Namespace
+    operator: Operator, namespace: Namespace
 ) -> None:
     operator()
     namespace.apply(addresses=[{"ip": "2001:db8:51::60/128", "gateway": "203.0.113.1"}], redirect={})
@@ -233,7 +257,7 @@ def test_an_empty_redirect_and_addresses_that_no_plugin_takes_are_passed_on(
     }
 
 
-def test_rules_reach_the_attachment_alone(operator: Callable[..., None], namespace: Namespace) -> None:
+def test_rules_reach_the_attachment_alone(operator: Operator, namespace: Namespace) -> None:
     operator()
     namespace.apply()
     _nad, before = namespace.both()
@@ -243,7 +267,7 @@ def test_rules_reach_the_attachment_alone(operator: Callable[..., None], namespa
     assert namespace.deployment() == before
 
 
-def test_an_address_reaches_the_attachment_alone(operator: Callable[..., None], namespace: Namespace) -> None:
+def test_an_address_reaches_the_attachment_alone(operator: Operator, namespace: Namespace) -> None:
     operator()
     namespace.apply()
     _nad, before = namespace.both()
@@ -252,7 +276,7 @@ def test_an_address_reaches_the_attachment_alone(operator: Callable[..., None], 
     assert namespace.deployment() == before
 
 
-def test_a_gateway_starts_a_rolling_update(operator: Callable[..., None], namespace: Namespace) -> None:
+def test_a_gateway_starts_a_rolling_update(operator: Operator, namespace: Namespace) -> None:
     operator()
     namespace.apply()
     namespace.both()
@@ -268,7 +292,7 @@ def test_a_gateway_starts_a_rolling_update(operator: Callable[..., None], namesp
     ids=["none", "no gateway", "no mask", "a word"],
 )
 def test_what_is_refused_is_told_by_the_cluster_operator_alone(
-    operator: Callable[..., None], namespace: Namespace, addresses: list[dict[str, str]]
+    operator: Operator, namespace: Namespace, addresses: list[dict[str, str]]
 ) -> None:
     lasts = 120.0 if REAL else 2.0
     operator(**({} if REAL else {"degraded_after": lasts}))
@@ -286,13 +310,13 @@ def test_what_is_refused_is_told_by_the_cluster_operator_alone(
     until(lambda: namespace.degraded().get("status") == "False", "it forgot at its restart", SOON)
 
 
-def test_an_error_does_not_count_before_it_has_lasted(operator: Callable[..., None], namespace: Namespace) -> None:
+def test_an_error_does_not_count_before_it_has_lasted(operator: Operator, namespace: Namespace) -> None:
     operator()
     namespace.apply(addresses=[])
     always(lambda: namespace.degraded().get("status") != "True", "Degraded at once", 3)
 
 
-def test_a_resource_that_was_mended_is_served_and_forgiven(operator: Callable[..., None], namespace: Namespace) -> None:
+def test_a_resource_that_was_mended_is_served_and_forgiven(operator: Operator, namespace: Namespace) -> None:
     lasts = 120.0 if REAL else 2.0
     operator(**({} if REAL else {"degraded_after": lasts}))
     namespace.apply(addresses=[])
@@ -302,7 +326,7 @@ def test_a_resource_that_was_mended_is_served_and_forgiven(operator: Callable[..
     until(lambda: namespace.degraded().get("status") == "False", "it forgave", lasts + SOON)
 
 
-def test_a_refused_change_leaves_the_objects_as_they_were(operator: Callable[..., None], namespace: Namespace) -> None:
+def test_a_refused_change_leaves_the_objects_as_they_were(operator: Operator, namespace: Namespace) -> None:
     lasts = 120.0 if REAL else 2.0
     operator(**({} if REAL else {"degraded_after": lasts}))
     namespace.apply()
@@ -313,7 +337,7 @@ def test_a_refused_change_leaves_the_objects_as_they_were(operator: Callable[...
 
 
 def test_two_resources_of_a_namespace_take_the_objects_from_each_other(
-    operator: Callable[..., None], namespace: Namespace
+    operator: Operator, namespace: Namespace
 ) -> None:
     resync = 300.0 if REAL else 4.0
     operator(**({} if REAL else {"resync": resync}))
@@ -328,7 +352,7 @@ def test_two_resources_of_a_namespace_take_the_objects_from_each_other(
     assert namespace.deployment()["metadata"]["uid"] == uid
 
 
-def test_who_owns_at_the_moment_takes_the_objects_along(operator: Callable[..., None], namespace: Namespace) -> None:
+def test_who_owns_at_the_moment_takes_the_objects_along(operator: Operator, namespace: Namespace) -> None:
     operator()
     namespace.apply("first")
     until(lambda: namespace.owner() == "first", "the first owns", SOON)
@@ -342,9 +366,7 @@ def test_who_owns_at_the_moment_takes_the_objects_along(operator: Callable[..., 
     until(lambda: namespace.owner() == "first", "the first owns again", SOON)
 
 
-def test_objects_deleted_by_hand_are_back_at_the_next_resync(
-    operator: Callable[..., None], namespace: Namespace
-) -> None:
+def test_objects_deleted_by_hand_are_back_at_the_next_resync(operator: Operator, namespace: Namespace) -> None:
     resync = 300.0 if REAL else 8.0
     operator(**({} if REAL else {"resync": resync}))
     namespace.apply()
@@ -358,7 +380,7 @@ def test_objects_deleted_by_hand_are_back_at_the_next_resync(
     )
 
 
-def test_an_annotation_brings_objects_back(operator: Callable[..., None], namespace: Namespace) -> None:
+def test_an_annotation_brings_objects_back(operator: Operator, namespace: Namespace) -> None:
     operator()
     namespace.apply()
     namespace.both()
@@ -369,9 +391,7 @@ def test_an_annotation_brings_objects_back(operator: Callable[..., None], namesp
     until(namespace.nad, "the attachment is back", SOON)
 
 
-def test_a_resync_writes_nothing_and_leaves_what_others_added(
-    operator: Callable[..., None], namespace: Namespace
-) -> None:
+def test_a_resync_writes_nothing_and_leaves_what_others_added(operator: Operator, namespace: Namespace) -> None:
     operator()
     namespace.apply()
     namespace.both()
@@ -396,7 +416,7 @@ def test_a_resync_writes_nothing_and_leaves_what_others_added(
     always(lambda: namespace.deployment() == before[1], "it wrote the Deployment", 1)
 
 
-def test_a_deleted_resource_takes_its_objects_along(operator: Callable[..., None], namespace: Namespace) -> None:
+def test_a_deleted_resource_takes_its_objects_along(operator: Operator, namespace: Namespace) -> None:
     operator()
     namespace.apply()
     namespace.both()
@@ -406,14 +426,12 @@ def test_a_deleted_resource_takes_its_objects_along(operator: Callable[..., None
 
 
 @pytest.mark.skipif(REAL, reason="only the stand-in can be slow")
-def test_the_stand_in_can_be_slow_or_stopped(
-    operator: Callable[..., None], namespace: Namespace, tmp_path: Path
-) -> None:
+def test_the_stand_in_can_be_slow_or_stopped(operator: Operator, namespace: Namespace) -> None:
     operator(delay=3)
     namespace.apply()
     always(lambda: namespace.nad() == {}, "it was not slow", 2)
     namespace.both()
-    process.stop_all(tmp_path)
+    operator.stop()
     namespace.attachments.delete(name=NAD, namespace=namespace.name)
     namespace.annotate()
     always(lambda: namespace.nad() == {}, "it was not stopped", 2)

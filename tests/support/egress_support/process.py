@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -49,6 +50,22 @@ def stop_all(state: Path, keep: bool = False) -> None:
         file.unlink()
 
 
+def pause(state: Path, name: str) -> None:
+    """The server does nothing until `resume`, and does not know that time passes."""
+    _signal(state, name, signal.SIGSTOP)
+    pid = (state / f"{name}.pid").read_text().split()[0]
+    deadline = time.monotonic() + 10
+    while not re.search(r"\) T ", Path(f"/proc/{pid}/stat").read_text()):
+        if time.monotonic() > deadline:
+            raise ServerError(f"process {pid} does not pause")
+        time.sleep(0.02)
+
+
+def resume(state: Path, name: str) -> None:
+    """The server goes on, if it was paused."""
+    _signal(state, name, signal.SIGCONT)
+
+
 def alive(state: Path, name: str) -> bool:
     pid, born = (state / f"{name}.pid").read_text().split()
     return _born(int(pid)) == born
@@ -71,6 +88,14 @@ def wait_for(what: str, state: Path, name: str, condition: Callable[[], bool], s
             log = (state / f"{name}.log").read_text(errors="replace")[-3000:]
             raise ServerError(f"{what} did not begin to answer within {seconds:.0f} s:\n{log}")
         time.sleep(0.05)
+
+
+def _signal(state: Path, name: str, number: signal.Signals) -> None:
+    if not alive(state, name):
+        raise ServerError(
+            f"{name} does not run any more: {(state / f'{name}.log').read_text(errors='replace')[-3000:]}"
+        )
+    os.killpg(int((state / f"{name}.pid").read_text().split()[0]), number)
 
 
 def _stop(pid: int, born: str, signals: tuple[signal.Signals, ...], seconds: float = 10.0) -> None:

@@ -9,13 +9,18 @@ from typing import Any
 
 import pytest
 import yaml
-from egress_openshift.api_server import TOKENS, Api, Refused, until
-from egress_openshift.stand_ins import MANAGER
 
-from ansible_collections.egress.router.plugins.module_utils._egress_router_cr import manifests, operator
+from ansible_collections.egress.router.plugins.module_utils._egress_router_cr import operator
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.egress_router_cr import waiting, writing
-
-from .conftest import World
+from ansible_collections.egress.router.tests.api_server.api import TOKENS, until
+from ansible_collections.egress.router.tests.api_server.others import (
+    annotation,
+    bind_shipped_role,
+    good,
+    restart_by_hand,
+    set_rules,
+)
+from ansible_collections.egress.router.tests.api_server.world import World
 
 OTHER_RULES = [{"port": 8080, "destination_ip": "203.0.113.11", "target_port": 80}]
 
@@ -35,41 +40,6 @@ def differences(result: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
         one["before_header"].split()[0]: (yaml.safe_load(one["before"]), yaml.safe_load(one["after"]))
         for one in result["diff"]
     }
-
-
-def good(result: dict[str, Any]) -> dict[str, Any]:
-    assert not result.get("failed"), result
-    return result
-
-
-def annotation(world: World, name: str = operator.HASH) -> str | None:
-    found: dict[str, str] = world.get("deployments")["spec"]["template"]["metadata"]["annotations"]
-    return found.get(name)
-
-
-def restart_by_hand(world: World) -> None:
-    (pod,) = world.pods()
-    assert not world.nodes.overlaps, world.nodes.overlaps
-    world.api("DELETE", world.path("pods", pod["metadata"]["name"]))
-
-    def names() -> list[str]:
-        return [one["name"] for one in world.nodes.of(world.namespace)]
-
-    until(
-        lambda: len(names()) == 1 and names() != [pod["metadata"]["name"]], "a new pod runs, and the old one does not"
-    )
-    # Whoever deletes a pod by hand has two for a moment; that is not the module's doing.
-    world.nodes.overlaps.clear()
-
-
-def set_rules(world: World, port: int) -> None:
-    """As somebody does with kubectl edit."""
-    rules = [{"port": port, "protocol": "TCP", "destinationIP": "203.0.113.99"}]
-    world.api.merge(world.path("egressrouters"), {"spec": {"redirect": {"redirectRules": rules}}})
-    until(
-        lambda: f"{port} TCP 203.0.113.99" in world.get("network-attachment-definitions")["spec"]["config"],
-        "the operator reacted",
-    )
 
 
 def test_create_change_and_remove_in_check_mode_and_for_real_each_twice(world: World) -> None:
@@ -134,7 +104,7 @@ def test_a_change_of_the_gateway_and_the_address_never_has_two_pods(world: World
     # Garbage collection has made the operator's objects anew, without what the collection had added.
     world.api("DELETE", world.path("deployments"))
     until(lambda: world.get("deployments") is None and not world.pods(), "the Deployment is gone")
-    world.operator.resync()
+    world.wake_operator()
     until(lambda: world.nodes.of(world.namespace), "the operator's pod runs")
     good(world.deploy(world.router()))
     assert world.get("deployments")["spec"]["strategy"] == {"type": "Recreate"} and annotation(world)
@@ -153,7 +123,7 @@ def test_nothing_but_the_pod_is_changed_where_only_the_pod_has_to_be(world: Worl
     # What the operator has set is there as before.
     assert spec["containers"][0]["resources"] == {"requests": {"cpu": "100m"}, "limits": {"memory": "64Mi"}}
     assert not good(world.deploy(world.router(**keys)))["changed"]
-    world.operator.resync()
+    world.wake_operator()
     assert changed(good(world.deploy(world.router()))) == {"Deployment": "modified"}
     assert "tolerations" not in world.get("deployments")["spec"]["template"]["spec"]
 
@@ -274,7 +244,9 @@ def test_the_services_ports_follow_the_rules_and_without_rules_there_is_none(wor
 
 
 def test_an_operator_that_does_not_react_is_quoted(world: World) -> None:
-    world.operator.alive = False
+    world.servers.pause_operator()
+    path, report = "/apis/config.openshift.io/v1/clusteroperators", {"metadata": {"name": "network"}, "spec": {}}
+    world.api("DELETE", f"{path}/network")
     key = f"{world.namespace}/db"
     begin = f"router {key}: the Cluster Network Operator has not reacted to EgressRouter {key} within 1 s: "
     said = world.deploy(world.router(), wait_timeout=1)
@@ -285,17 +257,7 @@ def test_an_operator_that_does_not_react_is_quoted(world: World) -> None:
         and "not done: NetworkAttachmentDefinition" in said["msg"]
     )
     assert changed(said) == {"EgressRouter": "created"} and said["rules_live"] is False
-    path = "/apis/config.openshift.io/v1/clusteroperators"
-    world.api(
-        "POST",
-        path,
-        {
-            "apiVersion": "config.openshift.io/v1",
-            "kind": "ClusterOperator",
-            "metadata": {"name": "network"},
-            "spec": {},
-        },
-    )
+    world.api("POST", path, {"apiVersion": "config.openshift.io/v1", "kind": "ClusterOperator", **report})
     try:
         said = world.deploy(world.router(), wait_timeout=1)
         assert "it says nothing of this router, see its pod in namespace openshift-network-operator" in said["msg"]
@@ -306,21 +268,22 @@ def test_an_operator_that_does_not_react_is_quoted(world: World) -> None:
         said = world.deploy(world.router(), wait_timeout=1)
         assert said["msg"].startswith(f"{begin}it says: {message}")
     finally:
-        world.api("DELETE", f"{path}/network")
-    world.operator.alive = True
+        # As the operator has it where nothing is wrong.
+        world.api.merge(f"{path}/network/status", {"status": {"conditions": []}})
+    world.servers.resume_operator()
     good(world.deploy(world.router()))
 
 
 def test_a_slow_operator_is_waited_for_and_woken_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "WAKE_UP_SECONDS", 0.5)
-    world.operator.alive = False
+    world.servers.pause_operator()
     woken = {"count": 0}
     original = waiting.Waiter._wake_up
 
     def wake(self: Any, router: Any) -> None:
         original(self, router)
         woken["count"] += 1
-        world.operator.alive = True
+        world.servers.resume_operator()
 
     monkeypatch.setattr(waiting.Waiter, "_wake_up", wake)
     good(world.deploy(world.router()))
@@ -468,25 +431,6 @@ def test_a_namespace_is_created_if_that_is_wanted(world: World) -> None:
     assert not good(world.deploy(world.router(), create_namespaces=True))["changed"]
 
 
-def bind_shipped_role(world: World) -> None:
-    """Lets jane do what the shipped role permits, and no more, in the namespace of the test."""
-    deployer = manifests.cluster_roles()[0]
-    path = "/apis/rbac.authorization.k8s.io/v1"
-    try:
-        world.api("POST", f"{path}/clusterroles", deployer)
-    except Refused as error:
-        assert error.status == 409
-    subject = {"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"}
-    role = {"kind": "ClusterRole", "name": deployer["metadata"]["name"], "apiGroup": "rbac.authorization.k8s.io"}
-    world.api(
-        "POST",
-        f"{path}/namespaces/{world.namespace}/rolebindings",
-        {"metadata": {"name": "jane"}, "subjects": [subject], "roleRef": role},
-    )
-    jane = Api(world.api.url, TOKENS["jane"])
-    until(lambda: _may_list(jane, world), "the role is bound")
-
-
 def test_whoever_has_the_shipped_role_and_no_more_can_do_everything(world: World) -> None:
     world.token = TOKENS["jane"]
     said = world.deploy(world.router())
@@ -507,19 +451,12 @@ def test_whoever_has_the_shipped_role_and_no_more_can_do_everything(world: World
     assert world.get("egressrouters") is None and not world.pods()
 
 
-def _may_list(jane: Api, world: World) -> bool:
-    try:
-        return bool(jane("GET", world.path("egressrouters").rpartition("/")[0]))
-    except Refused:
-        return False
-
-
 def test_the_operators_fields_stay_the_operators(world: World) -> None:
     good(world.deploy(world.router(resources={"requests": {"cpu": "100m"}})))
     for kind in ("network-attachment-definitions", "deployments"):
         managers = {entry["manager"] for entry in world.get(kind)["metadata"]["managedFields"]}
-        assert MANAGER in managers
+        assert "cluster-network-operator/egress_router" in managers
     version = world.get("network-attachment-definitions")["metadata"]["resourceVersion"]
-    world.operator.resync()
+    world.wake_operator()
     good(world.deploy(world.router()))
     assert world.get("network-attachment-definitions")["metadata"]["resourceVersion"] == version

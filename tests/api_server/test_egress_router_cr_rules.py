@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from egress_openshift.api_server import until
 
 from ansible_collections.egress.router.plugins.module_utils._egress_router_cr import operator
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.egress_router_cr import rules as changing
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.egress_router_cr import waiting
-
-from .conftest import World
-from .test_router import annotation, good, set_rules
+from ansible_collections.egress.router.tests.api_server.api import until
+from ansible_collections.egress.router.tests.api_server.others import annotation, good, set_rules
+from ansible_collections.egress.router.tests.api_server.world import World
 
 WEB = {"port": 8080, "destination_ip": "203.0.113.11", "target_port": 80, "name": "web"}
 DB_LINE, WEB_LINE = "5432 TCP 203.0.113.10", "8080 TCP 203.0.113.11 80"
@@ -119,13 +118,13 @@ def test_rules_with_which_the_pod_does_not_start_are_taken_back(world: World, mo
 def test_an_operator_that_is_dead_loses_no_rule(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     good(world.deploy(world.router()))
     monkeypatch.setattr(waiting, "OPERATOR_SECONDS", 1.0)
-    world.operator.alive = False
+    world.servers.pause_operator()
     result = change(world, redirect_rules=[WEB])
     assert result["failed"] and "the Cluster Network Operator has not reacted" in result["msg"]
     # With the previous rules there is nothing for it to do.
     assert f"The previous rules are restored in EgressRouter {world.namespace}/db and live" in result["msg"]
     assert world.forwards() == [DB_LINE]
-    world.operator.alive = True
+    world.servers.resume_operator()
 
 
 def test_what_is_written_in_between_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +152,7 @@ def test_fields_that_garbage_collection_dropped_are_put_back(world: World) -> No
     good(world.deploy(world.router()))
     world.api("DELETE", world.path("deployments"))
     until(lambda: world.get("deployments") is None and not world.pods(), "the Deployment is gone")
-    world.operator.resync()
+    world.wake_operator()
     until(lambda: world.nodes.of(world.namespace), "the operator's pod runs")
     assert annotation(world) is None
     assert one(change(world, redirect_rules=[WEB]))["changed"]

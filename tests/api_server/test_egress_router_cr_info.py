@@ -9,14 +9,18 @@ import time
 from typing import Any
 
 import pytest
-from egress_openshift.api_server import TOKENS, until
 
 from ansible_collections.egress.router.plugins.filter.verify_plan import verify_plan
 from ansible_collections.egress.router.plugins.filter.verify_report import verify_report
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import router_info
-
-from .conftest import World
-from .test_router import bind_shipped_role, good, restart_by_hand, set_rules
+from ansible_collections.egress.router.tests.api_server.api import TOKENS, until
+from ansible_collections.egress.router.tests.api_server.others import (
+    bind_shipped_role,
+    good,
+    restart_by_hand,
+    set_rules,
+)
+from ansible_collections.egress.router.tests.api_server.world import World
 
 RULE = {"port": 5432, "protocol": "TCP", "destination_ip": "203.0.113.10", "target_port": 5432}
 
@@ -39,14 +43,15 @@ def test_a_router_that_serves(world: World) -> None:
     assert len(found.pop("rules_hash")) == 64
     assert found == {
         "name": "db", "namespace": world.namespace, "serving": True, "state": "serving", "reason": "", "rolled_out": True,
-        "node": "worker-1", "pod": pod["metadata"]["name"], "pod_ips": ["10.128.0.9"], "restarts": 0,
+        "node": "worker-1", "pod": pod["metadata"]["name"], "pod_ips": [pod["status"]["podIP"]], "restarts": 0,
         "addresses": ["198.51.100.50/24"], "mac": f"3a:00:00:00:00:{world.nodes.started % 256:02x}", "rules_count": 1,
         "rules_version": "", "rules_error": "", "applied_at": pod["metadata"]["creationTimestamp"], "error": "",
         "failover": {},
     }  # fmt: skip
     # Without a name it is found by its labels, by somebody who may list such resources.
     assert read(world, routers=None, namespaces=[world.namespace]) == read(world, wait=True)
-    assert read(world, routers=None) == read(world)
+    everywhere = good(world.run("router_info"))["routers"]
+    assert [one for one in everywhere if one["namespace"] == world.namespace] == [read(world)]
     rules = read(world, "redirect_rules_info")
     assert rules["in_sync"] and rules["desired"] == rules["live"] == [RULE]
     assert (rules["drift"], rules["error"], rules["live_fallback"]) == ([], "", None)
@@ -72,7 +77,7 @@ def test_rules_that_others_changed_are_told_and_end_the_wait(world: World) -> No
 
 def test_an_operator_that_does_not_react(world: World) -> None:
     good(world.deploy(world.router()))
-    world.operator.alive = False
+    world.servers.pause_operator()
     rules = [{"port": 9999, "protocol": "TCP", "destinationIP": "203.0.113.99"}]
     world.api.merge(world.path("egressrouters"), {"spec": {"redirect": {"redirectRules": rules}}})
     found = read(world)
@@ -82,7 +87,7 @@ def test_an_operator_that_does_not_react(world: World) -> None:
     rules_found = read(world, "redirect_rules_info")
     assert rules_found["live"] == [RULE] and not rules_found["in_sync"]
     assert rules_found["drift"] == ["- 9999 TCP 203.0.113.99", "+ 5432 TCP 203.0.113.10"]
-    world.operator.alive = True
+    world.servers.resume_operator()
 
 
 def test_a_pod_that_the_plugin_refuses(world: World) -> None:
@@ -125,7 +130,7 @@ def test_what_is_not_there_or_may_not_be_read(world: World) -> None:
 
 def test_the_pod_of_another_resource_of_the_namespace_is_not_the_routers(world: World) -> None:
     good(world.deploy(world.router()))
-    world.operator.alive = False
+    world.servers.pause_operator()
     other = {
         "apiVersion": "network.operator.openshift.io/v1", "kind": "EgressRouter", "metadata": {"name": "other"},
         "spec": {"addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}], "redirect": {}},
@@ -146,7 +151,8 @@ def verified(world: World, mac: str, **changes: Any) -> dict[str, Any]:
     assert plan["problems"] == []
     states = good(world.run("router_info", routers=plan["routers"]))["routers"]
     through, free, direct = verify_plan(routers, None, states, image="img:1")["targets"]
-    assert free == "tcp://10.128.0.9:61000" and through.startswith(f"tcp://db.{world.namespace}.svc:")
+    (ip,) = states[0]["pod_ips"]
+    assert free == f"tcp://{ip}:61000" and through.startswith(f"tcp://db.{world.namespace}.svc:")
     counts = {"attempts": 1, "connected": 1, "refused": 0, "timed_out": 0, "failed": 0, "errors": [], "observed": []}
     seen = {"source_ip": "198.51.100.50", "source_mac": mac, "local_ip": "203.0.113.10", "local_port": 5432, "count": 1}
     results = [
