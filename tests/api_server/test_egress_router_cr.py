@@ -329,6 +329,23 @@ def test_a_resource_that_somebody_removes_during_the_run_ends_it(world: World) -
     assert world.forwards() == ["8080 TCP 203.0.113.11 80"]
 
 
+def test_a_resource_that_goes_between_two_requests_is_not_made_anew_beside_its_pod(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good(world.deploy(world.router()))
+    original = writing.Writer.resource
+
+    def late(self: Any, *args: Any, **more: Any) -> Any:
+        if not more.get("dry_run"):
+            world.api("DELETE", world.path("egressrouters"))
+        return original(self, *args, **more)
+
+    monkeypatch.setattr(writing.Writer, "resource", late)
+    said = world.deploy(world.router(redirect_rules=OTHER_RULES))
+    assert said["failed"] and "was removed by somebody during the run" in said["msg"], said
+    assert world.get("egressrouters") is None
+
+
 def test_a_deployment_that_goes_between_two_requests_is_no_conflict_of_fields(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

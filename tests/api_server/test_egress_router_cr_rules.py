@@ -148,6 +148,44 @@ def test_what_is_written_in_between_is_not_lost(world: World, monkeypatch: pytes
     assert not found["changed"]
 
 
+GONE = "was removed by somebody during the run, and its pod with it: run again"
+
+
+def test_a_resource_that_somebody_removes_while_its_rules_are_changed(world: World) -> None:
+    good(world.deploy(world.router()))
+
+    def remove_once() -> None:
+        world.nodes.on_start = lambda: None
+        world.api("DELETE", world.path("egressrouters"))
+
+    # When the pod with the new rules starts.
+    world.nodes.on_start = remove_once
+    result = change(world, redirect_rules=[WEB])
+    assert result["failed"] and GONE in result["msg"], result
+    assert "The previous rules could not be restored: " in result["msg"]
+    assert world.get("egressrouters") is None, "it is not made anew from rules alone"
+    until(lambda: not world.pods(), "the pod is gone")
+    good(world.deploy(world.router(redirect_rules=[WEB])))
+    assert world.forwards() == [WEB_LINE]
+
+
+def test_a_resource_that_somebody_removes_before_its_rules_are_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good(world.deploy(world.router()))
+    original = changing._Change._write
+
+    def late(self: Any, *args: Any) -> Any:
+        if world.get("egressrouters"):
+            world.api("DELETE", world.path("egressrouters"))
+        return original(self, *args)
+
+    monkeypatch.setattr(changing._Change, "_write", late)
+    result = change(world, state="merged", redirect_rules=[WEB])
+    assert result["failed"] and "does not exist: deploy the router first" in result["msg"], result
+    assert world.get("egressrouters") is None and not result["routers"][0]["changed"]
+
+
 def test_fields_that_garbage_collection_dropped_are_put_back(world: World) -> None:
     good(world.deploy(world.router()))
     world.api("DELETE", world.path("deployments"))

@@ -129,8 +129,9 @@ class _Change:
                     work.live.resource = self._write(previous, after)
                 break
             except Conflict as error:
+                # Nothing was changed, whatever the next attempt finds.
+                outcome.plan = Plan(outcome.plan.title, outcome.plan.before, outcome.plan.before)
                 if attempt == ATTEMPTS or self.request.state == "replaced":
-                    outcome.plan = Plan(outcome.plan.title, outcome.plan.before, outcome.plan.before)
                     raise Conflict(
                         f"its {RESOURCE.name} was changed by somebody else between read and write. These rules were not written: run "
                         f"again ({error})"
@@ -185,10 +186,12 @@ class _Change:
             outcome.seconds = round(time.monotonic() - self.started, 3)
 
     def _write(self, resource: dict[str, Any], rules: RuleSet) -> dict[str, Any]:
-        """Conflict if the resource has changed since this version."""
+        """Conflict if the resource has changed since this version, or is gone."""
         manifest = _own(resource, RESOURCE.api_version, RESOURCE.name)
         wanted = manifests.redirect(rules)
-        metadata = {**manifest["metadata"], "resourceVersion": resource["metadata"]["resourceVersion"]}
+        # The version alone would not keep one that was removed from being made anew.
+        same = {key: resource["metadata"][key] for key in ("uid", "resourceVersion")}
+        metadata = {**manifest["metadata"], **same}
         fields = {**manifest, "metadata": metadata, "spec": {**manifest.get("spec", {}), "redirect": wanted}}
         # Whoever changed the rules before, they are these now. All other fields are as they are.
         return self.cluster.apply(RESOURCE.name, self.request.namespace, self.request.name, fields, MANAGER, force=True)

@@ -32,6 +32,8 @@ class Writer:
         """The list has the rules whoever changed them in between; another field of somebody else is a conflict."""
         where = (RESOURCE.name, router.namespace, router.name)
         force = self.force
+        if live is not None:
+            manifest = _same(manifest, live)
         if live is not None and not force:
             redirect = live["spec"].get("redirect", {})
             rest = {**manifest, "spec": {**manifest["spec"], "redirect": redirect}}
@@ -42,10 +44,8 @@ class Writer:
     def deployment(
         self, router: Router, live: dict[str, Any], manifest: Manifest, dry_run: bool = False
     ) -> dict[str, Any]:
-        # With the uid it is a conflict, not a new object, if the operator has made another one meanwhile.
-        fields = {**manifest, "metadata": {**manifest["metadata"], "uid": live["metadata"]["uid"]}}
         where = ("Deployment", router.namespace, DEPLOYMENT)
-        return self.cluster.apply(*where, fields, MANAGER, self.force, dry_run)
+        return self.cluster.apply(*where, _same(manifest, live), MANAGER, self.force, dry_run)
 
     def recreate(self, router: Router, deployment: dict[str, Any]) -> None:
         """From now on the old pod goes before the new one comes."""
@@ -60,3 +60,8 @@ class Writer:
         else:
             self.cluster.apply("Service", router.namespace, step.name, step.manifest, MANAGER, self.force)
         step.done = True
+
+
+def _same(manifest: Manifest, live: dict[str, Any]) -> Manifest:
+    """With the uid it is a conflict, not a new object, if this one has been removed meanwhile."""
+    return {**manifest, "metadata": {**manifest["metadata"], "uid": live["metadata"]["uid"]}}
