@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every form of an old router: the list that it becomes, which the collection's own reader accepts, and the report.
 
-`EGRESS_WRITE_MIGRATIONS=1 tools/run pytest tests/unit/plugins/module_utils/_migrate` writes the golden files anew. Read the
-difference: it is what users get.
+`EGRESS_WRITE_MIGRATIONS=1 tools/run pytest tests/unit/plugins/module_utils/_migrate` writes the golden files and the examples of the
+page anew. Read the difference: it is what users get.
 """
 
 from __future__ import annotations
@@ -73,20 +73,57 @@ def test_every_item_says_where_why_and_what(form: str) -> None:
     assert len(report["problems"]) == len(wrong) and report["ok"] == (not wrong)
 
 
-SECTION = re.search(r"^## Examples\n.+?(?=^## )", PAGE.read_text() + "## ", re.MULTILINE | re.DOTALL)
-EXAMPLES = re.findall(r"^### (.+?)\n(.+?)(?=^###|\Z)", SECTION[0] if SECTION else "", re.MULTILINE | re.DOTALL)
+# An example of the page: its title, what was there, the list, and the report.
+EXAMPLE = re.compile(
+    r"^### (?P<title>[^\n]+)\n.+?```yaml\n(?P<old>.+?)^```\n\nbecomes\n\n```yaml\n(?P<new>.*?)^```\n\n"
+    r"with this report:\n\n```text\n(?P<report>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+EXAMPLES = {found["title"]: found for found in EXAMPLE.finditer(PAGE.read_text())}
 
 
-@pytest.mark.parametrize(("title", "section"), EXAMPLES, ids=[title for title, _section in EXAMPLES])
-def test_the_examples_of_the_page_are_true(title: str, section: str) -> None:
-    blocks = re.findall(r"^```\w+\n(.+?)^```$", section, re.MULTILINE | re.DOTALL)
-    before, after, report = blocks
-    result = migrated(before, ["192.168.12.0/24"])
-    assert after == "".join(f"{line}\n" for line in result["text"].splitlines() if not line.startswith(("#", "---"))), (
-        title
+def of_example(found: re.Match[str]) -> tuple[str, str]:
+    """The list and the report that come out. The page does not repeat the head of the file."""
+    result = migrated(found["old"], ["192.168.12.0/24"])
+    lines = [f"{line}\n" for line in result["text"].splitlines() if not line.startswith(("#", "---"))]
+    return "".join(lines), shown(result)
+
+
+@pytest.mark.parametrize("title", EXAMPLES)
+def test_the_examples_of_the_page_are_true(title: str) -> None:
+    new, report = of_example(EXAMPLES[title])
+    if os.environ.get("EGRESS_WRITE_MIGRATIONS"):
+        write_example(title)
+    assert (new, report) == (EXAMPLES[title]["new"], EXAMPLES[title]["report"]), "see the top of this file"
+    accepted(new)
+
+
+def write_example(title: str) -> None:
+    page = PAGE.read_text()
+    found = next(one for one in EXAMPLE.finditer(page) if one["title"] == title)
+    new, report = of_example(found)
+    PAGE.write_text(
+        page[: found.start("new")]
+        + new
+        + page[found.end("new") : found.start("report")]
+        + report
+        + page[found.end("report") :]
     )
-    assert report == shown(result), title
-    accepted(after)
+
+
+def test_the_page_has_an_example_of_each_origin() -> None:
+    section = re.search(r"^## Examples\n(.+?)(?=^## )", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert section and re.findall(r"^### (.+)$", section[1], re.MULTILINE) == list(EXAMPLES)
+    kinds = {item["kind"] for found in EXAMPLES.values() for item in yaml.safe_load_all(found["old"])}
+    # A ReplicaSet is made by a Deployment.
+    assert kinds == {*KINDS, "ConfigMap"} - {"ReplicaSet"}
+    for form in (
+        "EGRESS_DESTINATION, value",
+        "configMapKeyRef",
+        "EGRESS_DNS_PROXY_DESTINATION",
+        "EGRESS_HTTP_PROXY_DESTINATION",
+    ):
+        assert any(form in found["old"] for found in EXAMPLES.values()), form
 
 
 def test_the_page_has_the_permissions() -> None:
