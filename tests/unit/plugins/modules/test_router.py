@@ -597,6 +597,23 @@ def test_without_multus_nothing_is_applied(cluster: FakeCluster, deploy: Run) ->
     assert not deploy(ABSENT).get("failed")
 
 
+def test_without_egress_routers_of_openshift_nothing_is_applied(cluster: FakeCluster, deploy: Run, run: Run) -> None:
+    cluster.missing_kinds.add("egressrouters")
+    named = {"name": "cr", "namespace": "payments", "backend": "egress_router_cr"}
+    keys = {"addresses": [{"ip": "198.51.100.77/24", "gateway": "198.51.100.1"}], "redirect_rules": []}
+    said = (
+        "router payments/cr: the API server does not know the kind EgressRouter: backend egress_router_cr needs OpenShift and its "
+        "Cluster Network Operator, use backend agent elsewhere"
+    )
+    # One of many, and nothing is done for the others either.
+    assert deploy(DB, {**named, **keys})["msg"] == said
+    rules = run("redirect_rules", routers=[{**named, "redirect_rules": []}], state="replaced")
+    assert rules["failed"] and said in rules["msg"]
+    assert run("router_info", routers=[named])["msg"] == said
+    assert real_writes(cluster) == []
+    assert not deploy({**named, "state": "absent"}).get("failed")
+
+
 def test_an_api_server_that_cannot_be_reached_is_told_once(cluster: FakeCluster, deploy: Run) -> None:
     cluster.fault = lambda method, path: (503, "apiserver is shutting down") if "/namespaces/" in path else None
     result = deploy(DB, WEB)
