@@ -26,7 +26,10 @@ options:
         type: str
         required: true
       mac_address:
-        description: The MAC address of the router. Required.
+        description:
+          - The MAC address of the router.
+          - Leave it out if the router has another one at every start, as with O(egress.router.router#module:routers[].backend=egress_router_cr).
+            No pair can stand for it, so that none is missing. The router works if RV(ports[].port_security) is V(false).
         type: str
       nodes:
         description: The nodes for this address, instead of O(nodes).
@@ -95,6 +98,10 @@ ports:
     port_security:
       description: Whether port security is enabled. If not, no pairs are needed.
       type: bool
+    addresses:
+      description: The requested addresses that this port is for.
+      type: list
+      elements: dict
     allowed_address_pairs:
       description: The port's pairs, as Neutron stores them.
       type: list

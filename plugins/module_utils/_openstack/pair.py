@@ -23,7 +23,10 @@ from .._common.mac import is_multicast, normal_mac, unquoted
 
 @dataclass(frozen=True)
 class Pair:
-    """An address pair, normalised: `ip` in its short form without /32 or /128, `mac` in lower case with colons."""
+    """An address pair, normalised: `ip` in its short form without /32 or /128, `mac` in lower case with colons.
+
+    `mac` empty: that of a router that has another one at every start, which no pair of Neutron's can stand for.
+    """
 
     ip: str
     mac: str
@@ -34,20 +37,12 @@ class Pair:
     @property
     def raw(self) -> dict[str, str]:
         """The form that is sent to Neutron."""
-        return {"ip_address": self.ip, "mac_address": self.mac}
+        return {"ip_address": self.ip, **({"mac_address": self.mac} if self.mac else {})}
 
 
 def read_pair(ip_address: str | None, mac_address: str | None) -> Pair:
     """The pair of a user's options: a single host and the router's own MAC address."""
-    ip, mac = (ip_address or "").strip(), (mac_address or "").strip()
-    try:
-        address = normal_ip(ip)
-    except ValueError:
-        raise InputError(f"ip_address '{ip}' is not an IP address: use the form 198.51.100.50") from None
-    if "/" in address:
-        raise InputError(f"ip_address '{ip}' is a network: specify the egress address without a prefix length")
-    if not is_host(address):
-        raise InputError(f"ip_address '{ip}' is not the address of a host: specify the egress address of the router")
+    address, mac = read_ip(ip_address), (mac_address or "").strip()
     if not mac:
         raise InputError(
             f"mac_address of {address} is missing: specify the router's own MAC address, because Neutron would use that of the "
@@ -66,6 +61,20 @@ def read_pair(ip_address: str | None, mac_address: str | None) -> Pair:
             f"mac_address '{mac}' of {address} is a multicast address: specify the router's own MAC address"
         )
     return Pair(address, normalised)
+
+
+def read_ip(ip_address: str | None) -> str:
+    """The address of a user's options: that of a single host."""
+    ip = (ip_address or "").strip()
+    try:
+        address = normal_ip(ip)
+    except ValueError:
+        raise InputError(f"ip_address '{ip}' is not an IP address: use the form 198.51.100.50") from None
+    if "/" in address:
+        raise InputError(f"ip_address '{ip}' is a network: specify the egress address without a prefix length")
+    if not is_host(address):
+        raise InputError(f"ip_address '{ip}' is not the address of a host: specify the egress address of the router")
+    return address
 
 
 def is_host(ip: str) -> bool:

@@ -22,7 +22,7 @@ from .._common.concurrent import each
 from .._common.errors import ApiError, Conflict, EgressError, InputError, NotFound
 from .._common.plan import Plan
 from .node import NodeId, read_node
-from .pair import Pair, normal_pair, read_pair, with_pairs, without_pairs
+from .pair import Pair, normal_pair, read_ip, read_pair, with_pairs, without_pairs
 from .port import Port, Subnet, ports_of, select_port
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ class PortChange:
 
     @property
     def missing(self) -> list[Pair]:
-        """The requested pairs that the port does not allow."""
+        """The requested pairs that the port does not allow. Without a MAC address it is none."""
         have = set(map(normal_pair, self.port.pairs))
-        return [pair for pair in self.pairs if self.port.port_security and pair not in have]
+        return [pair for pair in self.pairs if self.port.port_security and pair.mac and pair not in have]
 
     @property
     def changed(self) -> bool:
@@ -94,6 +94,7 @@ class PortChange:
         """The port in the result of the info module."""
         return {
             **_facts(self.port),
+            "addresses": [pair.raw for pair in self.pairs],
             "allowed_address_pairs": list(self.port.pairs),
             "missing": [pair.raw for pair in self.missing],
             "write_error": self.write_error,
@@ -119,13 +120,18 @@ class PortSelection:
     subnets: list[Subnet]
 
 
-def read_requests(params: dict[str, Any]) -> list[PairRequest]:
+def read_requests(params: dict[str, Any], mac_required: bool = True) -> list[PairRequest]:
     """The module's options; InputError with everything that is wrong with them."""
     requests, problems = [], []
     for given in params["addresses"]:
         nodes = given["nodes"] if given["nodes"] is not None else params["nodes"]
         try:
-            pair = read_pair(given["ip_address"], given["mac_address"])
+            known = mac_required or given["mac_address"] is not None
+            pair = (
+                read_pair(given["ip_address"], given["mac_address"])
+                if known
+                else Pair(read_ip(given["ip_address"]), "")
+            )
             if nodes is None:
                 raise InputError(f"address {pair.ip} has no nodes: specify nodes for this address, or for all of them")
             requests.append(PairRequest(pair, tuple(read_node(text) for text in nodes)))
@@ -184,7 +190,7 @@ def find_pairs(cloud: Cloud, requests: list[PairRequest]) -> list[PortChange]:
 
 def info(connect: Callable[[], Cloud], params: dict[str, Any]) -> list[dict[str, Any]]:
     """The result of the info module. The options are checked before the cloud is contacted."""
-    requests = read_requests(params)
+    requests = read_requests(params, mac_required=False)
     cloud = connect()
     changes = select(cloud, requests).changes
     if params["writable"]:

@@ -51,6 +51,23 @@ def plan_addresses(
     return _listed(wanted), _listed(unwanted), problems
 
 
+def plan_ports(
+    routers: Iterable[Router], nodes: Iterable[Mapping[str, Any]], servers: Mapping[str, str]
+) -> tuple[Addresses, list[Problem]]:
+    """The same for present routers that have another MAC address at every start: their addresses alone, each with its nodes."""
+    nodes = list(nodes)
+    wanted: dict[str, list[str]] = {}
+    problems: list[Problem] = []
+    for router in routers:
+        for node in nodes if router.present and not router.mac else ():
+            if may_run_on(router, node):
+                server = _server(node, servers)
+                problems += _problems_of(router, node, server)
+                for address in router.addresses:
+                    wanted.setdefault(address.ip, []).append(server)
+    return [{"ip_address": ip, "nodes": list(dict.fromkeys(found))} for ip, found in wanted.items()], problems
+
+
 def on_openstack(nodes: Iterable[Mapping[str, Any]], servers: Mapping[str, str]) -> bool:
     """Whether any node of the cluster is an OpenStack server."""
     return bool(servers) or any(is_openstack(node["spec"].get("providerID") or "") for node in nodes)

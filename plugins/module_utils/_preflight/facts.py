@@ -39,6 +39,7 @@ SERVICE_TRIALS = "trials of Services"
 INSPECTION = "node checks"
 ANSWERS = "answers of nodes"
 OPENSTACK = "OpenStack"
+PORT_SECURITY = "port security"
 VSPHERE = "vSphere"
 
 
@@ -265,18 +266,22 @@ class Facts:
     openshift: OpenShift | None = None
     operated: Operated | None = None
 
+    @property
+    def all_routers(self) -> tuple[Router, ...]:
+        """The present ones of the list, whatever their backend."""
+        return (*self.routers, *(self.operated.routers if self.operated else ()))
+
     @cached_property
     def _eligible(self) -> dict[str, list[Mapping[str, Any]]]:
-        return {router.id: [node for node in self.nodes if may_run_on(router, node)] for router in self.routers}
+        return {router.id: [node for node in self.nodes if may_run_on(router, node)] for router in self.all_routers}
 
     def eligible(self, router: Router) -> list[Mapping[str, Any]]:
         """The nodes that can run the router by labels and taints, whatever their state."""
         return self._eligible[router.id]
 
-    @cached_property
-    def eligible_anywhere(self) -> list[Mapping[str, Any]]:
-        """The nodes that can run any of the routers."""
-        wanted = {name_of(node) for nodes in self._eligible.values() for node in nodes}
+    def eligible_for(self, routers: Iterable[Router]) -> list[Mapping[str, Any]]:
+        """The nodes that can run any of these routers."""
+        wanted = {name_of(node) for router in routers for node in self.eligible(router)}
         return [node for node in self.nodes if name_of(node) in wanted]
 
     def answers(self, router: Router) -> Iterable[tuple[str, Answer]]:

@@ -5,7 +5,7 @@
 
 """What Neutron and vCenter have to be asked. The action plugin asks them, with the modules that talk to them.
 
-A question has the `module` and its `options` (none: there is nothing to ask), and what the answer is read with: `nodes`, node
+A question has its name from the check that it is for. It has the `module` and its `options` (none: there is nothing to ask), and what the answer is read with: `nodes`, node
 names by the ids of the answer, `routers`, those of each address, and `problems`, what is wrong without asking.
 """
 
@@ -15,9 +15,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from .._openstack.plan import on_openstack, plan_addresses
+from .._openstack.plan import on_openstack, plan_addresses, plan_ports
+from .._router.router import Router
 from .._vsphere.plan import on_vsphere, plan_nics
-from .facts import NODES, OPENSTACK, VSPHERE, Facts, name_of
+from .checks.egress_router_cr import RANDOM_MAC
+from .facts import NODES, OPENSTACK, PORT_SECURITY, VSPHERE, Facts, name_of
 
 Question: TypeAlias = "dict[str, Any]"
 
@@ -25,13 +27,23 @@ Question: TypeAlias = "dict[str, Any]"
 def questions(facts: Facts, params: Mapping[str, Any]) -> tuple[Facts, dict[str, Question]]:
     """The facts, in which the clouds' answers are missing, and what each cloud has to be asked."""
     servers, vms = _texts(params["openstack_servers"]), _texts(params["vsphere_vms"])
+    operated = facts.operated.routers if facts.operated else ()
     asked, unread = {}, {}
-    if on_openstack(facts.eligible_anywhere, servers):
+    if on_openstack(facts.eligible_for(facts.routers), servers):
         if params["openstack_checks"]:
             asked["openstack"], unread[OPENSTACK] = _openstack(facts, servers), "Neutron has not been asked"
         else:
             unread[OPENSTACK] = "this check is switched off (egress_router_openstack_allowed_address_pair)"
-    if on_vsphere(facts.eligible_anywhere, vms):
+    on_platform = facts.operated is not None and facts.operated.platform == "OpenStack" and NODES not in facts.unread
+    if operated and (on_platform or on_openstack(facts.eligible_for(operated), servers)):
+        if params["openstack_checks"]:
+            asked[RANDOM_MAC], unread[PORT_SECURITY] = (
+                _port_security(facts, operated, servers),
+                "Neutron has not been asked",
+            )
+        else:
+            unread[PORT_SECURITY] = "this check is switched off (egress_router_openstack_allowed_address_pair)"
+    if on_vsphere(facts.eligible_for(facts.all_routers), vms):
         if params["vsphere_checks"]:
             networks = _texts(params["vsphere_networks"])
             asked["vsphere"], unread[VSPHERE] = _vsphere(facts, vms, networks), "vCenter has not been asked"
@@ -54,20 +66,36 @@ def _openstack(facts: Facts, servers: Mapping[str, str]) -> Question:
     return {
         "module": "egress.router.openstack_allowed_address_pair_info",
         "options": {"addresses": addresses, "writable": True} if addresses else {},
-        "nodes": {server.rpartition("/")[2]: name for server, name in _named(facts.nodes, servers).items()},
+        "nodes": _by_id(facts, servers),
         "routers": {f"{address.ip} {one.mac}": one.id for one in facts.routers for address in one.addresses},
         "problems": [str(problem) for problem in problems],
     }
 
 
+def _port_security(facts: Facts, operated: Iterable[Router], servers: Mapping[str, str]) -> Question:
+    addresses, problems = plan_ports(operated, facts.nodes, servers)
+    return {
+        "module": "egress.router.openstack_allowed_address_pair_info",
+        "options": {"addresses": addresses} if addresses else {},
+        "nodes": _by_id(facts, servers),
+        "routers": {address.ip: one.id for one in operated for address in one.addresses},
+        "problems": [str(problem) for problem in problems],
+    }
+
+
 def _vsphere(facts: Facts, vms: Mapping[str, str], networks: Mapping[str, str]) -> Question:
-    nics, problems = plan_nics(list(facts.routers), facts.nodes, vms, networks)
+    nics, problems = plan_nics(facts.all_routers, facts.nodes, vms, networks)
     return {
         "module": "egress.router.vsphere_port_group_security_info",
         "options": {"nics": nics, "writable": True} if nics else {},
         "nodes": _named(facts.nodes, vms),
         "problems": [str(problem) for problem in problems],
     }
+
+
+def _by_id(facts: Facts, servers: Mapping[str, str]) -> dict[str, str]:
+    """Names of nodes by the ids of their servers."""
+    return {server.rpartition("/")[2]: name for server, name in _named(facts.nodes, servers).items()}
 
 
 def _named(nodes: Iterable[Mapping[str, Any]], given: Mapping[str, str]) -> dict[str, str]:

@@ -13,14 +13,18 @@ from typing import Any
 
 from .._common.table import aligned
 from .._router.fields import did_you_mean
-from .checks import openstack, vsphere
+from .checks import egress_router_cr, openstack, vsphere
 from .checks.all import CHECKS, IDS
 from .facts import INSPECTION, Facts, name_of, ready
 from .finding import DOCS, ERROR, INFO, WARNING, Finding, Gap, merged
 
 _WORDS = {ERROR: "ERROR", WARNING: "warning", INFO: "info"}
 # How the answer to each of questions.py is read.
-_READERS: dict[str, Callable[..., Iterable[Finding]]] = {"openstack": openstack.findings, "vsphere": vsphere.findings}
+_READERS: dict[str, Callable[..., Iterable[Finding]]] = {
+    "openstack": openstack.findings,
+    "vsphere": vsphere.findings,
+    egress_router_cr.RANDOM_MAC: egress_router_cr.findings,
+}
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def _gaps_of_nodes(facts: Facts) -> Iterable[Gap]:
     for node, inspection in facts.inspections.items():
         if inspection.problem:
             yield INSPECTION, f"node {node}: {inspection.problem}"
-    for item in facts.eligible_anywhere:
+    for item in facts.eligible_for(facts.routers):
         if facts.inspected and name_of(item) not in facts.inspections and not ready(item):
             yield INSPECTION, f"node {name_of(item)}: it is not ready"
     others = [router.id for router in facts.routers if router.id not in facts.inspected]

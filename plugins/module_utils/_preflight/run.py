@@ -68,10 +68,9 @@ def run(connect: Callable[[], Cluster], params: dict[str, Any]) -> dict[str, Any
     facts = inspect_nodes(cluster, facts, params)
     facts, asked = questions(facts, params)
     seconds = round(time.monotonic() - began, 1)
-    # Where the operator's pods can run is not looked at.
-    able = f" ({len(facts.eligible_anywhere)} can run one)" if facts.routers or not operated else ""
+    able = len(facts.eligible_for(facts.all_routers))
     about = (
-        f"{_count(len(routers), 'router')}, {_count(len(facts.nodes), 'node')}{able}, {cluster.requests} requests in "
+        f"{_count(len(routers), 'router')}, {_count(len(facts.nodes), 'node')} ({able} can run one), {cluster.requests} requests in "
         f"{seconds} s"
     )
     return {

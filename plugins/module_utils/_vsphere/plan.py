@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .._common.errors import InputError
+from .._router.backend import AGENT
 from .._router.placement import may_run_on
 from .._router.problems import Problem
 from .._router.router import Router
@@ -37,7 +38,8 @@ def plan_nics(
         chosen = [node for node in nodes if router.present and may_run_on(router, node)]
         problems += [problem for node in chosen for problem in _problems_of(router, node, _vm(node, vms))]
         if chosen:
-            network = networks.get(router.master)
+            # With another backend the key has no effect: it is always the interface of the default route.
+            network = networks.get(router.master if router.backend == AGENT else "")
             which = {"network": network} if network else {"addresses": [address.ip for address in router.addresses]}
             found.append({**which, "nodes": [_vm(node, vms) for node in chosen]})
     return found, problems

@@ -61,7 +61,7 @@ def cloud_of(provider_id: str) -> str:
 
 def _ask(facts: Facts) -> Iterator[Finding]:
     clouds = {name_of(node): cloud_of(_provider_id(node)) for node in facts.nodes}
-    for router in facts.routers:
+    for router in facts.all_routers:
         names = [name_of(node) for node in facts.eligible(router)]
         refused = [name for name in names if clouds[name]]
         mixed = f", the other {len(names) - len(refused)} are not" if len(refused) < len(names) else ""

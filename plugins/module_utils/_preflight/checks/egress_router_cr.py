@@ -7,15 +7,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ipaddress
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from ..._egress_router_cr.manifests import CLUSTER_ROLE, ROLES_FILE
 from ..._egress_router_cr.operator import RESOURCE
 from ..._router.router import Router
-from ..facts import Facts, Operated
-from ..finding import ERROR, WARNING, Check, Finding, Part
+from ..facts import NODES, PORT_SECURITY, Facts, Operated, name_of
+from ..finding import ERROR, WARNING, Check, Finding, Part, listed
 
-_ID, _MAC = "egress_router_cr", "random_mac"
+_ID, _ROUTE, RANDOM_MAC = "egress_router_cr", "default_route", "random_mac"
+# What OpenShift's network plugin writes of the interface with the node's default route.
+_GATEWAY_CONFIG = "k8s.ovn.org/l3-gateway-config"
 _NETWORK_TYPE = "OVNKubernetes"
 _USE_AGENT = "or use backend agent"
 
@@ -106,17 +112,107 @@ def _permissions(facts: Facts) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _random_mac(facts: Facts) -> Iterator[Finding]:
-    operated = facts.operated
-    if operated is None:
+@dataclass(frozen=True)
+class _DefaultRoute:
+    """The interface of a node to which the operator's plugin attaches routers, and its IPv4 networks."""
+
+    interface: str
+    networks: tuple[ipaddress.IPv4Network, ...]
+
+
+def _default_route(node: Mapping[str, Any]) -> _DefaultRoute | None:
+    """None if the network plugin has not written it, or in another form."""
+    try:
+        found = json.loads(node["metadata"]["annotations"][_GATEWAY_CONFIG])["default"]
+        # The id is that of a port in OVN: the name of the bridge and that of the node.
+        bridge = found.get("bridge-id") or found["interface-id"].removesuffix(f"_{name_of(node)}")
+        addresses = [ipaddress.ip_interface(text) for text in found["ip-addresses"]]
+        networks = [one.network for one in addresses if isinstance(one, ipaddress.IPv4Interface)]
+        return _DefaultRoute(str(bridge), tuple(networks)) if networks else None
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _master(facts: Facts) -> Iterator[Finding]:
+    """Where the routers of the operator are attached, whatever `master` says."""
+    for router, node, route in _routes(facts):
+        if router.master and route and router.master != route.interface:
+            yield Finding(
+                _ROUTE, WARNING, f"master '{router.master}' has no effect, the router is attached to the interface of the node's default "
+                f"route, {route.interface}", "no master with this backend", f"Remove master, {_USE_AGENT}", (router.id,), (node,),
+            )  # fmt: skip
+
+
+def _subnet(facts: Facts) -> Iterator[Finding]:
+    for router, node, route in _routes(facts):
+        for address in router.addresses if route else ():
+            if route and not any(ipaddress.ip_address(address.ip) in network for network in route.networks):
+                yield Finding(
+                    _ROUTE, WARNING, f"the interface of the node's default route, {route.interface}, to which the router is attached, is in "
+                    f"{', '.join(map(str, route.networks))}", f"the subnet of the egress address {address.cidr}",
+                    f"Check that both are on the same segment, else choose an address there, {_USE_AGENT} and its key master",
+                    (router.id,), (node,),
+                )  # fmt: skip
+
+
+def _routes(facts: Facts) -> Iterator[tuple[Router, str, _DefaultRoute | None]]:
+    for router in facts.operated.routers if facts.operated and facts.operated.served else ():
+        for node in facts.eligible(router):
+            yield router, name_of(node), _default_route(node)
+
+
+def _coverage(facts: Facts) -> tuple[int, list[str]]:
+    found = list(_routes(facts))
+    unknown = tuple(dict.fromkeys(node for _router, node, route in found if route is None))
+    reason = f"OVN-Kubernetes has not said what the default route is, in annotation {_GATEWAY_CONFIG}"
+    return sum(route is not None for _router, _node, route in found), [
+        f"{listed('node', unknown)}: {reason}"
+    ] if unknown else []
+
+
+def findings(question: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[Finding]:
+    """`answer`: the result of openstack_allowed_address_pair_info, or its failure, for the question of questions.py."""
+    for problem in question["problems"]:
+        yield _not_known(problem)
+    if not question["options"]:
         return
-    nodes = [node for node in facts.nodes if str(node["spec"].get("providerID") or "").startswith("openstack://")]
-    if operated.platform == "OpenStack" or nodes:
-        yield Finding(
-            _MAC, ERROR, "the nodes are OpenStack servers, and the router has another MAC address at every start, so that no allowed address "
-            "pair can name it", "port security that is off on the nodes' ports of the egress network",
-            f"If it is off, add {_MAC} to preflight_ignore. If it is to stay on, use backend agent", _all(operated),
-        )  # fmt: skip
+    if answer.get("failed") or "ports" not in answer:
+        yield _not_known(str(answer.get("msg") or "Neutron was not asked"))
+        return
+    for port in answer["ports"]:
+        if port["port_security"]:
+            routers = dict.fromkeys(question["routers"][one["ip_address"]] for one in port["addresses"])
+            yield _guarded(port["port_id"], tuple(routers), question["nodes"].get(port["server_id"], port["server_id"]))
+
+
+def _guarded(port: str, routers: tuple[str, ...], node: str) -> Finding:
+    return Finding(
+        RANDOM_MAC, ERROR, f"port {port} has port security, which drops what the router sends: its MAC address is another one at every "
+        "start, so that no allowed address pair can name it, and a pair without one means that of the port",
+        "port security that is disabled on the nodes' ports of the egress network",
+        "Use backend agent, whose MAC address stays the same and gets pairs, or disable port security on the port (openstack port set "
+        f"--no-security-group --no-allowed-address --disable-port-security {port})", routers, (node,),
+    )  # fmt: skip
+
+
+def _not_known(reason: str, routers: tuple[str, ...] = ()) -> Finding:
+    return Finding(
+        RANDOM_MAC, ERROR, f"whether OpenStack's port security drops what the router sends with its random MAC address is not known: {reason}",
+        "port security that is disabled on the nodes' ports of the egress network",
+        f"Correct this, use backend agent, or, if port security is disabled there, add {RANDOM_MAC} to preflight_ignore", routers,
+    )  # fmt: skip
+
+
+def _cannot_ask(facts: Facts) -> Iterator[Finding]:
+    """Without nodes it is not known which ports to look at."""
+    operated = facts.operated
+    if operated and operated.platform == "OpenStack" and NODES in facts.unread:
+        yield _not_known(facts.unread[NODES], _all(operated))
+
+
+def _ask(_facts: Facts) -> Iterator[Finding]:
+    """Nothing: if a node is an OpenStack server, Neutron is asked."""
+    yield from ()
 
 
 def _all(operated: Operated) -> tuple[str, ...]:
@@ -129,5 +225,12 @@ CHECKS = (
         _ID, "no router has backend egress_router_cr, or those can be made",
         (Part((), _served), Part((), _network), Part((), _neighbours), Part((), _agents), Part((), _permissions)),
     ),
-    Check(_MAC, "no router has backend egress_router_cr, or the nodes are not OpenStack servers", (Part((), _random_mac),)),
+    Check(
+        _ROUTE, "no router has backend egress_router_cr, or its address is in the subnet of the nodes' default route",
+        (Part((NODES,), _master), Part((NODES,), _subnet)), _coverage,
+    ),
+    Check(
+        RANDOM_MAC, "no router has backend egress_router_cr, or no OpenStack port drops what it sends",
+        (Part((PORT_SECURITY,), _ask), Part((), _cannot_ask)),
+    ),
 )  # fmt: skip

@@ -17,7 +17,7 @@ from ..finding import ERROR, INFO, WARNING, Check, Finding, Part
 
 
 def _any(facts: Facts) -> Iterator[Finding]:
-    for router in facts.routers:
+    for router in facts.all_routers:
         nodes = facts.eligible(router)
         if not nodes:
             yield Finding(
@@ -72,7 +72,7 @@ def _zone(node: Mapping[str, Any]) -> str:
 
 
 def _states(facts: Facts) -> Iterator[Finding]:
-    for router in facts.routers:
+    for router in facts.all_routers:
         nodes = facts.eligible(router)
         if not any(ready(node) and schedulable(node) for node in nodes):
             continue  # That is an error of the check nodes.

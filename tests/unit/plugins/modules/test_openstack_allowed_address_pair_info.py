@@ -43,6 +43,31 @@ def test_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert [port["missing"] for port in result["ports"]] == [[TWO], []]
 
 
+def test_without_a_mac_address_nothing_is_missing_and_port_security_tells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud = FakeCloud()
+    cloud.change("p1", port_security=False)
+    addresses = [{"ip_address": "198.51.100.50/32"}, TWO]
+    ports = info(cloud, monkeypatch, capsys, addresses=addresses, writable=True)["ports"]
+    assert [(port["port_security"], port["missing"]) for port in ports] == [(True, [TWO]), (False, [])]
+    assert [port["addresses"] for port in ports] == [[{"ip_address": "198.51.100.50"}, TWO]] * 2
+    (alone, _other) = info(cloud, monkeypatch, capsys, addresses=addresses[:1], writable=True)["ports"]
+    assert (alone["missing"], alone["write_error"]) == ([], "")
+
+
+def test_an_address_without_mac_address_is_checked_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    addresses = [{"ip_address": "198.51.100.0/24"}, {"ip_address": "x"}, {**ONE, "mac_address": ""}]
+    said = info(FakeCloud(), monkeypatch, capsys, addresses=addresses)["msg"]
+    assert (
+        "is a network" in said
+        and "'x' is not an IP address" in said
+        and "mac_address of 198.51.100.50 is missing" in said
+    )
+
+
 def test_a_node_without_a_port(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     result = info(FakeCloud(), monkeypatch, capsys, nodes=[SERVERS[0].replace("1111", "9999")])
     assert result["failed"]

@@ -603,6 +603,54 @@ def test_what_neutron_is_asked(cluster: FakeCluster, run: Run) -> None:
     }
 
 
+OF_OPERATOR = {
+    "name": "db", "namespace": "payments", "backend": "egress_router_cr", "addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}],
+    "node_selector": {"site": "a"}, "master": "eth1",
+}  # fmt: skip
+
+
+def test_what_neutron_is_asked_for_a_random_mac_address(cluster: FakeCluster, run: Run) -> None:
+    kubelet(cluster)
+    cluster.apis["/apis/network.operator.openshift.io/v1"] = ["egressrouters"]
+    cluster.objects[("nodes", "", "worker-2")]["metadata"]["labels"]["site"] = "a"
+    options: dict[str, Any] = {"routers": [OF_OPERATOR], "defaults": {}}
+
+    def questions(**more: Any) -> Any:
+        return run("preflight_info", **options, **more)["gathered"]["questions"]
+
+    assert questions() == {}
+    provide(cluster, f"openstack:///{SERVER}")
+    assert questions() == {"random_mac": {
+        "module": "egress.router.openstack_allowed_address_pair_info",
+        # Its port is the one that counts, on the node that can run it.
+        "options": {"addresses": [{"ip_address": "198.51.100.50", "nodes": [f"openstack:///{SERVER}2"]}]},
+        "nodes": {f"{SERVER}1": "worker-1", f"{SERVER}2": "worker-2"},
+        "routers": {"198.51.100.50": "payments/db"},
+        "problems": [],
+    }}  # fmt: skip
+    assert questions(openstack_checks=False) == {}
+    examination = run("preflight_info", **options, openstack_checks=False)["gathered"]["examination"]
+    reason = "this check is switched off (egress_router_openstack_allowed_address_pair)"
+    assert {"check": "random_mac", "reason": reason} in examination["not_checked"]
+    # The platform tells it too, and then the nodes' servers have to be known.
+    provide(cluster, "")
+    cluster.apis["/apis/config.openshift.io/v1"] = ["infrastructures"]
+    cluster.add("infrastructures", "", "cluster", status={"platformStatus": {"type": "OpenStack"}})
+    (problem,) = questions()["random_mac"]["problems"]
+    assert "may run on node worker-2" in problem and "openstack_allowed_address_pair_servers" in problem
+    assert questions(openstack_servers={"worker-2": SERVER + "2"})["random_mac"]["problems"] == []
+
+
+def test_what_vcenter_is_asked_for_a_router_of_the_operator(cluster: FakeCluster, run: Run) -> None:
+    """Its master has no effect, so the name of the network for it is not that of the adapter."""
+    kubelet(cluster)
+    cluster.apis["/apis/network.operator.openshift.io/v1"] = ["egressrouters"]
+    provide(cluster, VM)
+    given = {"routers": [{**OF_OPERATOR, "node_selector": {}}], "defaults": {}, "vsphere_networks": {"eth1": "egress"}}
+    question = run("preflight_info", **given)["gathered"]["questions"]["vsphere"]
+    assert question["options"]["nics"] == [{"addresses": ["198.51.100.50"], "nodes": [f"{VM}1", f"{VM}2"]}]
+
+
 def test_what_vcenter_is_asked(cluster: FakeCluster, run: Run) -> None:
     kubelet(cluster)
     provide(cluster, VM)
@@ -829,10 +877,10 @@ def test_a_router_of_the_operator_is_judged_by_other_facts(cluster: FakeCluster,
     assert errors() == ["the API server does not know the kind EgressRouter"]
     cluster.apis["/apis/network.operator.openshift.io/v1"] = ["egressrouters"]
     assert errors() == []
-    assert "can run one" not in preflight(**options)["summary"]
+    assert "(2 can run one)" in preflight(**options)["summary"]
     cluster.add("egressrouters", "cards", "web", spec={"addresses": [{"ip": "198.51.100.50/24"}]})
     assert errors() == ["EgressRouter cards/web has address 198.51.100.50 too, and nothing keeps both from using it"]
-    cluster.objects.clear()
+    del cluster.objects["egressrouters", "cards", "web"]
     cluster.rules = []
     (lacking,) = errors()
     assert lacking.startswith("jane may not list egressrouters.network.operator.openshift.io, ")

@@ -106,6 +106,42 @@ def test_what_neutron_does_not_let_provision_do_is_an_error(answer: dict[str, An
     assert not found["ok"] and found["findings"][0]["seen"].startswith(said)
 
 
+RANDOM_MAC = {
+    **NEUTRON,
+    "options": {"addresses": [{"ip_address": "198.51.100.50"}]},
+    "routers": {"198.51.100.50": "payments/db"},
+}
+
+
+def test_a_random_mac_address_needs_ports_without_port_security() -> None:
+    guarded = port(missing=[], port_security=True, addresses=[{"ip_address": "198.51.100.50"}])
+    found = report(random_mac=RANDOM_MAC, answers={"random_mac": guarded})
+    (finding,) = found["findings"]
+    assert (finding["check"], finding["severity"]) == ("random_mac", "error")
+    assert (finding["routers"], finding["nodes"]) == (["payments/db"], ["worker-1"])
+    assert finding["seen"].startswith(
+        "port p1 has port security, which drops what the router sends: its MAC address is another one at every"
+    )
+    assert finding["advice"].startswith("Use backend agent, ") and finding["advice"].endswith(
+        "--disable-port-security p1)"
+    )
+    assert "random_mac" in found["checked"] and not found["ok"]
+    open_ = port(missing=[], port_security=False, addresses=[{"ip_address": "198.51.100.50"}])
+    found = report(random_mac=RANDOM_MAC, answers={"random_mac": open_})
+    assert found["ok"] and found["findings"] == [] and "random_mac" in found["checked"]
+
+
+@pytest.mark.parametrize(("answer", "said"), [
+    ({"failed": True, "msg": "cannot reach OpenStack"}, "cannot reach OpenStack"), ({}, "Neutron was not asked"),
+])  # fmt: skip
+def test_what_neutron_does_not_say_of_port_security_is_an_error(answer: dict[str, Any], said: str) -> None:
+    found = report(random_mac=RANDOM_MAC, answers={"random_mac": answer})
+    (finding,) = found["findings"]
+    assert not found["ok"] and finding["seen"].endswith(f"random MAC address is not known: {said}")
+    assert finding["advice"].endswith("add random_mac to preflight_ignore")
+    assert report(random_mac=RANDOM_MAC, answers={"random_mac": answer}, ignore=["random_mac"])["ok"]
+
+
 @pytest.mark.parametrize(("write_error", "severity", "said"), [
     ("", "info", "port group egress of host esxi-1 rejects mac_changes"),
     ("the user lacks a permission", "error", "port group egress of host esxi-1 rejects mac_changes, and the user lacks a permission"),
@@ -130,10 +166,13 @@ def test_what_vcenter_does_not_let_provision_do_is_an_error(answer: dict[str, An
     assert (finding["severity"], finding["seen"]) == ("error", said)
 
 
-@pytest.mark.parametrize(("cloud", "question"), [("openstack", NEUTRON), ("vsphere", VCENTER)])
+@pytest.mark.parametrize(
+    ("cloud", "question"), [("openstack", NEUTRON), ("vsphere", VCENTER), ("random_mac", RANDOM_MAC)]
+)
 def test_problems_without_asking(cloud: str, question: dict[str, Any]) -> None:
     found = report(**{cloud: {**question, "options": {}, "problems": ["node worker-9 has no server"]}})
-    assert [finding["seen"] for finding in found["findings"]] == ["node worker-9 has no server"]
+    (finding,) = found["findings"]
+    assert finding["seen"].endswith("node worker-9 has no server")
     assert cloud in found["checked"]
 
 

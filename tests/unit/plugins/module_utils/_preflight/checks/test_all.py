@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from decimal import Decimal
@@ -150,8 +151,26 @@ SQUATTER = "02:00:00:00:00:07"
 
 def operated(**changes: Any) -> Facts:
     """A cluster with a router that OpenShift's operator makes, and no other."""
-    one = router(backend="egress_router_cr", image=None, master=None)
-    return replace(facts(), routers=(), inspected=(), operated=Operated((one,), **changes))
+    return of_operator({}, **changes)
+
+
+def of_operator(of: dict[str, Any], nodes: Any = None, without: Any = None, **changes: Any) -> Facts:
+    """The same with keys of the router, nodes, and what could not be read of the cluster."""
+    one = router(backend="egress_router_cr", image=None, **{"master": None, **of})
+    found = replace(facts(), routers=(), inspected=(), unread=without or {}, operated=Operated((one,), **changes))
+    return replace(found, nodes=found.nodes if nodes is None else nodes)
+
+
+def ovn_node(name: str, addresses: list[str], **config: Any) -> dict[str, Any]:
+    """A node as OVN-Kubernetes annotates it."""
+    found = node(name)
+    default = {"mode": "shared", "interface-id": f"br-ex_{name}", "ip-addresses": addresses, **config}
+    annotations = {"k8s.ovn.org/l3-gateway-config": json.dumps({"default": default})}
+    return {**found, "metadata": {**found["metadata"], "annotations": annotations}}
+
+
+ON_SEGMENT = tuple(ovn_node(f"worker-{n}", [f"198.51.100.1{n}/24", "2001:db8::1/64"]) for n in (1, 2))
+ELSEWHERE = (ON_SEGMENT[0], ovn_node("worker-2", ["10.0.0.2/24"], **{"interface-id": "x", "bridge-id": "br-ex"}))
 
 
 def egress_router(namespace: str, name: str, ip: str) -> dict[str, Any]:
@@ -379,7 +398,23 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
     "a project's admin without the role": (
         operated(missing_permissions={"payments": ("patch egressrouters.network.operator.openshift.io",)}), "egress_router_cr", "error",
         "may not patch egressrouters.network.operator.openshift.io in namespace payments"),
-    "a random MAC address on OpenStack": (operated(platform="OpenStack"), "random_mac", "error", "the nodes are OpenStack servers"),
+    "an operator in a cloud": (
+        of_operator({}, (node("worker-1", spec={"providerID": AWS}),)), "cloud", "error", "nodes that can run it is a server of AWS"),
+    "no node for the operator's pod": (
+        of_operator({"node_selector": {"egress": "yes"}}), "nodes", "error", "none of the 2 nodes has the labels"),
+    "a cordoned node for the operator's pod": (
+        of_operator({}, (ON_SEGMENT[0], node("worker-2", spec={"unschedulable": True}))), "node_state", "warning", "the node is cordoned"),
+    "a master with the operator": (
+        of_operator({"master": "eth1"}, ON_SEGMENT), "default_route", "warning",
+        "(router payments/db, nodes worker-1, worker-2): master 'eth1' has no effect, the router is attached to the interface of the node's "
+        "default route, br-ex; expected: no master with this backend"),
+    "a default route elsewhere": (
+        of_operator({}, ELSEWHERE), "default_route", "warning",
+        "(router payments/db, node worker-2): the interface of the node's default route, br-ex, to which the router is attached, is in "
+        "10.0.0.0/24; expected: the subnet of the egress address 198.51.100.50/24"),
+    "a random MAC address on OpenStack, whose nodes may not be read": (
+        of_operator({}, (), {"nodes": "jane may not list nodes"}, platform="OpenStack"), "random_mac", "error",
+        "with its random MAC address is not known: jane may not list nodes"),
 }  # fmt: skip
 
 
@@ -406,6 +441,10 @@ def test_a_good_cluster() -> None:
 # What is like a fault, but is not one.
 SOUND: dict[str, Facts] = {
     "vSphere and bare metal": provider(VSPHERE, ""),
+    "a default route on the segment": of_operator({}, ON_SEGMENT),
+    "a master that is the interface of the default route": of_operator({"master": "br-ex"}, ON_SEGMENT),
+    "a default route of which nothing is known": of_operator({"master": "eth1"}),
+    "OpenStack's nodes, whose ports Neutron is asked for": of_operator({}, ON_SEGMENT, platform="OpenStack"),
     "kind, OpenStack": provider("kind://podman/lab/worker", "openstack:///0abc"),
     "AWS nodes that it does not run on": facts(
         router(node_selector={"place": "here"}),
@@ -502,6 +541,20 @@ SOUND: dict[str, Facts] = {
 @pytest.mark.parametrize("case", SOUND)
 def test_what_is_like_a_fault_but_is_not_one(case: str) -> None:
     assert [str(finding) for finding in found(SOUND[case])] == []
+
+
+@pytest.mark.parametrize("annotation", [
+    None, "no JSON", "{}", "[]", '{"default": {}}', '{"default": {"interface-id": "br-ex_worker-2", "ip-addresses": ["x"]}}',
+    '{"default": {"interface-id": "br-ex_worker-2", "ip-addresses": ["2001:db8::1/64"]}}',
+])  # fmt: skip
+def test_a_default_route_that_is_not_known_is_told(annotation: str | None) -> None:
+    other = node("worker-2")
+    other["metadata"]["annotations"] = {"k8s.ovn.org/l3-gateway-config": annotation} if annotation else None
+    examination = examine(of_operator({}, (ON_SEGMENT[0], other)))
+    assert examination.findings == () and "default_route" in examination.checked
+    (gap,) = examination.gaps
+    assert gap[0] == "default_route" and gap[1].startswith("node worker-2: OVN-Kubernetes has not said")
+    assert "default_route" not in examine(of_operator({}, (other,))).checked
 
 
 @pytest.mark.parametrize(("provider_id", "cloud"), [
