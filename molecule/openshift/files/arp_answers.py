@@ -4,10 +4,10 @@ Usage: arp_answers.py INTERFACE ADDRESS TIMES [FILE]. It asks twice a second, an
 """
 
 import json
-import os
 import socket
 import sys
 import time
+from pathlib import Path
 
 
 def ask(raw: socket.socket, address: bytes, seconds: float) -> list[str]:
@@ -32,7 +32,7 @@ def main(interface: str, address: str, times: str, file: str = "") -> None:
     answers: list[list[str]] = []
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as raw:
         raw.bind((interface, 0x0806))
-        while len(answers) < int(times) and not (file and os.path.exists(file)):
+        while len(answers) < int(times) and not (file and Path(file).exists()):
             answers.append(ask(raw, socket.inet_aton(address), 0.5))
     json.dump(answers, sys.stdout)
 

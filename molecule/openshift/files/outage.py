@@ -4,10 +4,10 @@ Usage: outage.py HOST PORT SECONDS FILE. It ends when the file is there. A serve
 """
 
 import json
-import os
 import socket
 import sys
 import time
+from pathlib import Path
 
 
 def answered(host: str, port: int) -> bool:
@@ -21,7 +21,7 @@ def answered(host: str, port: int) -> bool:
 def main(host: str, port: str, seconds: str, file: str) -> None:
     begin = last = time.monotonic()
     longest, count = 0.0, 0
-    while time.monotonic() - begin < float(seconds) and not os.path.exists(file):
+    while time.monotonic() - begin < float(seconds) and not Path(file).exists():
         if answered(host, int(port)):
             longest, last, count = max(longest, time.monotonic() - last), time.monotonic(), count + 1
         time.sleep(0.05)

@@ -288,8 +288,6 @@ def identity(router: Router) -> Identity:
         replicas=router.replicas,
         headless=router.service.headless,
         extra_ports=tuple(Port(port, protocol) for port, protocol in router.service.extra_ports),
-        lease_seconds=router.failover.lease_seconds,
-        renew_seconds=round(router.failover.lease_seconds / 3, 1),
         failover=router.failover,
     )
 
