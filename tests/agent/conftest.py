@@ -25,9 +25,9 @@ _ports = itertools.count(8001)
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what tests measured."""
-    for report in terminalreporter.getreports("passed"):
+    for report in terminalreporter.getreports(""):
         for name, text in report.user_properties:
-            if name == "figure" and report.when == "call":
+            if name == "figure" and report.when == "teardown":
                 terminalreporter.write_line(str(text))
 
 

@@ -21,14 +21,14 @@ from unittest.mock import MagicMock, Mock, call
 import pytest
 from egress_router import config, log
 from egress_router.failover.channel import Channel
-from egress_router.failover.protocol import Lease, Swap
+from egress_router.failover.protocol import Grant, Kind, Lease, Message, Permit, Protocol, Refused, Send, Swap, Tick
 from egress_router.kernel import conntrack, table
 from egress_router.kernel.marks import BASE, MASK, fallback_mark, rule_mark
 from egress_router.net import checksum
 from egress_router.proof import sniffer
 from egress_router.run import agent, life
 from egress_router.run import keys as keys_module
-from egress_router.run.driver import Driver
+from egress_router.run.driver import PEEK, TELL, Answer, Driver
 from egress_router.run.keys import Keys
 from egress_router.run.kube import ApiError
 from egress_router.run.lease import Found, Leases
@@ -281,6 +281,161 @@ def test_a_request_that_fails() -> None:
     api = Api(ApiError(409, "the object has been modified"))
     api.leases.look(3)
     assert api.wait() == (3, api.answer)
+
+
+# --- The driver ---
+
+
+class Driven:
+    """A driver without its thread, whose kernel and API server are mocks."""
+
+    def __init__(self, **identity: Any) -> None:
+        self.fence, self.leases, self.channel = MagicMock(serves=False), MagicMock(), MagicMock(addresses={})
+        self.fence.permit.side_effect = range(1001, 2000)
+        self.driver = Driver(load(**identity), self.channel, lambda: "no key", self.fence, MagicMock(), TakeOvers())
+        self.status = Status(state="starting", pod="pod")
+        self.driver._leases, self.driver._status = self.leases, lambda: self.status
+        self.hand_overs: list[Any] = []
+        self.driver.leave = self.hand_overs.append
+
+    def hear(self, body: dict[str, Any] | ApiError, request: int | None = None) -> None:
+        """The API server's answer to the request that is waited for."""
+        if request is None:
+            request = self.driver._protocol._request.number  # type: ignore[union-attr]
+        self.driver._hear(Answer(request, body if isinstance(body, ApiError) else Found.read(body)))
+
+    def hold_the_lease(self, **annotations: str) -> None:
+        # An earlier process promised nothing.
+        self.driver._protocol._bound_until = 0.0
+        self.driver._step(Tick())
+        self.hear({**lease(**annotations), "spec": {"leaseTransitions": 7}})
+        assert self.leases.swap.call_args.kwargs["acquired"]
+        action = self.leases.swap.call_args.args[0]
+        assert (action.holder, action.term, action.version) == ("pod", 8, "41")
+        body = lease(writer=action.writer, pod="pod", **annotations)
+        body["spec"] = {"holderIdentity": "pod", "leaseTransitions": 8}
+        self.hear(body)
+        assert self.driver.holding and self.driver.term == 8
+
+
+def test_a_status_that_changed_is_written_once() -> None:
+    driven = Driven()
+    driven.hold_the_lease()
+    before = driven.leases.swap.call_count
+    driven.driver._write_what_changed()
+    assert driven.leases.swap.call_count == before, "it was written with the Lease"
+    driven.status = replace(driven.status, beats_lost="5")
+    driven.driver._write_what_changed()
+    assert driven.leases.swap.call_count == before, "a lost beat alone is not worth it"
+    driven.status = replace(driven.status, rules_hash="new")
+    for _number in range(3):
+        driven.driver._write_what_changed()
+    assert driven.leases.swap.call_count == before + 1
+    assert driven.leases.swap.call_args.args[1].rules_hash == "new"
+
+
+def test_a_status_that_could_not_be_written_is_written_later() -> None:
+    driven = Driven()
+    driven.hold_the_lease()
+    driven.status = replace(driven.status, rules_hash="new")
+    driven.driver._write_what_changed()
+    driven.hear(ApiError(409, "the object has been modified"))
+    body = lease(writer=f"pod/{driven.driver._protocol._session}/1", pod="pod")
+    body["spec"] = {"holderIdentity": "pod", "leaseTransitions": 8}
+    before = driven.leases.swap.call_count
+    driven.hear(body)
+    driven.driver._write_what_changed()
+    assert driven.leases.swap.call_count == before + 1
+    assert driven.leases.swap.call_args.args[1].rules_hash == "new"
+
+
+@pytest.mark.parametrize("heir", [True, False])
+def test_who_asks_for_a_hand_over_is_heard_once(
+    monkeypatch: pytest.MonkeyPatch, heir: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    driven = Driven()
+    driven.hold_the_lease(hand_over="before it was the holder")
+    monkeypatch.setattr(Protocol, "heir", heir)
+    body = lease(pod="pod", hand_over="before it was the holder")
+    body["spec"] = {"holderIdentity": "pod", "leaseTransitions": 8}
+    for wanted in ("before it was the holder", "now", "now"):
+        body["metadata"]["annotations"]["egress.router/hand-over"] = wanted
+        driven.hear(body, request=PEEK)
+    driven.driver._hand_over_if_wanted()
+    assert len(driven.hand_overs) == heir
+    assert capsys.readouterr().out.count("event=hand-over ") == heir
+    # Nobody could serve for a while.
+    monkeypatch.setattr(Protocol, "heir", False)
+    driven.driver._wish_until = min(driven.driver._wish_until, 1.0)
+    driven.driver._preparing = False
+    for _number in range(2):
+        driven.driver._hand_over_if_wanted()
+    assert capsys.readouterr().out.count("event=hand-over-refused") == 1
+    # Then somebody could, too late.
+    monkeypatch.setattr(Protocol, "heir", True)
+    driven.driver._hand_over_if_wanted()
+    assert len(driven.hand_overs) == heir
+
+
+def test_why_no_pod_can_be_the_holder_is_written_once() -> None:
+    """Somebody will look for the reason in the Lease."""
+    driven = Driven(replicas=2)
+    driven.driver.tell(False, "there is no interface net1")
+    driven.driver._drain()
+    driven.status = Status(state="failed", pod="pod", error="there is no interface net1")
+    driven.hear({**lease(), "spec": {}})
+    for _number in range(3):
+        driven.driver._write_what_changed()
+    driven.leases.tell.assert_called_once_with(TELL, "41", driven.status)
+    driven.leases.swap.assert_not_called()
+    driven.hear(lease(), request=TELL)
+    driven.status = replace(driven.status, error="other")
+    driven.driver._write_what_changed()
+    assert driven.leases.tell.call_count == 1, "there is a holder, who writes its own"
+
+
+def test_a_table_that_somebody_removed_ends_no_right() -> None:
+    """A grant that the kernel refuses while the right lasts: the permits come back with the table."""
+    driven = Driven()
+    driver, repaired = driven.driver, []
+    driver.repair = lambda: repaired.append(True)
+    driver._permit(Permit(1, 0.5))
+    driver._permit(Permit(2, 0.5))
+    driven.fence.grant.return_value, driven.fence.serves = False, True
+    driver._grant(Grant(2, 1))
+    assert repaired and not driver._events
+    # The next one is granted by what is granted in the kernel.
+    driven.fence.grant.return_value = True
+    driver._permit(Permit(3, 0.5))
+    driver._grant(Grant(3, 2))
+    driven.fence.grant.assert_called_with(1003, 1001)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_guard_that_has_run_out_is_told(known: bool) -> None:
+    driven = Driven()
+    driven.driver._permit(Permit(2, None))
+    if known:
+        driven.driver._permit(Permit(1, 0.5))
+    driven.fence.grant.return_value = False
+    driven.driver._grant(Grant(2, 1))
+    assert list(driven.driver._events) == [Refused()]
+    driven.fence.revoke.assert_called_once_with(1001)
+
+
+def test_where_messages_go() -> None:
+    driven = Driven()
+    hello = Send("billing-db-a", Message(Kind.HELLO, "pod", 7, 1, 1))
+    driven.driver._send(hello)
+    driven.channel.send.assert_not_called()
+    driven.driver._step(Tick())
+    driven.hear(lease(pod="billing-db-a", pod_ip="10.244.0.9"))
+    driven.driver._send(hello)
+    driven.channel.send.assert_called_with("10.244.0.9", hello.message)
+    # It is there that its last message came from.
+    driven.channel.addresses["billing-db-a"] = "10.244.0.10"
+    driven.driver._send(hello)
+    driven.channel.send.assert_called_with("10.244.0.10", hello.message)
 
 
 # --- The keys ---

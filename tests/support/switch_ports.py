@@ -45,7 +45,8 @@ class Recorder(threading.Thread):
         while not self._ended:
             try:
                 frame, (_name, _protocol, direction, *_rest) = self._raw.recvfrom(2048)
-            except TimeoutError:
+            except OSError:
+                # Nothing for a while, or the port is down, which is told once.
                 continue
             asked = set(frames.claims(frame)) - set(frames.answers(frame))
             if frame[6:12] == self._mac and direction != socket.PACKET_OUTGOING and not asked:

@@ -26,7 +26,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from ansible_collections.egress.router.plugins.module_utils._contract.names import CLUSTER_INTERFACE, EGRESS_INTERFACE
 
 from ..config import Address, Config
-from . import settings, sysctl
+from . import link, settings, sysctl
 from .marks import BASE, MASK
 
 TABLE = 100
@@ -63,6 +63,8 @@ class Network:
         self._config = config
         self._lock = threading.RLock()
         self._ipr = IPRoute()
+        # The MAC address that net1 has without the router's, and the number of that net1.
+        self._own = (0, "")
 
     def prepare(self) -> None:
         """Send forwarded traffic to table 100, which refuses it for now."""
@@ -106,21 +108,21 @@ class Network:
 
     def carrier(self) -> bool:
         """Whether net1 has a carrier: it follows the interface of the node."""
-        with self._lock:
-            index = self._index()
-            return index is not None and bool(self._link(index).get_attr("IFLA_CARRIER"))
+        return link.carrier(EGRESS_INTERFACE)
 
     def mac(self) -> str:
         """The current MAC address of net1; empty without net1."""
-        with self._lock:
-            index = self._index()
-            return "" if index is None else str(self._link(index).get_attr("IFLA_ADDRESS"))
+        return link.mac(EGRESS_INTERFACE)
 
     def own_mac(self) -> str:
         """The MAC address of net1 while the pod does not serve; empty without net1."""
         with self._lock:
             index = self._index()
-            return "" if index is None else self._original(index) or str(self._link(index).get_attr("IFLA_ADDRESS"))
+            if index is None:
+                return ""
+            if index != self._own[0]:
+                self._own = (index, self._original(index) or self.mac())
+            return self._own[1]
 
     def taken(self) -> bool:
         """Whether net1 already has the router's MAC address and addresses, from an earlier process of this pod."""
@@ -215,8 +217,7 @@ class Network:
 
     def _set_mac(self, index: int) -> bool:
         """Returns whether it was necessary."""
-        link = self._link(index)
-        current = str(link.get_attr("IFLA_ADDRESS"))
+        current = self.mac()
         if current == self._config.mac:
             return False
         if not self._original(index):
@@ -328,8 +329,7 @@ class Network:
         return list(self._ipr.get_routes(family=_FAMILIES[family], table=table))
 
     def _index(self, interface: str = EGRESS_INTERFACE) -> int | None:
-        found = self._ipr.link_lookup(ifname=interface)
-        return int(found[0]) if found else None
+        return link.index(interface)
 
     def _required_index(self) -> int:
         index = self._index()
@@ -338,8 +338,8 @@ class Network:
         return index
 
     def _link(self, index: int) -> Any:
-        (link,) = self._ipr.get_links(index)
-        return link
+        (found,) = self._ipr.get_links(index)
+        return found
 
     @staticmethod
     def _request(

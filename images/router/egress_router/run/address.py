@@ -40,8 +40,9 @@ STANDBY = "standby"
 NETWORK_CHECK_SECONDS = 2.0
 # At least, and at most half as much again: two pods that ask for the same address shall not do so in step for ever.
 RETRY_SECONDS = 2.0
-# The other pod of a node that hands over gives up the MAC address in a moment.
+# Another pod of the node that hands over gives up the MAC address in a moment: how often that is tried, and for how long.
 RETRY_SOON_SECONDS = 0.05
+SOON_SECONDS = 3.0
 # How long the segment is asked for the addresses after somebody else had them, and for how long an answer counts.
 ASK_SECONDS = 0.9
 FRESH_SECONDS = 8.0
@@ -104,6 +105,7 @@ class EgressAddress:
         # Somebody else may have the address although the kernel may serve: the router was on hold, or there was a conflict.
         self._ask_first = False
         self._retry_at = 0.0
+        self._soon_until = 0.0
         self._check_at = 0.0
         self._announce_at: list[float] = []
         self._conflict_since = ""
@@ -167,7 +169,8 @@ class EgressAddress:
             elif time.monotonic() >= self._retry_at:
                 self._take()
         except MacInUseError as error:
-            self._fail(status.FAILED, str(error), soon=True)
+            self._soon_until = self._soon_until or time.monotonic() + SOON_SECONDS
+            self._fail(status.FAILED, str(error), soon=time.monotonic() < self._soon_until)
         except (NetworkError, NetlinkError, OSError) as error:
             self._fail(status.FAILED, str(error))
 
@@ -223,7 +226,7 @@ class EgressAddress:
                 self._publisher.forget()
             self.release()
             event("address-released", on_hold=self._driver.on_hold)
-        self._retry_at = 0.0
+        self._retry_at = self._soon_until = 0.0
 
     def _stand_by(self) -> None:
         """Be ready to take the address in one step, and know whether that could be."""
@@ -268,8 +271,10 @@ class EgressAddress:
         self._publisher.publish({address.family: endpoints.NOBODY for address in self._config.addresses})
 
     def _take(self) -> None:
-        self._blocked = self._network.problem() or ("" if self._network.carrier() else NO_CARRIER)
-        self.unable = self._blocked
+        if self._retry_at:
+            # At the first attempt that was seen a moment ago.
+            self._blocked = self._network.problem() or ("" if self._network.carrier() else NO_CARRIER)
+            self.unable = self._blocked
         if self._blocked:
             self._fail(status.FAILED, self._blocked)
             return

@@ -71,8 +71,9 @@ class Agent:
 
     def run(self, kube: Kube, leases: Leases) -> None:
         """Serve until SIGTERM."""
-        signal.signal(signal.SIGTERM, lambda *_: self.stop())
-        signal.signal(signal.SIGINT, lambda *_: self.stop())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # Not in the main thread itself, which may be holding the lock of what it would set.
+            signal.signal(number, lambda *_: threading.Thread(target=self.stop, name="stop", daemon=True).start())
         self._address.prepare()
         adopted = self._adopt()
         watch = (kube, self._stop, self._wake_rules.set)

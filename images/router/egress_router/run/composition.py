@@ -79,7 +79,7 @@ def run(settings: Config, server: ApiServer) -> None:
     router = f"{settings.namespace}/{settings.router}"
     channel = Channel(settings.pod_ips[0], BEAT_PORT, router, settings.pod, keys)
     question = Question(settings, network, fence, stop)
-    driver = Driver(settings, channel, lambda: keys.problem, fence, question, take_overs)
+    driver = Driver(settings, channel, keys.check, fence, question, take_overs)
     publisher = Publisher(settings, kube, lambda: fence.serves, lambda: driver.changed())
     rules = Rules(settings, firewall)
     address = EgressAddress(settings, network, fence, driver, question, take_overs, publisher, rules)

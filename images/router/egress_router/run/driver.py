@@ -36,6 +36,8 @@ from .take_over import TakeOvers
 # The thread shows at least so often that it lives; it is never busy for longer than a transaction of the kernel.
 IDLE_SECONDS = 1.0
 HEALTHY_SECONDS = 20
+# For so long somebody who asks for another pod to serve may wait for one that could.
+WISH_SECONDS = 5.0
 # While the router is on hold: how often the Lease is read. When the hold is lifted, clients are waiting.
 HOLD_SECONDS = 0.5
 # Numbers of requests that are not the protocol's.
@@ -43,7 +45,7 @@ PEEK = -1
 TELL = -2
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
     """The API server's to a request."""
 
     request: int
@@ -62,18 +64,19 @@ class Driver:
         self,
         config: Config,
         channel: Channel,
-        key_problem: Callable[[], str],
+        check_keys: Callable[[], str],
         fence: Fence,
         question: Question,
         take_overs: TakeOvers,
     ) -> None:
         self._config = config
         self._channel = channel
-        self._key_problem = key_problem
+        self._check_keys = check_keys
+        self._key_problem = ""
         self._fence = fence
         self._question = question
         self._take_overs = take_overs
-        self._events: deque[Event | _Answer] = deque()
+        self._events: deque[Event | Answer] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._protocol = self._new_protocol(0)
         self._permits: dict[int, tuple[int, float]] = {}
@@ -85,6 +88,9 @@ class Driver:
         self._told: Status | None = None
         self._telling = False
         self._hand_over: str | None = None
+        # Until when a hand-over is wanted (0: it is not), and whether the pod prepares it.
+        self._wish_until = 0.0
+        self._preparing = False
         self._peek_at = 0.0
         self._lost_before = 0
         self._lost_logged = 0.0
@@ -132,12 +138,17 @@ class Driver:
         if self.successor:
             found = self._protocol
             return "" if found.peer_able else found.peer_reason or f"pod {found.successor} cannot serve"
-        return self._key_problem() if self._config.replicas > 1 else ""
+        return self._key_problem if self._config.replicas > 1 else ""
 
     @property
     def successor_able(self) -> bool:
         """Whether there is a successor that could serve."""
         return bool(self.successor) and self._protocol.peer_able
+
+    @property
+    def has_key(self) -> bool:
+        """Whether this pod can talk to the others."""
+        return not self._key_problem
 
     @property
     def beats_lost(self) -> int:
@@ -169,9 +180,9 @@ class Driver:
 
     def answered(self, request: int, answer: Found | ApiError) -> None:
         """The API server answered, or did not."""
-        self._post(_Answer(request, answer))
+        self._post(Answer(request, answer))
 
-    def _post(self, what: Event | _Answer) -> None:
+    def _post(self, what: Event | Answer) -> None:
         self._events.append(what)
         self._poke()
 
@@ -210,6 +221,8 @@ class Driver:
             if time.monotonic() >= self._protocol.due:
                 self._step(protocol.Tick())
                 self._drain()
+            self._key_problem = self._check_keys()
+            self._hand_over_if_wanted()
             self._write_what_changed()
         self.ended.set()
         while True:
@@ -220,21 +233,23 @@ class Driver:
     def _drain(self) -> None:
         while self._events:
             happened = self._events.popleft()
-            if isinstance(happened, _Answer):
+            if isinstance(happened, Answer):
                 self._hear(happened)
             else:
                 self._step(happened)
+                self._preparing = self._preparing and not isinstance(happened, protocol.HandOver)
 
     def _step(self, happened: Event) -> None:
         machine = self._protocol
         served, held, successor, lost = machine.serving, machine.holding, machine.successor, machine.beats_lost
         actions = machine.step(time.monotonic(), happened)
+        if machine.holding and not held:
+            # Before the kernel serves.
+            self._begin_to_hold()
         for action in actions:
             _CARRY_OUT[type(action)](self, action)
         if machine.beats_lost > lost:
             self._log_lost()
-        if machine.holding and not held:
-            self._begin_to_hold()
         if (machine.holding, machine.successor) != (held, successor):
             event("lease", held=machine.holding, term=machine.term, successor=self.successor or "none")
         if served and not machine.serving and not any(isinstance(action, protocol.Drop) for action in actions):
@@ -246,7 +261,6 @@ class Driver:
     def _begin_to_hold(self) -> None:
         found = self._found
         self._lost_before = self._protocol.beats_lost
-        self._written = None
         # What was there already was not said to this pod.
         self._hand_over = found.hand_over if found else None
         cause, since = self._protocol.taken
@@ -260,11 +274,11 @@ class Driver:
         now = time.monotonic()
         if now - self._lost_logged >= 1:
             self._lost_logged = now
-            event("beats-lost", successor=self._protocol.successor, total=self.beats_lost)
+            event("beats-lost", successor=self._protocol.successor or "none", total=self.beats_lost)
 
     # --- The Lease ---
 
-    def _hear(self, answered: _Answer) -> None:
+    def _hear(self, answered: Answer) -> None:
         request, answer = answered
         if isinstance(answer, ApiError):
             self._hear_error(request, answer)
@@ -281,8 +295,8 @@ class Driver:
             self._telling = False
         if self.holding and answer.hand_over != self._hand_over:
             self._hand_over = answer.hand_over
-            if answer.hand_over:
-                self._leave()
+            self._wish_until = time.monotonic() + WISH_SECONDS if answer.hand_over else 0.0
+            self._hand_over_if_wanted()
 
     def _hear_error(self, request: int, error: ApiError) -> None:
         if request == TELL:
@@ -323,12 +337,19 @@ class Driver:
             self._step(protocol.Hold(self.on_hold))
             self.changed()
 
-    def _leave(self) -> None:
-        if not self._protocol.heir:
-            event("hand-over-refused", why=self.successor_error or "no other pod is ready")
+    def _hand_over_if_wanted(self) -> None:
+        """As soon as there is a pod that could serve."""
+        if not self._wish_until or self._preparing:
             return
-        event("hand-over", to=self._protocol.successor, why="the Lease asks for it")
-        self.leave(lambda: self._post(protocol.HandOver()))
+        if not self.holding:
+            self._wish_until = 0.0
+        elif self._protocol.heir:
+            self._preparing = True
+            event("hand-over", to=self._protocol.successor, why="the Lease asks for it")
+            self.leave(lambda: self._post(protocol.HandOver()))
+        elif time.monotonic() >= self._wish_until:
+            self._wish_until = 0.0
+            event("hand-over-refused", why=self.successor_error or "no other pod could serve")
 
     def _write_what_changed(self) -> None:
         """The status, soon after it changed; and what nobody who holds the Lease would tell."""

@@ -39,6 +39,11 @@ class Keys:
             self._read()
         return self._keys
 
+    def check(self) -> str:
+        """Read what has changed; returns `problem`."""
+        self()
+        return self.problem
+
     def _read(self) -> None:
         self.problem = ""
         self._keys = []

@@ -128,6 +128,7 @@ class Metrics:
                 bool(driver.successor),
             ),
             ("successor_able", "1 while there is a successor that could serve", driver.successor_able),
+            ("beats_key", "1 while the pod has a key to talk to the router's other pods", driver.has_key),
             ("take_over_seconds", "For how long nobody had served when this pod last took over", taken.seconds),
         ):
             yield GaugeMetricFamily(f"egress_router_{name}", text, float(value))
