@@ -91,10 +91,15 @@ def test_of_several_services_that_of_the_same_name_is_taken() -> None:
     assert any("lead its clients to egress-1" in item.message for item in old.notes.found if item.level == "lost")
 
 
-def test_a_selector_with_two_labels_has_to_match_as_a_whole() -> None:
+@pytest.mark.parametrize("labels", [SELECTOR, {**SELECTOR, "tier": "core"}])
+def test_a_selector_with_two_labels_has_to_match_as_a_whole(labels: dict[str, str]) -> None:
     old = draft("80 TCP 203.0.113.1")
+    old.labels = labels
     (item,) = take_services([old], Objects([service("b", selector={**SELECTOR, "tier": "edge"})]))
     assert "lack tier=edge" in item.message and "service" not in old.as_router()
+
+
+def test_a_selector_with_two_labels_that_the_pods_have() -> None:
     old = draft("80 TCP 203.0.113.1")
     old.labels = {**SELECTOR, "tier": "edge", "more": "labels"}
     assert take_services([old], Objects([service("b", selector={**SELECTOR, "tier": "edge"})])) == []
