@@ -23,7 +23,9 @@ def ruleset(router: Router) -> list[str]:
     found = []
     for thing in json.loads(router.run("nft -j --stateless list ruleset"))["nftables"]:
         ((kind, body),) = thing.items()
-        passing = ("handle", "elem") if body.get("name") in ("permits", "granted") else ("handle",)
+        if kind == "rule" and body["chain"] == "granted":
+            continue
+        passing = ("handle", "elem") if body.get("name") == "permits" else ("handle",)
         found.append(json.dumps({kind: {key: value for key, value in body.items() if key not in passing}}))
     return sorted(found)
 

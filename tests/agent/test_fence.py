@@ -123,11 +123,11 @@ def test_a_guard_that_has_run_out(kernel: Kernel) -> None:
     kernel.grant(None)
     guard, number = kernel.fence.permit(0.2), kernel.fence.permit(None)
     until(lambda: "expires" not in kernel.nft("list set inet egress_router permits"), "the guard has run out", 5)
-    before = kernel.nft("list map inet egress_router granted"), kernel.nft("list map arp egress_router granted")
+    before = kernel.nft("list chain inet egress_router granted"), kernel.nft("list chain arp egress_router granted")
     assert not kernel.fence.grant(number, guard)
     assert (
-        kernel.nft("list map inet egress_router granted"),
-        kernel.nft("list map arp egress_router granted"),
+        kernel.nft("list chain inet egress_router granted"),
+        kernel.nft("list chain arp egress_router granted"),
     ) == before
 
 
@@ -225,7 +225,7 @@ def test_nothing_was_granted(kernel: Kernel) -> None:
     assert fence.adopt() == 0 and not fence.serves
 
 
-@pytest.mark.parametrize("what", ["map inet egress_router granted", "set arp egress_router permits"])
+@pytest.mark.parametrize("what", ["chain inet egress_router granted", "set arp egress_router permits"])
 def test_a_right_that_somebody_removed(kernel: Kernel, what: str) -> None:
     kernel.grant(None)
     kernel.firewall.repair()

@@ -168,15 +168,42 @@ def test_a_router_with_ipv4_alone_needs_no_tuning(make_pod) -> None:
     assert ask(pod.ip4, 5432)["source_ip"] == EGRESS4
 
 
-def test_settings_of_both_interfaces(make_pod) -> None:
+@pytest.mark.parametrize(
+    ("of_all", "source"), [("0", {"rp_filter": 0, "accept_local": 1}), ("1", {"rp_filter": 2, "accept_local": 0})]
+)
+def test_settings_of_both_interfaces(make_pod, of_all: str, source: dict[str, int]) -> None:
     """Whatever the node's are. Forwarding begins when the table is there, which drops what is not redirected."""
-    pod = make_pod()
+    pod = make_pod(tuning={**namespaces.TUNING, "net.ipv4.conf.all.rp_filter": of_all})
+    pod.put_rules("5432 TCP 203.0.113.10\n")
     pod.serve()
+    assert ask(pod.ip4, 5432)["source_ip"] == EGRESS4
     wanted = {"forwarding": 1, "accept_redirects": 0, "send_redirects": 0, "accept_source_route": 0, "proxy_arp": 0}
-    more = {"rp_filter": 2, "arp_ignore": 1, "arp_announce": 2}
+    wanted |= source
+    more = {"arp_ignore": 1, "arp_announce": 2}
     names = [(interface, name, value) for interface in ("eth0", "net1") for name, value in wanted.items()]
     for interface, name, value in [*names, *(("net1", *item) for item in more.items())]:
         assert pod.run(f"sysctl -n net.ipv4.conf.{interface}.{name}").strip() == str(value), (interface, name)
+
+
+def test_nobody_else_sends_from_its_own_addresses(make_pod) -> None:
+    """The kernel does not look at sources where the node leaves that to the pod: the table does, once a connection."""
+    pod = make_pod(tuning={**namespaces.TUNING, "net.ipv4.conf.all.rp_filter": "0"})
+    pod.put_rules("9999 UDP 203.0.113.10\n")
+    pod.serve()
+    labels = 'destination="203.0.113.10:9999",name="",port="9999",protocol="UDP"'
+
+    def send(source: str) -> None:
+        addresses = b"".join(ipaddress.ip_address(text).packed for text in (source, pod.ip4))
+        header = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, socket.IPPROTO_UDP, 0) + addresses
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+            # A checksum of 0 is none.
+            raw.sendto(header + struct.pack("!HHHH", 4000, 9999, 8, 0), (pod.ip4, 0))
+
+    for source in (pod.ip4, EGRESS4):
+        namespaces.inside("pods", lambda source=source: send(source))
+    namespaces.inside("pods", lambda: send("10.244.0.99"))
+    until(lambda: pod.metric(f"egress_router_rule_connections_total{{{labels}}}") >= 1, "another source goes through")
+    assert pod.metric(f"egress_router_rule_connections_total{{{labels}}}") == 1
 
 
 def test_a_router_advertisement_changes_nothing(make_pod) -> None:

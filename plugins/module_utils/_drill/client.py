@@ -45,7 +45,7 @@ class Client:
     def start(self, seconds: float) -> None:
         """Waits until it runs, and its connections succeed."""
         self._await_running(seconds)
-        if self._await_steady(0, min(SETTLE_SECONDS, seconds)) == "":
+        if not self._await_steady(0, min(SETTLE_SECONDS, seconds)):
             return
         periods = self.periods()
         problems = {target: steady(periods, [target], STEADY_PERIODS) for target in self.targets}

@@ -35,8 +35,6 @@ WANTED: dict[str, dict[str, int]] = {
     CLUSTER_INTERFACE: _BOTH,
     EGRESS_INTERFACE: {
         **_BOTH,
-        # Answers of remote servers come in on net1 while the default route is eth0's: loose mode (RFC 3704).
-        "rp_filter": 2,
         # Only net1's own addresses are answered for and announced on the segment, never eth0's.
         "arp_ignore": 1,
         "arp_announce": 2,
@@ -44,6 +42,12 @@ WANTED: dict[str, dict[str, int]] = {
 }
 # Of a relay's tunnel: what comes out of it has the egress address, which may be this pod's own.
 TUNNEL = {**_BOTH, "rp_filter": 2, "accept_local": 1}
+# How a packet's source is looked at. Not at all where the node's `all` allows that: it would cost each packet another look-up of
+# the route, a tenth of what the router forwards, to find that the default route is eth0's. What is left of its use, that nobody
+# else sends from the router's own addresses, is the table's, which looks at the first packet of a connection only.
+UNCHECKED = {"rp_filter": 0, "accept_local": 1}
+# Otherwise in loose mode (RFC 3704): answers of remote servers come in on net1.
+LOOSE = {"rp_filter": 2, "accept_local": 0}
 # linux/ip.h, IPV4_DEVCONF_*.
 _NUMBERS = {
     "forwarding": 1,
@@ -76,11 +80,16 @@ class _Link(nlmsg):  # type: ignore[misc]
                 nla_map = tuple((number, name, "cdata") for name, number in _NUMBERS.items())
 
 
+def _of_pod(interface: str) -> dict[str, int]:
+    checks = UNCHECKED if sysctl.read("net.ipv4.conf.all.rp_filter") == "0" else LOOSE
+    return {**WANTED[interface], **checks}
+
+
 def repair(ipr: IPRoute, interface: str, index: int, wanted: Mapping[str, int] | None = None) -> list[str]:
-    """Give an interface the settings that it lacks, those of WANTED if not told; returns which. Raises NetlinkError."""
+    """Give an interface the settings that it lacks, those of a pod's if not told; returns which. Raises NetlinkError."""
     wrong = {
         name: value
-        for name, value in (WANTED[interface] if wanted is None else wanted).items()
+        for name, value in (_of_pod(interface) if wanted is None else wanted).items()
         if sysctl.read(f"net.ipv4.conf.{interface}.{name}") != str(value)
     }
     if wrong:

@@ -14,7 +14,7 @@ same few look-ups whatever their number, and a change touches only the elements 
     live                    set of marks, counter                     what may be forwarded; counts packets, both ways
 
 Whether the pod serves at all is decided before, in the chains `fence`, of which one is in a table `arp egress_router`: only
-while the permit that `granted` names is in the set `permits`, whose elements have timeouts; see fence.py.
+while the permit that the chain `granted` names is in the set `permits`, whose elements have timeouts; see fence.py.
 
 A pod that does not serve any more may still have connections, which it relays (see the package relay): what leaves by the tunnel
 `relay` needs no permit, as nothing of it reaches the segment from here. What other pods relay arrives by tunnels `relay-*`.
@@ -56,16 +56,14 @@ ElementKey = tuple[str, "int | tuple[int, int]"]
 # A relay's tunnel takes so much of each packet on the cluster's network: IP, UDP, VXLAN and Ethernet.
 TUNNEL_OVERHEAD = {4: 50, 6: 70}
 _TCP_OVERHEAD = {4: 40, 6: 60}
-# Sets and maps of the fence: no rules.
-_FENCE = ("permits", "granted")
-# What a packet has by which `granted` is looked up, and all values that it may have.
-_KEYS = {
-    FAMILY: ("meta nfproto", "nf_proto", ("ipv4", "ipv6")),
-    ARP_FAMILY: ("arp operation", "arp_op", ("request", "reply")),
-}
+# The fence's set, which has no rules in it, and its chain, whose only rule is another one each time.
+_PERMITS = "permits"
+_GRANTED = "granted"
+# Of the tables, which have a fence each.
+_FENCED = (FAMILY, ARP_FAMILY)
 
 # What `granted` reads: of one family, because both are changed together.
-LIST_GRANTED = (f"list map {FAMILY} {NAME} granted", f"list set {FAMILY} {NAME} permits")
+LIST_GRANTED = (f"list chain {FAMILY} {NAME} granted", f"list set {FAMILY} {NAME} permits")
 
 # Destination (str), destination and port, mark, or None (elements of a set); and the comment.
 Content = tuple[Any, str]
@@ -213,7 +211,7 @@ def without_rules(config: Config, name: str, flags: str, shape: Shape = _PLAIN) 
     return f"""\
 table {ARP_FAMILY} {name} {{
   {flags}
-{_fence(ARP_FAMILY)}
+{_fence()}
   chain input {{
     type filter hook input priority filter; policy accept;
     iifname "{EGRESS_INTERFACE}" jump fence
@@ -227,11 +225,12 @@ table {FAMILY} {name} {{
   {flags}
 {_maps()}
   set live {{ type mark; counter; }}
-{_fence(FAMILY)}
+{_fence()}
   # A nat chain sees only the first packet of a connection.
   chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
     iifname != "{CLUSTER_INTERFACE}" return
+{_own_sources(config)}
 {_redirects(config)}
   }}
   chain postrouting {{
@@ -244,13 +243,14 @@ table {FAMILY} {name} {{
     # No segment is larger than either way allows, so that nothing depends on ICMP errors that somebody drops.
     tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
 {_segments(shape)}
-    # Nothing new: the first packet of a connection is confirmed when it has left.
-    iifname "{CLUSTER_INTERFACE}" oifname "{RELAY}" ct status confirmed ct mark @live accept
-    iifname "{RELAY}" oifname "{CLUSTER_INTERFACE}" ct status confirmed ct direction reply ct mark @live accept
+    # First, because it is what costs: both ways of what is redirected.
+    iifname "{CLUSTER_INTERFACE}" oifname "{EGRESS_INTERFACE}" goto redirected
+    iifname "{EGRESS_INTERFACE}" oifname "{CLUSTER_INTERFACE}" goto redirected
+{_relayed(shape)}
+  }}
+  chain redirected {{
     jump fence
-    iifname "{RELAY}-*" oifname "{EGRESS_INTERFACE}" ct state untracked accept
-    iifname "{CLUSTER_INTERFACE}" oifname "{EGRESS_INTERFACE}" ct mark @live accept
-    iifname "{EGRESS_INTERFACE}" oifname "{CLUSTER_INTERFACE}" ct mark @live accept
+    ct mark @live accept
   }}
   chain input {{
     type filter hook input priority filter; policy accept;
@@ -304,31 +304,31 @@ def delete(name: str) -> str:
 def permit(number: int, seconds: float | None) -> str:
     """Commands that make a permit."""
     timeout = "" if seconds is None else f" timeout {max(1, int(seconds * 1000))}ms"
-    return "".join(f"add element {family} {NAME} permits {{ {number}{timeout} }}\n" for family in _KEYS)
+    return "".join(f"add element {family} {NAME} permits {{ {number}{timeout} }}\n" for family in _FENCED)
 
 
 def revoke(number: int) -> str:
     """Commands that remove a permit."""
-    return "".join(f"delete element {family} {NAME} permits {{ {number} }}\n" for family in _KEYS)
+    return "".join(f"delete element {family} {NAME} permits {{ {number} }}\n" for family in _FENCED)
 
 
 def grant(number: int, guard: int = 0) -> str:
     """Commands that grant a permit instead of any other; they fail, all of them, if there is a guard that has run out."""
     commands = revoke(guard) if guard not in (0, number) else ""
-    for family, (_key, _type, values) in _KEYS.items():
-        elements = ", ".join(f"{value} : {number}" for value in values)
-        commands += f"flush map {family} {NAME} granted\nadd element {family} {NAME} granted {{ {elements} }}\n"
+    for family in _FENCED:
+        commands += f"flush chain {family} {NAME} granted\nadd rule {family} {NAME} granted meta mark set {number}\n"
     return commands
 
 
 def drop() -> str:
     """Commands that grant nothing, and leave no permits."""
-    return "".join(f"flush map {family} {NAME} granted\nflush set {family} {NAME} permits\n" for family in _KEYS)
+    return "".join(f"flush chain {family} {NAME} granted\nflush set {family} {NAME} permits\n" for family in _FENCED)
 
 
-def granted(listed_map: Iterable[Json], listed_set: Iterable[Json]) -> tuple[int, float]:
+def granted(listed_chain: Iterable[Json], listed_set: Iterable[Json]) -> tuple[int, float]:
     """The permit that is granted, and the seconds that it lasts at least (infinite without an end); zeros if there is none."""
-    numbers = {number for thing in listed_map for _key, number in thing.get("map", {}).get("elem", [])}
+    rules = [thing["rule"] for thing in listed_chain if "rule" in thing]
+    numbers = {one["mangle"]["value"] for rule in rules for one in rule["expr"] if "mangle" in one}
     permits: dict[int, float] = {}
     for thing in listed_set:
         for element in thing.get("set", {}).get("elem", []):
@@ -338,17 +338,17 @@ def granted(listed_map: Iterable[Json], listed_set: Iterable[Json]) -> tuple[int
     return next(iter(left.items())) if len(left) == 1 else (0, 0.0)
 
 
-def _fence(family: str) -> str:
-    key, kind, _values = _KEYS[family]
-    return f"""\
-  set permits {{ type mark; flags timeout; }}
-  map granted {{ type {kind} : mark; }}
-  chain fence {{
-    # Without an element the mark stays 0, and no permit has that number.
-    meta mark set {key} map @granted
+def _fence() -> str:
+    # A rule with a number instead of a look-up in a map: each packet that is forwarded goes this way.
+    return """\
+  set permits { type mark; flags timeout; }
+  chain granted { }
+  chain fence {
+    # Without a rule there the mark stays 0, and no permit has that number.
+    jump granted
     meta mark != @permits drop
     meta mark set 0
-  }}"""
+  }"""
 
 
 def maps(name: str) -> str:
@@ -365,6 +365,12 @@ def _maps() -> str:
   map fallmarks{family} {{ type inet_proto : mark; counter; }}"""
         for family in FAMILIES
     )
+
+
+def _own_sources(config: Config) -> str:
+    # See settings.UNCHECKED.
+    own = [*config.pod_ips, *(address.ip for address in config.addresses)]
+    return "\n".join(f"    {_ip(ip.version)} saddr {ip} drop" for ip in own)
 
 
 def _redirects(config: Config) -> str:
@@ -397,6 +403,17 @@ def _source_rules(config: Config, ports: Ports) -> Iterator[str]:
         )
 
 
+def _relayed(shape: Shape) -> str:
+    if shape.mtu is None:
+        return ""
+    return f"""\
+    # Nothing new: the first packet of a connection is confirmed when it has left.
+    iifname "{CLUSTER_INTERFACE}" oifname "{RELAY}" ct status confirmed ct mark @live accept
+    iifname "{RELAY}" oifname "{CLUSTER_INTERFACE}" ct status confirmed ct direction reply ct mark @live accept
+    jump fence
+    iifname "{RELAY}-*" oifname "{EGRESS_INTERFACE}" ct state untracked accept"""
+
+
 def _segments(shape: Shape) -> str:
     if shape.mtu is None:
         return ""
@@ -422,9 +439,11 @@ def parse(listed: Iterable[Json]) -> Listing:
         kind, body = next(iter(thing.items()))
         if kind in ("metainfo", "table"):
             continue
+        if kind == "rule" and body["chain"] == _GRANTED:
+            continue
         bare = {key: value for key, value in body.items() if key not in ("handle", "elem", "table")}
         found.skeleton.append({kind: bare})
-        if kind in ("map", "set") and body["name"] not in _FENCE:
+        if kind in ("map", "set") and body["name"] != _PERMITS:
             for listed_element in body.get("elem", []):
                 _read_element(found, kind, body["name"], listed_element)
     return found
