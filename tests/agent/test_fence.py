@@ -295,6 +295,6 @@ def test_an_agent_of_one_replica_may_stand_still(make_pod) -> None:
     assert pod.process is not None
     pod.process.send_signal(signal.SIGSTOP)
     try:
-        always(lambda: stream.echoes() and EGRESS4 in answered(0.1), "it goes on", 3.5 * pod.lease_seconds)
+        always(lambda: stream.echoes() and EGRESS4 in answered(0.5), "it goes on", 3.5 * pod.lease_seconds)
     finally:
         pod.process.send_signal(signal.SIGCONT)
