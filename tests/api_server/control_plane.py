@@ -46,3 +46,6 @@ class ControlPlane:
                 return None
             raise
         return json.loads(answer.data)
+
+    def merge(self, path: str, body: Any) -> Any:
+        return self.request("PATCH", path, body, "application/merge-patch+json")

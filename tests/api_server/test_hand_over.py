@@ -45,8 +45,8 @@ class World:
 
     def __init__(self, plane: ControlPlane) -> None:
         number = next(_numbers)
-        self.plane, self.namespace = plane, f"pair-{number}"
-        self.nodes = [f"pair-{number}-{side}" for side in "ab"]
+        self.plane, self.namespace = plane, f"hand-over-{number}"
+        self.nodes = [f"hand-over-{number}-{side}" for side in "ab"]
         self.obeys = True
         self.problems: list[str] = []
         self._heeded = ""
