@@ -5,8 +5,9 @@
 
 """What Neutron and vCenter have to be asked. The action plugin asks them, with the modules that talk to them.
 
-A question has its name from the check that it is for. It has the `module` and its `options` (none: there is nothing to ask), and what the answer is read with: `nodes`, node
-names by the ids of the answer, `routers`, those of each address, and `problems`, what is wrong without asking.
+A question has its name from the check that it is for. It has the `module` and its `options` (none: there is nothing to ask), and what
+the answer is read with: `nodes`, node names by the ids of the answer, `routers`, those of each address, and `problems`, what is
+wrong without asking.
 """
 
 from __future__ import annotations
