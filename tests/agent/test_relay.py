@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import pytest
 from egress_router.config import Address, Config
+from egress_router.kernel import ports
 from egress_router.kernel.fence import Fence
 from egress_router.kernel.firewall import Firewall
 from egress_router.kernel.network import Network
@@ -123,7 +124,11 @@ class Pod:
         self.do(body)
 
     def choose_ports(self) -> None:
-        self.do(lambda: self.firewall.use_ports(self.holder.ports(self.firewall.ports)))
+        def body() -> None:
+            self.firewall.use_ports(self.holder.ports(self.firewall.ports))
+            self.holder.reserve(self.firewall.ports)
+
+        self.do(body)
 
     def give_up(self) -> None:
         def body() -> None:
@@ -392,7 +397,7 @@ def test_200_connections_udp_and_bulk(
 ) -> None:
     """And neither the router's MAC address nor its addresses leave the old pod by net1 any more."""
     old, new = pods
-    ports = record("node1"), record("node2")
+    segment = record("node1"), record("node2")
     datagrams = connect("pods", old.ip4, 53, 3.0, socket.SOCK_DGRAM)
     datagrams.send(b"?")
     source = json.loads(datagrams.recv(1000))["source_port"]
@@ -408,7 +413,7 @@ def test_200_connections_udp_and_bulk(
     record_property(
         "figure", f"200 connections: longest wait in a move {stalls[0]:.3f} s, bulk both ways {stalls[1]:.3f} s"
     )
-    left, taken = (port.stop() for port in ports)
+    left, taken = (port.stop() for port in segment)
     assert left and max(left) <= gone < min(taken)
     assert stalls[0] < STALL
 
@@ -434,6 +439,34 @@ def test_new_connections_use_the_new_pod(pods: tuple[Pod, Pod]) -> None:
 def stream_flow(stream: Stream) -> Flows:
     server = ipaddress.ip_address(stream.seen["local_ip"]).packed
     return {relay_flows.Server(6, server, stream.seen["local_port"]): [stream.seen["source_port"]]}
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_relayed_connections_port_is_not_used_again(pods: tuple[Pod, Pod], family: int, late: bool) -> None:
+    """Where there are more pods than parts of the ports. Here all but one of the new pod's ports are relayed ones."""
+    old, new = pods
+    before, after = (old.ip4, new.ip4) if family == 4 else (old.ip6, new.ip6)
+    old.do(lambda: old.firewall.use_ports((2000, 2004)))
+    opened = [Stream(before, 5432) for _number in range(4)]
+    (free,) = {2000, 2001, 2002, 2003, 2004} - {stream.seen["source_port"] for stream in opened}
+    move(old, new)
+    new.do(lambda: new.firewall.use_ports((2000, 2004)))
+    new.do(lambda: new.holder.reserve((2000, 2004)))
+    if late:
+        new.do(new.holder.close_all)
+        new.do(lambda: new.holder.open(old.ip, 60))
+        new.do(lambda: new.holder.reserve((2000, 2004)))
+        send(old, new, old.do(old.former.flows))
+    with contextlib.closing(Stream(after, 5432)) as stream:
+        assert stream.seen["source_port"] == free
+        with pytest.raises(TimeoutError):
+            ask(after, 5432, timeout=0.5)
+        assert all(other.echoes() for other in [stream, *opened])
+    new.do(new.holder.close_all)
+    assert "mark=3870359552" not in new.run("conntrack -L"), "nothing is reserved any more"
+    for other in opened:
+        other.close()
 
 
 def test_a_server_on_the_segment(pods: tuple[Pod, Pod]) -> None:
@@ -508,15 +541,20 @@ def _send(packet: bytes, address: str) -> None:
 
 def test_a_pod_relays_only_what_it_said(pods: tuple[Pod, Pod]) -> None:
     old, new = pods
-    stream, other = Stream(old.ip4, 5432), Stream(old.ip4, 5432)
-    old.do(lambda: old.former.open(new.ip))
-    new.do(lambda: new.holder.open(old.ip, 60))
-    send(old, new, stream_flow(stream))
-    old.give_up()
-    new.serve()
-    assert stream.echoes() and not other.echoes()
+    stream = Stream(old.ip4, 5432)
+    listener = namespaces.inside("outside", lambda: socket.create_server(("203.0.113.10", 6000)))
+    with listener, connect("pods", old.ip4, 6000) as other, listener.accept()[0] as server:
+        old.do(lambda: old.former.open(new.ip))
+        new.do(lambda: new.holder.open(old.ip, 60))
+        send(old, new, stream_flow(stream))
+        old.give_up()
+        new.serve()
+        assert stream.echoes()
+        other.sendall(b"there")
+        server.settimeout(1)
+        with pytest.raises(TimeoutError):
+            server.recv(10)
     stream.close()
-    other.close()
 
 
 def test_nothing_is_left(pods: tuple[Pod, Pod]) -> None:
@@ -544,16 +582,20 @@ def test_time_is_over(pods: tuple[Pod, Pod], record: Callable[[str], Frames]) ->
     """Both ends are told, though neither says anything; and the server is told by the new pod's port."""
     old, new = pods
     listener = namespaces.inside("outside", lambda: socket.create_server(("203.0.113.10", 6000)))
+    datagrams = connect("pods", old.ip4, 53, kind=socket.SOCK_DGRAM)
+    datagrams.send(b"?")
+    assert datagrams.recv(1000)
+    datagrams.close()
     with listener, connect("pods", old.ip4, 6000) as client, listener.accept()[0] as server:
         move(old, new)
-        ports = record("node1"), record("node2")
+        segment = record("node1"), record("node2")
         assert old.do(lambda: old.former.reset(0.3)) == 2
         for end in (client, server):
             end.settimeout(5)
             with pytest.raises(ConnectionResetError):
                 end.recv(1)
-        assert old.do(old.former.flows) == {}
-        at_old, at_new = (port.stop() for port in ports)
+        assert old.do(old.former.flows) == {}, "nor UDP, whose ends cannot be told"
+        at_old, at_new = (port.stop() for port in segment)
         assert at_new and not at_old
         old.do(old.former.close)
         assert "relay" not in old.state()
@@ -663,7 +705,12 @@ def test_datagrams_in_fragments(pods: tuple[Pod, Pod], family: int) -> None:
         assert echoes(10)
         move(old, new)
         # With IPv6, both ends have to be told first how large their fragments may be; the server by the old pod, through the new.
+        # Both pods get the answers: the one that knows nothing of them tells nobody, its port being reserved or not.
+        new.do(lambda: new.holder.reserve(ports.ALL))
+        unreachable = "nstat -asz IcmpOutDestUnreachs Icmp6OutDestUnreachs"
+        before = new.run(unreachable)
         until(lambda: echoes(5000), "a large answer comes", 20)
+        assert new.run(unreachable) == before
 
 
 def test_what_a_restarted_agent_finds(pods: tuple[Pod, Pod]) -> None:

@@ -10,12 +10,14 @@ them: with 40,000 connections more than the pod's memory. This takes a tenth of 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import ipaddress
 import os
 import socket
 import struct
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
@@ -24,7 +26,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.rules impo
 
 from ..net import IP
 from . import sysctl
-from .marks import BASE, MASK, fallback_mark, rule_mark
+from .marks import BASE, MASK, RESERVED, fallback_mark, rule_mark
 
 # Each deletion by mark walks the whole kernel table. With more marks than this, first find out which of them are in use.
 _FEW = 16
@@ -35,9 +37,9 @@ STATISTICS = ("insert_failed", "drop", "early_drop")
 # linux/netlink.h, linux/netfilter/nfnetlink_conntrack.h
 _NETFILTER = 12
 _ERROR, _DONE = 2, 3
-_REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
+_REQUEST, _ACK, _EXCLUSIVE, _DUMP, _CREATE = 0x1, 0x4, 0x200, 0x300, 0x400
 _NEW, _GET, _DELETE = (1 << 8 | number for number in (0, 1, 2))
-_TUPLE_ORIG, _TUPLE_REPLY, _PROTOINFO, _MARK, _MARK_MASK = 1, 2, 4, 8, 21
+_TUPLE_ORIG, _TUPLE_REPLY, _PROTOINFO, _TIMEOUT, _MARK, _MARK_MASK = 1, 2, 4, 7, 8, 21
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
 # Source and destination, IPv4 and IPv6.
 _IP_SOURCES, _IP_DESTINATIONS = (1, 3), (2, 4)
@@ -45,6 +47,9 @@ _PROTO_NUMBER, _PROTO_SOURCE_PORT, _PROTO_DESTINATION_PORT = 1, 2, 3
 _PROTOINFO_TCP, _TCP_STATE = 1, 1
 # linux/netfilter/nf_conntrack_tcp.h: TIME_WAIT and CLOSE, in which nothing is said any more.
 _TCP_ENDED = (7, 8)
+_TCP_ESTABLISHED = 3
+# Messages in one: the kernel answers each that it refuses, and that has to fit into the socket's buffer.
+_TOGETHER = 100
 # How the kernel writes what is wanted of each of very many: where the reply's tuple is, how it begins, and what is in it.
 _NESTED = 0x8000
 _REPLIES: dict[int, tuple[int, bytes, struct.Struct]] = {
@@ -161,6 +166,41 @@ def cut_all() -> None:
         conntrack.flush(mark=BASE, mark_mask=MASK)
 
 
+def reserve(paths: Iterable[Path], seconds: int) -> None:
+    """Use none of these for connections of this pod, for so long: packets of others come this way. Raises OSError.
+
+    The kernel chooses a source port that no entry has, so each gets an entry, with a mark of its own. A packet of the other pod's
+    that comes here all the same is one of a new connection then, as without it.
+    """
+    later = _attribute(_TIMEOUT, struct.pack(">I", seconds)) + _attribute(_MARK, struct.pack(">I", RESERVED))
+    established = _attribute(_NESTED | _PROTOINFO_TCP, _attribute(_TCP_STATE, bytes([_TCP_ESTABLISHED])))
+    state = {socket.IPPROTO_TCP: _attribute(_NESTED | _PROTOINFO, established)}
+    messages = [
+        _message(
+            _NEW,
+            _REQUEST | _CREATE | _EXCLUSIVE,
+            socket.AF_INET if path.source.version == 4 else socket.AF_INET6,
+            _tuple(_TUPLE_ORIG, path) + _tuple(_TUPLE_REPLY, path.back) + later + state.get(path.protocol, b""),
+        )
+        for path in paths
+    ]
+    with _open() as netlink:
+        # The kernel has answered when it has taken the messages; only what it refuses.
+        netlink.setblocking(False)
+        for at in range(0, len(messages), _TOGETHER):
+            netlink.send(b"".join(messages[at : at + _TOGETHER]))
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    for _kind, answer in _messages(netlink.recv(1 << 17)):
+                        _check(answer, -errno.EEXIST)
+
+
+def free_reserved() -> None:
+    """Keep nothing for others any more. Raises OSError."""
+    with NFCTSocket(nfgen_family=socket.AF_UNSPEC) as conntrack:
+        conntrack.flush(mark=RESERVED, mark_mask=0xFFFFFFFF)
+
+
 def cut_others(rules: RuleSet) -> int:
     """End every redirected connection that leads elsewhere than `rules` do; returns how many there were. Raises OSError."""
     servers: dict[int, tuple[IP, int | None]] = {
@@ -257,8 +297,21 @@ def _mark(message: bytes, found: dict[int, tuple[int, int]]) -> int:
     return mark
 
 
-def _check(message: bytes) -> None:
-    """Raise what the kernel answered, unless the connection has ended meanwhile."""
+def _tuple(kind: int, path: Path) -> bytes:
+    version = 0 if path.source.version == 4 else 1
+    ips = _attribute(_IP_SOURCES[version], path.source.packed) + _attribute(
+        _IP_DESTINATIONS[version], path.target.packed
+    )
+    protocol = _attribute(_PROTO_NUMBER, bytes([path.protocol]))
+    protocol += _attribute(_PROTO_SOURCE_PORT, struct.pack(">H", path.source_port))
+    protocol += _attribute(_PROTO_DESTINATION_PORT, struct.pack(">H", path.target_port))
+    return _attribute(
+        _NESTED | kind, _attribute(_NESTED | _TUPLE_IP, ips) + _attribute(_NESTED | _TUPLE_PROTO, protocol)
+    )
+
+
+def _check(message: bytes, ignored: int = -errno.ENOENT) -> None:
+    """Raise what the kernel answered; by default, unless the connection has ended meanwhile."""
     (code,) = struct.unpack_from("i", message, 16)
-    if code not in (0, -2):
+    if code not in (0, ignored):
         raise OSError(-code, os.strerror(-code))

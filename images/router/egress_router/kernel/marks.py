@@ -17,6 +17,8 @@ BASE = 0xE6C00000
 MASK = 0xFFF00000
 # A packet's mark, none of a connection: see kernel/reset.py.
 PROVOKING = 0xE6B00000
+# Of entries that only keep a source port for another pod of the router.
+RESERVED = 0xE6B10000
 
 _FALLBACK = 1 << 19
 _IPV6 = 1 << 18

@@ -8,7 +8,8 @@ A router of one replica uses all of them. With more, each pod that has connectio
 over knows which parts the relayed connections of the others are in, because it is told of them before it serves, and
 takes another one. So with two pods the parts are halves, and the pods take turns, as terms do. There is a part for each
 replica, four at most. During an update of the image there may be one pod more than parts, for as long as the
-oldest one still relays: the newest then takes the part with the fewest relayed connections.
+oldest one still relays: the newest then takes the part with the fewest relayed connections, and keeps off the ports of those
+(see `conntrack.reserve`), which costs time for each.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ What the driver does, in this order, beside the protocol's actions. `ip` is a po
         new     holder.open(ip of the old pod, seconds); answer it. Without an answer in time: former.close(), reset instead
         old     flows = former.flows(); send the chunks of Parcel(number, limited(flows)), again until its `left` is empty
         new     for each chunk: holder.add(ip, assembly.add(chunk)), and answer assembly.receipt(). When assembly.complete:
-                firewall.use_ports(holder.ports(firewall.ports)), which changes nothing before this pod serves
+                firewall.use_ports(holder.ports(firewall.ports)) and holder.reserve(firewall.ports): nothing before this pod serves
     the protocol hands over
         old     Drop: fence.drop(); then at once Network.release(), and not the reset of connections.
                 Send YOURS; then late = without(former.flows(), flows), and if there is any, Parcel(number + 1, late)
@@ -38,8 +38,8 @@ What the driver does, in this order, beside the protocol's actions. `ip` is a po
         old     holder.close_all(): the pods that relayed through it hear of the new holder (say NEWS to each of holder.peers first)
         others  that have flows: former.open(ip of the new holder), RELAY, their flows, as above; the way of their packets changes with
                 open(), so send the flows first
-        new     holder.open and add for each; then firewall.use_ports(holder.ports(firewall.ports)) once more. Established
-                connections keep their ports
+        new     holder.open and add for each; then use_ports and reserve as above, once more. Established connections keep
+                their ports
     until the end, each second
         old     no former.flows() left: former.close(), say so; the new pod calls holder.close(ip), and the pod may end.
                 relay_seconds are over (at SIGTERM: before the grace period is): former.reset(0.3), which tells both ends, then close

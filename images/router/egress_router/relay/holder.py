@@ -6,7 +6,12 @@
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Iterator
+
 from ..config import Config
+from ..kernel import conntrack
+from ..kernel.conntrack import Path
 from ..kernel.fence import Fence
 from ..kernel.ports import Ports, choose
 from ..net import IP
@@ -24,6 +29,8 @@ class Holder:
         self._tunnels = Tunnels(config)
         self._guard = Guard(fence, self._tunnels)
         self._flows: dict[IP, dict[Server, list[int]]] = {}
+        self._seconds = 0
+        self._reserved: Ports | None = None
 
     @property
     def peers(self) -> list[IP]:
@@ -47,6 +54,7 @@ class Holder:
                 self.close(peer)
                 raise
             self._flows[peer] = {}
+            self._seconds = max(self._seconds, seconds)
 
     def add(self, peer: IP, flows: Flows) -> None:
         """From now on these are relayed to `peer`."""
@@ -57,11 +65,32 @@ class Holder:
             known = self._flows.setdefault(peer, {})
             for server, ports in new.items():
                 known.setdefault(server, []).extend(ports)
+            self._reserve(new)
 
     def ports(self, current: Ports) -> Ports:
         """The source ports for new connections of this pod, which none of the relayed ones use if that can be."""
         relayed = (port for flows in self._flows.values() for ports in flows.values() for port in ports)
         return choose(self._config.replicas, current, relayed)
+
+    def reserve(self, ports: Ports) -> None:
+        """Give none of the relayed ones of these `ports` to a new connection of this pod, which uses `ports`."""
+        with self._guard.translated("reserve source ports"):
+            self._reserved = ports
+            for flows in self._flows.values():
+                self._reserve(flows)
+
+    def _reserve(self, flows: Flows) -> None:
+        if self._reserved is not None:
+            conntrack.reserve(self._paths(flows, *self._reserved), self._seconds)
+
+    def _paths(self, flows: Flows, first: int, last: int) -> Iterator[Path]:
+        for server, ports in flows.items():
+            ip = ipaddress.ip_address(server.address)
+            address = self._config.address(ip.version)
+            if address is not None:
+                for port in ports:
+                    if first <= port <= last:
+                        yield Path(server.protocol, ip, server.port, address.ip, port)
 
     def close(self, peer: IP) -> None:
         """Relay nothing of `peer` any more. What is not there need not be removed."""
@@ -70,9 +99,13 @@ class Holder:
             self._guard.run(rules.delete("netdev", rules.table_name(tunnel.number(peer))))
             self._tunnels.close(tunnel.far_name(peer))
             self._guard.exclude(peer)
+            if not self._flows:
+                # As long as there are any, what is reserved for others ends by itself.
+                conntrack.free_reserved()
 
     def close_all(self) -> None:
         """This pod does not serve any more, or ends."""
         for peer in self.peers:
             self.close(peer)
         self._flows.clear()
+        self._reserved = None
