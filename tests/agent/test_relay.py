@@ -17,7 +17,8 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from egress_router.config import Address, Config
@@ -40,6 +41,7 @@ from ansible_collections.egress.router.tests.support.router_pod import (
     CAPABILITIES,
     EGRESS4,
     EGRESS6,
+    ENTER_USER_NAMESPACE,
     GATEWAY4,
     GATEWAY6,
     MAC,
@@ -72,14 +74,14 @@ _numbers = itertools.count(120)
 class Pod:
     """A pod's kernel with the parts of the agent that move the address and relay, and no agent."""
 
-    def __init__(self, node: str, replicas: int = 2, cluster: int = 4) -> None:
+    def __init__(self, node: str, replicas: int = 2, cluster: int = 4, user_namespace: bool = False) -> None:
         self.number = next(_numbers)
         self.name = f"relay{self.number}"
         self.node = node
         self.ip4, self.ip6 = f"10.244.0.{self.number}", f"2001:db8:244::{self.number}"
         ips = ipaddress.ip_address(self.ip4), ipaddress.ip_address(self.ip6)
         self.ip = ips[0] if cluster == 4 else ips[1]
-        namespaces.add_pod(self.name, node, self.number)
+        namespaces.add_pod(self.name, node, self.number, user_namespace=user_namespace)
         namespaces.ip(f"-n @{self.name} link set eth0 mtu {MTU}")
         namespaces.ip(f"-n @pods link set {self.name} mtu {MTU}")
         self.config = Config(
@@ -141,18 +143,18 @@ class Pod:
         return namespaces.run(f"ip netns exec @{self.name} {command}")
 
     def state(self) -> str:
-        """Everything that a relay may leave."""
-        return "\n".join(
-            (
-                self.run("ip -br link"),
-                self.run("ip -br addr"),
-                self.run("ip route show table all"),
-                self.run("ip -6 route show table all"),
-                self.run("ip rule"),
-                self.run("ip neigh show nud permanent"),
-                self.run("nft list tables"),
-            )
+        """Everything that a relay may leave. Without the kernel's own link-local addresses, which come some time later."""
+        lists = (
+            "ip -br link",
+            "ip -br addr show scope global",
+            "ip route show table all",
+            "ip -6 route show table all",
+            "ip rule",
+            "ip neigh show nud permanent",
+            "nft list tables",
         )
+        lines = "".join(self.run(command) for command in lists).splitlines()
+        return "\n".join(line for line in lines if "fe80:" not in line or "relay" in line)
 
 
 def send(old: Pod, new: Pod, flows: Flows, number: int = 1) -> None:
@@ -192,8 +194,8 @@ def move(old: Pod, new: Pod, *others: Pod) -> float:
 def make(network: None) -> Iterator[Callable[..., Pod]]:
     made: list[Pod] = []
 
-    def body(node: str, replicas: int = 2, cluster: int = 4) -> Pod:
-        made.append(Pod(node, replicas, cluster))
+    def body(node: str, **more: Any) -> Pod:
+        made.append(Pod(node, **more))
         return made[-1]
 
     yield body
@@ -433,6 +435,10 @@ def test_new_connections_use_the_new_pod(pods: tuple[Pod, Pod]) -> None:
     first, last = new.firewall.ports
     assert first <= ask(new.ip4, 5432)["source_port"] <= last
     assert not first <= stream.seen["source_port"] <= last, "the pods use different ports"
+    with contextlib.closing(Stream(new.ip4, 5432)) as own:
+        new.do(lambda: new.firewall.use_ports(old.firewall.ports))
+        assert own.echoes() and stream.echoes(), "other ports are for others"
+        assert not first <= ask(new.ip4, 5432)["source_port"] <= last
     stream.close()
 
 
@@ -604,7 +610,7 @@ def test_time_is_over(pods: tuple[Pod, Pod], record: Callable[[str], Frames]) ->
 @pytest.mark.parametrize("count", [2, 3])
 def test_five_moves_in_a_row(make: Callable[..., Pod], count: int) -> None:
     """Connections of every stop go on at every other one, and a pod that gets the address back serves its own directly."""
-    every = [make(node, count) for node in ("node1", "node2", "node1")[:count]]
+    every = [make(node, replicas=count) for node in ("node1", "node2", "node1")[:count]]
     every[0].serve()
     opened = []
     for number in range(5):
@@ -760,14 +766,18 @@ holder.close_all()
 """
 
 
-def test_whether_this_kernel_can_with_the_capabilities_of_the_pod(make: Callable[..., Pod], tmp_path) -> None:
-    for family in (4, 6):
-        pod = make("node1")
-        before = pod.state()
-        program = tmp_path / f"try{family}.py"
-        program.write_text(TRY.format(ip=pod.ip4 if family == 4 else pod.ip6))
-        assert pod.run(f"{CAPABILITIES} /usr/bin/python3 {program}") == "''\n"
-        assert pod.state() == before
+@pytest.mark.parametrize("user_namespace", [False, True], ids=["host-users", "user-namespace"])
+@pytest.mark.parametrize("cluster", [4, 6], ids=["cluster-ipv4", "cluster-ipv6"])
+def test_whether_this_kernel_can_with_the_capabilities_of_the_pod(
+    make: Callable[..., Pod], tmp_path: Path, cluster: int, user_namespace: bool
+) -> None:
+    pod = make("node1", cluster=cluster, user_namespace=user_namespace)
+    before = pod.state()
+    program = tmp_path / "try.py"
+    program.write_text(TRY.format(ip=pod.ip))
+    within = f"/usr/bin/python3 {ENTER_USER_NAMESPACE}" if user_namespace else ""
+    assert pod.run(f"{within} {CAPABILITIES} /usr/bin/python3 {program}") == "''\n"
+    assert pod.state() == before
 
 
 def test_why_a_kernel_cannot(make: Callable[..., Pod], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -791,7 +801,7 @@ def test_a_pod_without_net1_or_address_says_so(make: Callable[..., Pod]) -> None
 
 
 def test_as_many_as_are_relayed_at_all(
-    pods: tuple[Pod, Pod], tmp_path, record_property: Callable[[str, object], None]
+    pods: tuple[Pod, Pod], tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """From the old pod's kernel into the new one's, through the chunks."""
     old, new = pods
