@@ -35,9 +35,9 @@ What the driver does, in this order, beside the protocol's actions. `ip` is a po
         new     Grant: fence.grant(), Network.claim() and take() without a probe (the old pod has given up), announce. After that
                 former.close() if it relayed itself: its own connections are direct now. Chunks are taken before and after
     afterwards
-        old     holder.close_all(): the pods that relayed through it hear of the new holder (say NEWS to each of holder.peers first)
-        others  that have flows: former.open(ip of the new holder), RELAY, their flows, as above; the way of their packets changes with
-                open(), so send the flows first
+        old     says NEWS to each of holder.peers, then holder.close_all()
+        others  that have flows: say RELAY to the new holder and send it their flows, as above; then former.open(its ip), by which their
+                packets change their way. Whoever hears of the successor before the move may send the flows before it, too
         new     holder.open and add for each; then use_ports and reserve as above, once more. Established connections keep
                 their ports
     until the end, each second
@@ -57,8 +57,8 @@ before the old pod gives up anything. The others stand still until `former.reset
 Cost and limits. Connections of routers with more than one replica begin with segments that fit through the tunnel. Larger IPv4
 packets pass in fragments of the tunnel's own if the cluster's network is IPv4. With IPv6, of the connection or of the cluster's
 network, the ends are told how large packets may be, so the first large datagram may be lost; the new pod tells nobody on behalf
-of a cluster network with IPv6: datagrams of servers that do not fit are lost there. ICMP errors and fragments that come in by net1 do not
-say whose they are, so all pods get a copy, 2,000 a second at most. A connection that begins between the list of flows and Drop is in the
+of a cluster network with IPv6: datagrams of servers that do not fit are lost there. ICMP errors and fragments that come in by
+net1 do not say whose they are, so all pods get a copy, 2,000 a second at most. A connection that begins between the list of flows and Drop is in the
 second parcel; SCTP is relayed like TCP, but not reset. Half-open TCP connections are relayed too. Trust is by address, as in
 the cluster's network itself: whoever can send with a peer's address can send packets of the relayed flows, and no others.
 """
