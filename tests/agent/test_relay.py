@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import ipaddress
 import itertools
 import json
@@ -114,6 +113,16 @@ class Pod:
         self.firewall.apply(parse(RULES))
         self.network.secure()
 
+    def close(self) -> None:
+        """Without it pyroute2 leaves descriptors, and libnftables takes none above 1023."""
+        namespaces.remove(self.name)
+        tables = self.fence._nft, self.firewall._nft, self.firewall._reader
+        guards = self.former._guard._reader, self.holder._guard._reader
+        for table in (*tables, *guards):
+            table._netlink.close()
+        for part in (self.network, self.former._tunnels, self.holder._tunnels):
+            part._ipr.close()
+
     def serve(self) -> None:
         def body() -> None:
             number = self.fence.permit(None)
@@ -200,10 +209,7 @@ def make(network: None) -> Iterator[Callable[..., Pod]]:
 
     yield body
     for pod in made:
-        namespaces.remove(pod.name)
-    made.clear()
-    # libnftables takes no descriptor above 1023, and each pod has many, which pyroute2 closes only then.
-    gc.collect()
+        pod.close()
 
 
 @pytest.fixture
