@@ -17,6 +17,7 @@ from egress_router.run.neighbours import Neighbours
 
 from ansible_collections.egress.router.tests.support import namespaces
 from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, EGRESS6, GATEWAY4, GATEWAY6, MAC
+from ansible_collections.egress.router.tests.support.switch_ports import Recorder
 from ansible_collections.egress.router.tests.support.waiting import always, until
 
 _numbers = itertools.count()
@@ -49,7 +50,7 @@ def mac(pod: str) -> str:
 
 
 def test_a_standby_asks_the_gateways_and_nobody_learns_an_address(pod: str) -> None:
-    neighbours = Neighbours(CONFIG)
+    neighbours = Neighbours(CONFIG, lambda: True)
     neighbours.stand_by(mac(pod))
     before = namespaces.ip(f"-n @outside neigh show {EGRESS4}"), namespaces.ip(f"-n @outside neigh show {EGRESS6}")
 
@@ -73,7 +74,7 @@ def test_a_standby_asks_the_gateways_and_nobody_learns_an_address(pod: str) -> N
 @pytest.mark.parametrize("answering", [True, False], ids=["gateways answered it", "they never did"])
 def test_what_a_pod_knew_when_it_served(pod: str, answering: bool) -> None:
     """Or two that both reach no gateway would send the address to and fro."""
-    neighbours = Neighbours(CONFIG)
+    neighbours = Neighbours(CONFIG, lambda: True)
     neighbours.stand_by(mac(pod))
 
     def hear() -> bool:
@@ -98,9 +99,41 @@ def test_what_a_pod_knew_when_it_served(pod: str, answering: bool) -> None:
     neighbours.close()
 
 
+def test_a_gateway_that_nobody_asked_is_not_silent(pod: str) -> None:
+    """The process was frozen, or had no processor."""
+    neighbours = Neighbours(CONFIG, lambda: True)
+    neighbours.serve(answered=True)
+    for ip in GATEWAYS:
+        neighbours._heard[ip] -= 60
+    namespaces.inside(pod, neighbours.listen)
+    assert all(neighbours.gateways(1.0).values())
+    neighbours.close()
+
+
+def test_a_pod_whose_right_is_over_says_nothing(pod: str) -> None:
+    """The kernel's fence does not see frames of raw sockets."""
+    allowed = [True]
+    neighbours = Neighbours(CONFIG, lambda: bool(allowed))
+    neighbours.serve(answered=True)
+    recorder = Recorder("node1")
+    namespaces.inside(pod, neighbours.listen)
+    until(lambda: recorder.times, "it asks as the router", 5)
+    allowed.clear()
+    before = len(recorder.times)
+
+    def silent() -> bool:
+        neighbours._ask_at = 0.0
+        namespaces.inside(pod, neighbours.listen)
+        return len(recorder.times) == before
+
+    always(silent, "nothing", 0.5)
+    recorder.stop()
+    neighbours.close()
+
+
 def test_what_a_gateway_says_to_others_is_no_answer(pod: str) -> None:
     """Where a hypervisor drops the questions, it would be silent ever after."""
-    neighbours = Neighbours(CONFIG)
+    neighbours = Neighbours(CONFIG, lambda: True)
     neighbours.stand_by("02:00:00:00:00:01")
 
     def hear() -> bool:
@@ -116,7 +149,7 @@ def test_a_standby_whose_questions_are_dropped_knows_nothing(pod: str) -> None:
     """A hypervisor that lets only the router's MAC address through."""
     namespaces.ip("-n @node1 link set eth1 down")
     try:
-        neighbours = Neighbours(CONFIG)
+        neighbours = Neighbours(CONFIG, lambda: True)
         neighbours.stand_by(mac(pod))
 
         def able() -> bool:

@@ -136,8 +136,8 @@ def test_the_other_serves(
     (taking,) = re.findall(r"event=address-taken .* seconds=(\S+)", second.log())
     told = f"{status.take_over_seconds} s after the last beat, {taking} s of it to take the address"
     record_property("figure", f"{fault}: {told}")
-    # A standby is ready: what is left is one step.
-    assert float(taking) < 1
+    # A standby is ready: what is left is one step. On a machine with nothing else to do it takes a few hundredths.
+    assert float(taking) < 5
 
 
 def test_a_partition_and_its_end(pair, mended: None, seen: Owners, client: Client) -> None:
@@ -258,7 +258,8 @@ def test_the_standby_dies(pair, make_pod, seen: Owners, client: Client, record_p
     until(lambda: first.status().successor == "", "it is given up", 10)
     always(lambda: first.status().serving, "the first serves", 2.0)
     assert first.metric("egress_router_fence_expired_total") == 0
-    assert first.metric("egress_router_beats_lost_total") >= 1 and float(first.status().beats_lost) >= 1
+    until(lambda: float(first.status().beats_lost) >= 1, "lost beats are told with the next renewal", 15)
+    assert first.metric("egress_router_beats_lost_total") >= 1
     third = make_pod("node2")
     third.replicas, third.failover = 2, first.failover
     third.start()

@@ -361,6 +361,7 @@ def test_who_asks_for_a_hand_over_is_heard_once(
     for wanted in ("before it was the holder", "now", "now"):
         body["metadata"]["annotations"]["egress.router/hand-over"] = wanted
         driven.hear(body, request=PEEK)
+        assert wanted == "now" or not driven.driver._wish_until, "it was said to another pod"
     driven.driver._hand_over_if_wanted()
     assert len(driven.hand_overs) == heir
     assert capsys.readouterr().out.count("event=hand-over ") == heir

@@ -98,7 +98,7 @@ class EgressAddress:
         self._take_overs = take_overs
         self._publisher = publisher
         self._rules = rules
-        self._neighbours = Neighbours(config)
+        self._neighbours = Neighbours(config, self._may_serve)
         self._ips = [address.ip for address in config.addresses]
         self._phase = Phase.NOTHING
         self._ended = False
@@ -384,6 +384,9 @@ class EgressAddress:
         if not self._announce_at or time.monotonic() < self._announce_at[0]:
             return
         self._announce_at.pop(0)
+        if not self._may_serve():
+            # The kernel's fence does not see these frames.
+            return
         try:
             conflict.announce(names.EGRESS_INTERFACE, self._config.mac, self._ips)
         except OSError as error:

@@ -33,6 +33,8 @@ from .take_over import TakeOvers
 
 # Without the table, the pod itself answers packets of redirected connections: look often, it is cheap.
 TICK_SECONDS = 0.25
+# The driver stops the kernel within a moment, unless there is no successor any more.
+DROP_SECONDS = 0.5
 # The main thread is busy for a few seconds at most: with thousands of rules.
 HEALTHY_SECONDS = 20
 # The address is given up at once. Telling the API server may take so long, which the pod's grace period leaves room for: a
@@ -180,10 +182,17 @@ class Agent:
         def leave() -> None:
             self._address.reset_connections()
             then()
+            # Nothing else is done for the address meanwhile.
+            self._until_dropped()
             self._rules.end_reset()
 
         self._then.append(leave)
         self.wake()
+
+    def _until_dropped(self) -> None:
+        deadline = time.monotonic() + DROP_SECONDS
+        while self._fence.serves and time.monotonic() < deadline:
+            time.sleep(DROP_SECONDS / 100)
 
     def _end(self, address: threading.Thread) -> None:
         began = time.monotonic()

@@ -307,8 +307,6 @@ class Driver:
             return
         swapped = request in self._swaps
         self._swaps.discard(request)
-        if swapped:
-            self._written = None
         if error.status == 409:
             self._step(protocol.Conflict(request))
             return

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
+from collections.abc import Callable
 
 from ansible_collections.egress.router.plugins.module_utils._contract import names
 
@@ -18,6 +20,8 @@ from ..segment.watch import Watch
 
 # How often gateways are asked.
 ASK_SECONDS = 0.25
+# Silence is that of so many questions at least: who was not asked, because this process had no processor, is not silent.
+QUESTIONS = 3
 # A gateway that was silent while the pod served counts as silent for so long, if the pod cannot find out more afterwards.
 DOUBT_SECONDS = 60.0
 
@@ -28,12 +32,15 @@ class Neighbours:
     For one thread. `gateways` is for any.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, may_serve: Callable[[], bool]) -> None:
         self._config = config
+        self._may_serve = may_serve
         self._ips = [address.ip for address in config.addresses]
         self._gateways = {address.gateway: address.ip for address in config.addresses if address.gateway is not None}
         self._macs: dict[IP, str] = {}
         self._heard: dict[IP, float] = {}
+        # How often each was asked since.
+        self._asked: Counter[IP] = Counter()
         # Gateways that answer a pod that does not serve, and until when the others count as silent.
         self._answering: set[IP] = set()
         self._doubted_until: dict[IP, float] = {}
@@ -57,6 +64,7 @@ class Neighbours:
         self._begin(mac, serving=False)
         # Still, for the pod that serves now, and sees the same.
         self._heard.update(silent)
+        self._asked.update(dict.fromkeys(silent, QUESTIONS))
         self._macs = {}
 
     def close(self) -> None:
@@ -82,7 +90,10 @@ class Neighbours:
             for ip in self._gateways
             if self._serving or ip in self._answering or now < self._doubted_until.get(ip, 0)
         }
-        return {ip: at > now - seconds or ip not in known for ip, at in self._heard.copy().items()}
+        return {
+            ip: at > now - seconds or self._asked[ip] < QUESTIONS or ip not in known
+            for ip, at in self._heard.copy().items()
+        }
 
     def listen(self) -> dict[IP, str]:
         """Ask the gateways if it is time, and hear; returns who claims the router's addresses. Raises OSError."""
@@ -93,6 +104,7 @@ class Neighbours:
         for ip, mac in self._watch.heard():
             if ip in self._gateways:
                 self._heard[ip], self._macs[ip] = time.monotonic(), mac
+                self._asked[ip] = 0
                 self._doubted_until.pop(ip, None)
                 if not self._serving:
                     self._answering.add(ip)
@@ -108,14 +120,19 @@ class Neighbours:
         self.close()
         self._mac, self._serving = mac, serving
         self._ask_at = 0.0
+        self._asked.clear()
         self._heard = dict.fromkeys(self._gateways, time.monotonic())
 
     def _ask(self, watch: Watch, gateway: IP) -> None:
         source: IP | None = self._gateways[gateway]
+        if self._serving and not self._may_serve():
+            # The kernel's fence does not see these frames.
+            return
         if not self._serving:
             # Nobody shall learn another MAC address for the router's.
             source = None if gateway.version == 4 else frames.link_local(frames.mac_bytes(self._mac))
         # Everybody is asked if the known MAC address did not answer lately.
         lately = time.monotonic() - self._heard[gateway] < 1.5 * ASK_SECONDS
+        self._asked[gateway] += 1
         with contextlib.suppress(OSError):
             watch.ask(gateway, source, self._macs.get(gateway, "") if lately else "")
