@@ -34,10 +34,12 @@ def pair(make_pod, api: FakeApi) -> tuple[Router, Router]:
     """Two pods of one router on two nodes; the first serves, the second waits."""
     first, second = make_pod("node1"), make_pod("node2")
     first.replicas = second.replicas = 2
+    # On a machine that is busy with other tests.
+    first.failover = second.failover = Failover(beat_ms=100, promise_ms=1500, lease_seconds=8)
     first.put_rules(RULES)
     first.serve()
     second.start()
-    until(lambda: second.log().count("event=rules-applied"), "the second has its rules")
+    until(lambda: first.status().successor == second.pod, "the second is the successor")
     return first, second
 
 
