@@ -251,7 +251,7 @@ def test_a_client_whose_address_is_in_the_egress_subnet(router: Router, client: 
     """A node, where net1's parent is the node's own interface: its answers take the cluster's network."""
     router.set_rules(RULES6)
     pod = router.ip4 if family == 4 else router.ip6
-    namespaces.ip(f"-n @pods addr add {client}/{32 if family == 4 else 128} dev lo")
+    namespaces.ip(f"-n @pods addr add {client}/{32 if family == 4 else 128} dev lo" + (" nodad" if family == 6 else ""))
     try:
         assert ask(pod, 5432, source=client)["source_ip"] == (EGRESS4 if family == 4 else EGRESS6)
         assert router.get("/healthz", pod, client)[0] == 200
