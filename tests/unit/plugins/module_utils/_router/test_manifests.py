@@ -372,9 +372,7 @@ def test_the_only_pod_leaves_a_lost_node_after_half_a_minute(
 def test_the_agent_is_told_how_it_stands_by() -> None:
     found = identity(router(**CASES["pair"]))
     assert found.failover == Failover(50, 400, 9, "stop")
-    # Releases before there was a choice had these, and so had their Leases.
-    plain = identity(router())
-    assert (plain.lease_seconds, plain.renew_seconds, plain.failover) == (15, 5.0, Failover())
+    assert identity(router()).failover == Failover()
 
 
 def test_a_trial_pod_is_the_pod_without_what_does_not_exist_yet() -> None:
