@@ -109,13 +109,13 @@ def test_the_right_ends_by_itself(kernel: Kernel) -> None:
 
 def test_a_permits_time_begins_when_it_is_made(kernel: Kernel) -> None:
     kernel.grant(0.3)
-    number = kernel.fence.permit(1.5)
-    until(lambda: not answered(0.1), "the first is over", 5)
+    number = kernel.fence.permit(4)
+    until(lambda: not answered(0.5), "the first is over", 5)
     # As an agent that was frozen between the answer and this.
     assert kernel.fence.grant(number, number)
-    until(lambda: not answered(0.1), "the second is over", 5)
+    until(lambda: not answered(0.5), "the second is over", 10)
     assert kernel.fence.grant(number, number)
-    assert answered(0.1) == set(), "granting it again gives it no new time"
+    assert answered(0.5) == set(), "granting it again gives it no new time"
 
 
 def test_a_guard_that_has_run_out(kernel: Kernel) -> None:

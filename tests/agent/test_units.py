@@ -571,7 +571,7 @@ def test_every_thread_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch, tmp_p
     api = Mock()
     api.lease.side_effect = api.watch_rules.side_effect = ApiError(0, "away")
     stop = threading.Event()
-    publisher = Publisher(load(), api, lambda: False, lambda: None)
+    publisher = Publisher(load(), api, lambda: False)
     publisher.start()
     channel = Channel(ipaddress.ip_address("127.0.0.1"), 0, "payments/r", "pod", list)
     driver = Driver(load(), channel, lambda: "", Mock(), Mock(), TakeOvers())
@@ -624,7 +624,7 @@ def test_a_slice_is_not_written_by_a_pod_that_serves_no_more() -> None:
 
     kube.patch_endpoint_slice = Mock(side_effect=another)
     kube.endpoint_slice = Mock(return_value={"metadata": {"resourceVersion": "5"}})
-    publisher = Publisher(load(), kube, lambda: bool(serves), lambda: None)
+    publisher = Publisher(load(), kube, lambda: bool(serves))
     publisher.publish({4: {"endpoints": ["me"]}})
     publisher._write()
     publisher._write()
@@ -641,7 +641,7 @@ def test_a_right_that_ends_while_the_slice_is_read() -> None:
         return {"metadata": {"resourceVersion": "5"}}
 
     kube.endpoint_slice = read
-    publisher = Publisher(load(), kube, lambda: bool(serves), lambda: None)
+    publisher = Publisher(load(), kube, lambda: bool(serves))
     publisher.publish({4: {"endpoints": ["me"]}})
     publisher._write()
     kube.patch_endpoint_slice.assert_not_called()
@@ -663,7 +663,7 @@ def test_a_pod_that_ends_withdraws_itself_and_nobody_else(published: str | None,
 
     kube = Mock(patch_endpoint_slice=patch)
     kube.endpoint_slice.return_value = {"metadata": {"resourceVersion": version}, "endpoints": endpoints}
-    publisher = Publisher(load(), kube, lambda: False, lambda: None)
+    publisher = Publisher(load(), kube, lambda: False)
     publisher.publish({4: {"endpoints": ["me"]}})
     if known:
         publisher._versions[4] = "5"

@@ -256,7 +256,9 @@ class Stream:
     """A TCP connection to the observer that can be asked whether it still works."""
 
     def __init__(self, address: str, port: int) -> None:
-        self._connection = connect("pods", address, port)
+        # A busy machine may take its time for the first packet of all, not for those after it.
+        self._connection = connect("pods", address, port, timeout=10)
+        self._connection.settimeout(3)
         self._reader = self._connection.makefile("rb")
         self.seen = json.loads(self._reader.readline())
 

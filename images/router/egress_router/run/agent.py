@@ -80,7 +80,7 @@ class Agent:
         adopted = self._adopt()
         watch = (kube, self._stop, self._wake_rules.set)
         threading.Thread(target=self._rules.watch, args=watch, name="watch", daemon=True).start()
-        self._driver.changed = self.wake
+        self._driver.changed = self._publisher.changed = self.wake
         self._driver.repair = self._wake_rules.set
         self._driver.leave = self._leave
         self._tell()

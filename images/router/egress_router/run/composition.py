@@ -80,7 +80,7 @@ def run(settings: Config, server: ApiServer) -> None:
     channel = Channel(settings.pod_ips[0], BEAT_PORT, router, settings.pod, keys)
     question = Question(settings, network, fence, stop)
     driver = Driver(settings, channel, keys.check, fence, question, take_overs)
-    publisher = Publisher(settings, kube, lambda: fence.serves, lambda: driver.changed())
+    publisher = Publisher(settings, kube, lambda: fence.serves)
     rules = Rules(settings, firewall)
     address = EgressAddress(settings, network, fence, driver, question, take_overs, publisher, rules)
     agent = Agent(settings, fence, rules, address, driver, take_overs, publisher, stop)

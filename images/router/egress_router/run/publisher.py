@@ -33,11 +33,11 @@ class Publisher:
     `error`: why the last attempt failed; empty if it did not.
     """
 
-    def __init__(self, config: Config, kube: Kube, serves: Callable[[], bool], changed: Callable[[], None]) -> None:
+    def __init__(self, config: Config, kube: Kube, serves: Callable[[], bool]) -> None:
         self._config = config
         self._kube = kube
         self._serves = serves
-        self._changed = changed
+        self.changed: Callable[[], None] = lambda: None
         self._wake = threading.Event()
         self._stopping = False
         self._patches: dict[int, dict[str, Any]] = {}
@@ -108,7 +108,7 @@ class Publisher:
         if patches != self._patched:
             event("published", families=",".join(map(str, patches)), withdrawn=NOBODY in patches.values())
             self._patched = patches
-            self._changed()
+            self.changed()
 
     def _patch(self, family: int, patch: dict[str, Any]) -> bool:
         """Returns whether it was written: who learns the version while he serves overwrites nobody who serves after him."""
@@ -158,4 +158,4 @@ class Publisher:
         self._problem.note(error)
         if error != self.error:
             self.error = error
-            self._changed()
+            self.changed()
