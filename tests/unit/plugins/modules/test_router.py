@@ -778,8 +778,8 @@ def test_waits_until_the_other_pod_stands_by(
 
     cluster.fault = start_at_the_fourth_look
     assert not deploy(PAIR, wait=True, wait_timeout=60).get("failed")
-    # The first look is the one at its objects.
-    assert len(looks) == 4 and warned == []
+    # The first look is the one at its objects. Pods are read at the same time, so they may be seen at the one after it.
+    assert len(looks) in (4, 5) and warned == []
 
 
 def test_rules_that_are_live_need_no_other_module(served: FakeAgent, deploy: Run) -> None:
