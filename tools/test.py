@@ -81,8 +81,8 @@ def lanes() -> list[Lane]:
                 # These two after those two: when their turn comes the lab has built their programs.
                 Stage("api-server-test", "4 min", counts_tests=True, nice=5),
                 Stage("openshift-test", "2 min", counts_tests=True, nice=5),
-                # Not beside the cluster's start: it has leases and timeouts of seconds.
-                Stage("agent-test", "3 min cold, 1-3 min warm", counts_tests=True),
+                # Not beside the cluster's start, and before all others: promises of its pods last for half a second.
+                Stage("agent-test", "6 min", counts_tests=True, nice=-5),
             ],
         ),
         # Cheapest first, so that a slip shows early; the rest has the time of the scenarios.
