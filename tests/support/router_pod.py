@@ -37,7 +37,7 @@ GATEWAY6 = "2001:db8:51::1"
 AGENT_PORT = 29797
 PEERS_KEY = b"k" * KEY_BYTES
 # What SIGTERM promises, by the agent's own clock: how soon a busy machine starts it and reaps it is not its doing.
-TERMINATED = 1.0
+TERMINATED = 3.0
 START_AGENT = Path(__file__).with_name("start_agent.py")
 ENTER_USER_NAMESPACE = Path(__file__).with_name("enter_user_namespace.py")
 # The pod's security context: root with two capabilities and no way to more.
