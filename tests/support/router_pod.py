@@ -36,7 +36,7 @@ GATEWAY4 = "198.51.100.1"
 GATEWAY6 = "2001:db8:51::1"
 AGENT_PORT = 29797
 PEERS_KEY = b"k" * KEY_BYTES
-# What SIGTERM promises, by the agent's own clock: how soon a busy machine starts it and reaps it is not its doing.
+# What SIGTERM promises, by the agent's own clock, with room for a busy machine. The grace period of a pod is longer.
 TERMINATED = 3.0
 START_AGENT = Path(__file__).with_name("start_agent.py")
 ENTER_USER_NAMESPACE = Path(__file__).with_name("enter_user_namespace.py")
