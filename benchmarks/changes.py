@@ -55,6 +55,7 @@ class Watcher:
         self._thread.start()
 
     def _read(self) -> None:
+        assert self._process.stdout
         for line in self._process.stdout:
             self._lines.put(line)
 
@@ -106,6 +107,7 @@ def measure(connect: str, number: int, size: int) -> list[Figure]:
         running("outside", connect, "serve", f":{SERVER_PORT}") as server,
     ):
         pod.serve()
+        assert server.stdout
         server.stdout.readline()
         with (
             running("pods", connect, "open", "-rate", str(RATE), f"{pod.ip4}:{FIRST_PORT + 1}") as others,

@@ -80,6 +80,7 @@ def namespaces(connect: str) -> Iterator[None]:
         server = subprocess.Popen(
             ["ip", "netns", "exec", OUTSIDE, connect, "serve", f"{SERVER_IP}:{TARGET_PORT}"], stdout=subprocess.PIPE
         )
+        assert server.stdout
         server.stdout.readline()
         yield
     finally:

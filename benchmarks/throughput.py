@@ -91,6 +91,7 @@ def streams(count: int, *options: str) -> Callable[[str], float]:
         serve = ["iperf3", "--server", "--one-off", "--port", str(STREAM_PORT), "--forceflush"]
         ask = ["iperf3", "--client", address, "--port", str(STREAM_PORT), "--json"]
         with running("outside", *serve) as server:
+            assert server.stdout
             server.stdout.readline()
             found = result("pods", *ask, "--time", str(SECONDS), "--parallel", str(count), *options, seconds=SECONDS)
         return float(found["end"]["sum_received"]["bits_per_second"]) / 1e9
@@ -180,6 +181,7 @@ def main() -> None:
             namespaces.inside("outside", lambda: socket.socket(type=socket.SOCK_DGRAM)) as sink,
         ):
             sink.bind(("", UDP_PORT))
+            assert server.stdout
             server.stdout.readline()
             all_measured = take_turns(measures, figures)
             check_hop()
