@@ -326,8 +326,9 @@ class Protocol:
         self._counter = counter
         self._session = counter
         # A router of one replica is not fenced by time, unless it is told to be.
-        self._endless = replicas == 1 and without_api == SERVE
-        self._stale = periods.lease * (1 if replicas == 1 else 2)
+        self._alone = replicas == 1
+        self._endless = self._alone and without_api == SERVE
+        self._stale = periods.lease * (1 if self._alone else 2)
         self._able = True
         self._reason = ""
         self._on_hold = False
@@ -467,14 +468,13 @@ class Protocol:
 
     def _begin(self) -> None:
         """There is something to serve by: do, with proof, or look for that."""
-        if not self._reached(self._bound_until):
-            return
-        if self._guard and self.now < self._guard_until and not self._must_ask:
+        bound = not self._reached(self._bound_until)
+        if not bound and self._guard and self.now < self._guard_until and not self._must_ask:
             self._grant()
             return
         if self._must_ask or self._failing:
             self._ask()
-        if not self._must_ask and self._request is None and self._reached(self._try_at):
+        if not bound and not self._must_ask and self._request is None and self._reached(self._try_at):
             self._renew()
 
     def _wait(self) -> None:
@@ -501,7 +501,9 @@ class Protocol:
         sure = named and self._bound_term == lease.term
         free = not lease.holder
         due = 0.0 if named or free else self._changed_at + self._stale
-        if not self._reached(max(due, self._bound_until, self._try_at)):
+        # The only pod takes a Lease that nobody has at once: it asks the segment before it serves, and a promise ends before that.
+        bound = 0.0 if free and self._alone else self._bound_until
+        if not self._reached(max(due, bound, self._try_at)):
             return
         if sure or free or self.now < self._silent_until:
             term = max(lease.term, self.term) + 1

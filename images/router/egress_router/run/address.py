@@ -48,6 +48,8 @@ ASK_SECONDS = 0.9
 FRESH_SECONDS = 8.0
 # RFC 5227, 2.4: whoever claims the address once is told whose it is; a claim within this time after that is a conflict.
 DEFEND_SECONDS = 10.0
+# How often an answer of the gateway is looked for, when nothing else is missing for the pod to serve.
+ANSWER_SOON_SECONDS = 0.02
 # When a silent gateway makes another pod that reaches it the better one, and when it counts as gone.
 GATEWAY_DOUBT_SECONDS = 1.0
 GATEWAY_SILENT_SECONDS = 3.0
@@ -131,6 +133,9 @@ class EgressAddress:
     @property
     def due(self) -> float:
         """When tick() has something to do at the latest (monotonic seconds)."""
+        if self.present and (self.state, self.error) == (status.STARTING, ""):
+            # An answer of the gateway is all that is missing.
+            return time.monotonic() + ANSWER_SOON_SECONDS
         retry = self._retry_at if self._may_serve() and not self.present else float("inf")
         return min(retry, self._announce_at[0] if self._announce_at else float("inf"))
 
