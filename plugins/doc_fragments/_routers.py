@@ -165,6 +165,16 @@ options:
               - It is renewed three times in that time.
             type: int
             default: 15
+          relay_seconds:
+            description:
+              - For how long connections that are open at a planned move go on through the pod that served before, in seconds, from V(0)
+                to V(3600). A move is planned if a pod is deleted, drained or updated, or is asked to hand over.
+              - A pod that ends waits for that long at most, and only as long as such connections are open. Its
+                C(terminationGracePeriodSeconds) follows.
+              - With V(0), or where the kernel of a node cannot do it, those connections are reset at the move.
+              - A router with one pod has none that could go on, so this has no effect there.
+            type: int
+            default: 60
           without_api:
             description:
               - What a router with one pod does while it cannot reach the API server.

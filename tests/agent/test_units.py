@@ -112,7 +112,7 @@ def test_configuration() -> None:
     assert str(found.addresses[0].gateway) == "198.51.100.1"
     assert found.extra_ports == ((8443, "TCP"), (53, "UDP"))
     assert str(found.pod_ip(6)) == "2001:db8:244::11" and found.address(6) is None
-    assert (found.failover, found.replicas, found.headless) == (Failover(100, 600, 15, "serve"), 1, True)
+    assert (found.failover, found.replicas, found.headless) == (Failover(100, 600, 15, 60, "serve"), 1, True)
 
 
 def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
@@ -123,7 +123,7 @@ def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
         replicas=2,
         headless=True,
         extra_ports=(Port(8443, "TCP"),),
-        failover=Failover(50, 300, 30, "stop"),
+        failover=Failover(50, 300, 30, 0, "stop"),
     )
     found = config.load({**ENVIRONMENT, VARIABLE: identity.to_json()})
     assert (found.router, found.mac, found.replicas, found.headless) == ("billing-db", identity.mac, 2, True)
@@ -156,6 +156,8 @@ def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
             {"failover": {"beat_ms": 10, "promise_ms": 20}},
             "beat_ms 10 is not between 20 and 1000; promise_ms 20 is less",
         ),
+        ({"failover": {"relay_seconds": -1}}, "failover: relay_seconds -1 is not between 0 and 3600"),
+        ({"failover": {"relay_seconds": "60"}}, "failover.relay_seconds '60' is not a whole number"),
         ({"failover": {"without_api": "go"}}, "failover.without_api 'go' is neither serve nor stop"),
         ({"failover": {"lease": 1}}, "unexpected keyword argument 'lease'"),
         ({"lease_seconds": 15}, "unexpected keyword argument 'lease_seconds'"),

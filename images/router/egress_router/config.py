@@ -10,7 +10,13 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ansible_collections.egress.router.plugins.module_utils._contract.failover import SERVE, STOP, Failover, problems
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import (
+    PERIODS,
+    SERVE,
+    STOP,
+    Failover,
+    problems,
+)
 from ansible_collections.egress.router.plugins.module_utils._contract.identity import (
     VARIABLE,
     EgressAddress,
@@ -87,7 +93,7 @@ def load(environment: Mapping[str, str]) -> Config:
         pod_ips=tuple(_ip(text, "POD_IPS:") for text in _variable(environment, "POD_IPS", downward).split(",")),
         addresses=_addresses(identity.addresses),
         mac=_mac(identity.mac),
-        replicas=_at_least_one(identity.replicas, "replicas"),
+        replicas=_whole_number(identity.replicas, "replicas", least=1),
         headless=_boolean(identity.headless, "headless"),
         extra_ports=tuple(_port(item, number) for number, item in enumerate(identity.extra_ports)),
         failover=_failover(identity.failover),
@@ -125,17 +131,15 @@ def _mac(value: object) -> str:
     return mac
 
 
-def _at_least_one(value: object, field: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"{VARIABLE}: {field} '{value}' is not a whole number of at least 1")
+def _whole_number(value: object, field: str, least: int | None = None) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or (least is not None and value < least):
+        wanted = "a whole number" if least is None else f"a whole number of at least {least}"
+        raise ConfigError(f"{VARIABLE}: {field} '{value}' is not {wanted}")
     return value
 
 
 def _failover(found: Failover) -> Failover:
-    periods = [
-        _at_least_one(getattr(found, name), f"failover.{name}") for name in ("beat_ms", "promise_ms", "lease_seconds")
-    ]
-    wrong = problems(*periods)
+    wrong = problems(**{name: _whole_number(getattr(found, name), f"failover.{name}") for name in PERIODS})
     if wrong:
         raise ConfigError(f"{VARIABLE}: failover: {'; '.join(wrong)}")
     if found.without_api not in (SERVE, STOP):
@@ -157,7 +161,7 @@ def _name(value: object) -> str:
 
 def _port(item: Port, number: int) -> tuple[int, str]:
     where = f"{VARIABLE}: extra_ports[{number}]"
-    port = _at_least_one(item.port, f"extra_ports[{number}].port")
+    port = _whole_number(item.port, f"extra_ports[{number}].port", least=1)
     if port > 65535:
         raise ConfigError(f"{where}.port '{port}' is above 65535")
     if item.protocol not in PROTOCOLS:

@@ -29,16 +29,22 @@ STOP = "stop"
 class Failover:
     """`beat_ms`: how often the holder asks its successor whether it may go on. `promise_ms`: how long a yes lasts.
 
-    `lease_seconds`: how long the Lease lasts without renewal. `without_api`: SERVE or STOP.
+    `lease_seconds`: how long the Lease lasts without renewal. `relay_seconds`: for how long a pod that gave up the address at
+    a planned move relays the connections that are still open; 0: it resets them. `without_api`: SERVE or STOP.
     """
 
     beat_ms: int = 100
     promise_ms: int = 600
     lease_seconds: int = 15
+    relay_seconds: int = 60
     without_api: str = SERVE
 
 
-def problems(beat_ms: int, promise_ms: int, lease_seconds: int) -> list[str]:
+# The whole numbers of them, which are checked together.
+PERIODS = ("beat_ms", "promise_ms", "lease_seconds", "relay_seconds")
+
+
+def problems(beat_ms: int, promise_ms: int, lease_seconds: int, relay_seconds: int) -> list[str]:
     """Why these periods cannot be used; empty if they can."""
     found = []
     if not 20 <= beat_ms <= 1000:
@@ -53,5 +59,9 @@ def problems(beat_ms: int, promise_ms: int, lease_seconds: int) -> list[str]:
         found.append(
             f"promise_ms {promise_ms} is more than a fifth of lease_seconds ({lease_seconds}): the lease is what counts "
             "when promises fail, so it has to last longer"
+        )
+    if not 0 <= relay_seconds <= 3600:
+        found.append(
+            f"relay_seconds {relay_seconds} is not between 0 and 3600: pods that end, and drains, may wait for that long"
         )
     return found

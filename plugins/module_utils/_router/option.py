@@ -66,6 +66,7 @@ _FAILOVER: dict[str, Any] = {
     "beat_ms": {"type": "int", "default": Failover.beat_ms},
     "promise_ms": {"type": "int", "default": Failover.promise_ms},
     "lease_seconds": {"type": "int", "default": Failover.lease_seconds},
+    "relay_seconds": {"type": "int", "default": Failover.relay_seconds},
     "without_api": _one_of((SERVE, STOP), default=Failover.without_api),
 }
 _ROUTER: dict[str, Any] = {

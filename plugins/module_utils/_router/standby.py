@@ -8,19 +8,18 @@
 from __future__ import annotations
 
 from .._contract import failover
-from .._contract.failover import SERVE, STOP, Failover
+from .._contract.failover import PERIODS, SERVE, STOP, Failover
 from .fields import Fields
 
 # Of a number in the list; which ones make sense together, the contract knows.
 _LARGEST = 999_999
-_PERIODS = ("beat_ms", "promise_ms", "lease_seconds")
 
 
 def read_failover(fields: Fields) -> Failover:
     """The periods, checked together, and what happens without the API server."""
     section, default = fields.section("failover"), Failover()
     known = len(fields.problems.found)
-    periods = {key: section.number(key, 1, _LARGEST, getattr(default, key)) or 0 for key in _PERIODS}
+    periods = {key: section.number(key, 0, _LARGEST, getattr(default, key)) or 0 for key in PERIODS}
     # Of a period that could not be read nothing can be said.
     if len(fields.problems.found) == known:
         for message in failover.problems(**periods):

@@ -48,19 +48,23 @@ TAKEOVER = PERIODS.promise + 0.1
 @pytest.mark.parametrize(
     ("periods", "words"),
     [
-        ((100, 600, 15), []),
-        ((19, 600, 15), ["beat_ms 19 is not between 20 and 1000"]),
-        ((1001, 6000, 60), ["beat_ms 1001"]),
-        ((100, 499, 15), ["promise_ms 499 is less than five times beat_ms (100)"]),
+        ((100, 600, 15, 60), []),
+        ((100, 600, 15, 0), []),
+        ((100, 600, 15, 3600), []),
+        ((100, 600, 15, -1), ["relay_seconds -1 is not between 0 and 3600"]),
+        ((100, 600, 15, 3601), ["relay_seconds 3601 is not between 0 and 3600"]),
+        ((19, 600, 15, 60), ["beat_ms 19 is not between 20 and 1000"]),
+        ((1001, 6000, 60, 60), ["beat_ms 1001"]),
+        ((100, 499, 15, 60), ["promise_ms 499 is less than five times beat_ms (100)"]),
         (
-            (100, 500, 2),
+            (100, 500, 2, 60),
             ["lease_seconds 2 is not between 3 and 300", "promise_ms 500 is more than a fifth of lease_seconds (2)"],
         ),
-        ((100, 3001, 15), ["promise_ms 3001 is more than a fifth of lease_seconds (15)"]),
-        ((10, 20, 301), ["beat_ms 10", "promise_ms 20", "lease_seconds 301"]),
+        ((100, 3001, 15, 60), ["promise_ms 3001 is more than a fifth of lease_seconds (15)"]),
+        ((10, 20, 301, 9999), ["beat_ms 10", "promise_ms 20", "lease_seconds 301", "relay_seconds 9999"]),
     ],
 )
-def test_periods_are_checked_together(periods: tuple[int, int, int], words: list[str]) -> None:
+def test_periods_are_checked_together(periods: tuple[int, int, int, int], words: list[str]) -> None:
     found = failover.problems(*periods)
     assert len(found) == len(words)
     assert all(text in sentence for text, sentence in zip(words, found, strict=True))

@@ -17,7 +17,7 @@ FULL = {
     "mtu": 1400,
     "macvlan_mode": "private",
     "replicas": 2,
-    "failover": {"beat_ms": 50, "promise_ms": 400, "lease_seconds": 9, "without_api": "stop"},
+    "failover": {"beat_ms": 50, "promise_ms": 400, "lease_seconds": 9, "relay_seconds": 0, "without_api": "stop"},
     "disruption_budget": False,
     "service": {
         "name": "db",

@@ -79,7 +79,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "pair": {
         "replicas": 2,
-        "failover": {"beat_ms": 50, "promise_ms": 400, "lease_seconds": 9, "without_api": "stop"},
+        "failover": {"beat_ms": 50, "promise_ms": 400, "lease_seconds": 9, "relay_seconds": 30, "without_api": "stop"},
         "image_pull_secrets": ["registry"],
     },
     "openshift": {"security_context_constraints": "egress-router"},
@@ -371,7 +371,7 @@ def test_the_only_pod_leaves_a_lost_node_after_half_a_minute(
 
 def test_the_agent_is_told_how_it_stands_by() -> None:
     found = identity(router(**CASES["pair"]))
-    assert found.failover == Failover(50, 400, 9, "stop")
+    assert found.failover == Failover(50, 400, 9, 30, "stop")
     assert identity(router()).failover == Failover()
 
 

@@ -202,12 +202,16 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
      ["failover: beat_ms 10 is not between 20 and 1000",
       "failover: promise_ms 10 is less than five times beat_ms (10): a few lost beats would end the router's service",
       "failover: lease_seconds 301 is not between 3 and 300"]),
+    ("connections that are relayed for two hours", {"failover": {"relay_seconds": 7200}},
+     ["failover: relay_seconds 7200 is not between 0 and 3600: pods that end, and drains, may wait for that long"]),
+    ("relays are neither on nor off", {"failover": {"relay_seconds": -1}},
+     ["failover.relay_seconds: '-1' is not a whole number from 0 to 999999"]),
     ("a promise that is longer than the lease allows", {"failover": {"promise_ms": 1000, "lease_seconds": 4}},
      ["failover: promise_ms 1000 is more than a fifth of lease_seconds (4): the lease is what counts when promises fail, so it "
       "has to last longer"]),
     # With the default in its place, the other one would be wrong.
     ("beats are no number", {"failover": {"beat_ms": "often", "promise_ms": 200, "without_api": "stay"}},
-     ["failover.beat_ms: 'often' is not a whole number from 1 to 999999",
+     ["failover.beat_ms: 'often' is not a whole number from 0 to 999999",
       "failover.without_api: 'stay' is not one of serve, stop"]),
     ("failover is a number", {"failover": 5}, ["failover: expected a dictionary, got the number 5"]),
     ("key of failover", {"failover": {"lease_second": 5}},
@@ -536,8 +540,10 @@ def test_a_router_with_several_pods_has_a_budget_unless_it_says_otherwise() -> N
 
 def test_failover_has_defaults_each_for_itself_and_takes_the_text_of_surveys() -> None:
     assert good().failover == good(failover={}).failover == good(failover=None).failover == Failover()
-    found = good(failover={"beat_ms": "50", "lease_seconds": " 9 ", "without_api": "stop"}).failover
-    assert found == Failover(50, 600, 9, "stop")
+    found = good(
+        failover={"beat_ms": "50", "lease_seconds": " 9 ", "relay_seconds": "0", "without_api": "stop"}
+    ).failover
+    assert found == Failover(50, 600, 9, 0, "stop")
     (router,), problems = load([spec(failover={"beat_ms": 40})], {**DEFAULTS, "failover": {"lease_seconds": 30}})
     assert not problems and router.failover == Failover(beat_ms=40, lease_seconds=30), "dictionaries are merged"
 
