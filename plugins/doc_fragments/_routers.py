@@ -95,8 +95,9 @@ options:
       redirect_rules:
         description:
           - Where connections to the router's Service go, by port. Connections to other ports go to O(routers[].fallback_ip).
-          - A port may be given once for each protocol and address family. Ports 29797/TCP, for probes and metrics, and 29798/UDP, for
-            messages between pods, are the router's own, unless O(routers[].backend=egress_router_cr).
+          - A port may be given once for each protocol and address family. Ports 29797/TCP, for probes and metrics, 29798/UDP, for
+            messages between pods, and 29799/UDP, for connections that pods relay to one another, are the router's own, unless
+            O(routers[].backend=egress_router_cr).
           - A router takes up to 5000 rules.
           - Rules are changed while the router runs, without a restart, unless O(routers[].backend=egress_router_cr).
         type: list

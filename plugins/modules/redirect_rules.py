@@ -40,7 +40,7 @@ options:
       backend:
         description:
           - What makes the router's pod, as in O(egress.router.router#module:routers[].backend).
-          - Names of rules are not kept with V(egress_router_cr), a fallback and IPv6 destinations are refused, and ports 29797 and 29798
+          - Names of rules are not kept with V(egress_router_cr), a fallback and IPv6 destinations are refused, and ports 29797 to 29799
             are free.
         type: str
         choices: [agent, egress_router_cr]

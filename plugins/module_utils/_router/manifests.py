@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from .._contract import names
-from .._contract.failover import BEAT_PORT, KEY, KEYS_DIRECTORY
+from .._contract.failover import BEAT_PORT, KEY, KEYS_DIRECTORY, RELAY_PORT
 from .._contract.identity import VARIABLE, EgressAddress, Identity, Port
 from .._contract.version import VERSION
 from .own import (
@@ -70,12 +70,17 @@ SECRET = Kind("Secret", "", "v1", "secrets", 2)
 # All of them, in the order in which they are created.
 KIND = {kind.name: kind for kind in sorted((*KINDS, SECRET), key=lambda kind: kind.wave)}
 
-# Of the pods' port for messages between them, so that network policies can name it.
+# Of the pods' ports for one another, so that network policies can name them.
 BEAT_PORT_NAME = "beats"
+RELAY_PORT_NAME = "relays"
 _PEERS = "peers"
 # What Kubernetes puts on the node of a pod that it cannot reach.
 _LOST_NODE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _LOST_NODE_SECONDS = 30
+# The agent gives the address back within a second, and the lease within 3.5 more if the API server is slow.
+_END_SECONDS = 5
+# Before a pod relays, it tells the other one which connections; after relay_seconds, it resets what is still open.
+_AROUND_RELAY_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -407,8 +412,7 @@ def _pod_spec(router: Router) -> dict[str, Any]:
         "serviceAccountName": router.name,
         "automountServiceAccountToken": True,
         "enableServiceLinks": False,
-        # The agent gives the address back within a second, and the lease within 3.5 more if the API server is slow.
-        "terminationGracePeriodSeconds": 5,
+        "terminationGracePeriodSeconds": _grace_seconds(router),
         "imagePullSecrets": [{"name": name} for name in router.image_pull_secrets],
         "priorityClassName": router.priority_class_name or None,
         "runtimeClassName": router.runtime_class_name or None,
@@ -429,6 +433,12 @@ def _pod_spec(router: Router) -> dict[str, Any]:
         "containers": [_container(router)],
         "volumes": _volumes(router),
     }
+
+
+def _grace_seconds(router: Router) -> int:
+    """How long a pod may take to end. It ends as soon as none of its connections is open any more."""
+    relay_seconds = router.failover.relay_seconds if router.has_standbys else 0
+    return _END_SECONDS + (_AROUND_RELAY_SECONDS + relay_seconds if relay_seconds else 0)
 
 
 def _of_lost_nodes(router: Router) -> list[dict[str, Any]]:
@@ -515,7 +525,8 @@ def _container(router: Router) -> dict[str, Any]:
 def _container_ports(router: Router) -> list[dict[str, Any]]:
     found = [{"name": names.AGENT_PORT_NAME, "containerPort": names.AGENT_PORT, "protocol": "TCP"}]
     if router.has_standbys:
-        found.append({"name": BEAT_PORT_NAME, "containerPort": BEAT_PORT, "protocol": "UDP"})
+        for name, port in ((BEAT_PORT_NAME, BEAT_PORT), (RELAY_PORT_NAME, RELAY_PORT)):
+            found.append({"name": name, "containerPort": port, "protocol": "UDP"})
     return found
 
 

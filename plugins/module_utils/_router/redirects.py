@@ -11,8 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
-from .._contract.failover import BEAT_PORT
-from .._contract.names import AGENT_PORT
+from .._contract.ports import OWN_PORTS
 from .._contract.rules import PROTOCOLS, FieldsError, Rule, RulesError, RuleSet, make_fallback, make_rule, rule_set
 from .fields import Fields, not_one_of, shown, whole_number
 from .problems import Problems
@@ -20,9 +19,7 @@ from .problems import Problems
 # A rule by what clients connect to; both families.
 PortKey: TypeAlias = "tuple[int, str]"
 
-# The agent's own ports, and what they are for.
-_OWN: dict[PortKey, str] = {(AGENT_PORT, "TCP"): "probes and metrics", (BEAT_PORT, "UDP"): "messages between its pods"}
-RESERVED: frozenset[PortKey] = frozenset(_OWN)
+RESERVED: frozenset[PortKey] = frozenset(OWN_PORTS)
 
 # A line of a text of rules, such as the value of EGRESS_DESTINATION: a rule, or a fallback with or without its word.
 _LINE = re.compile(
@@ -86,7 +83,7 @@ def read_port(fields: Fields, reserved: Collection[PortKey] = RESERVED) -> PortK
 
 
 def _taken(key: PortKey) -> str:
-    return f"{key[0]}/{key[1]} is the router's own port for {_OWN[key]}: choose another port"
+    return f"{key[0]}/{key[1]} is the router's own port for {OWN_PORTS[key]}: choose another port"
 
 
 def _meant(value: object) -> str:

@@ -579,7 +579,15 @@ def test_text_that_is_no_rules(cluster: FakeCluster, run: Run) -> None:
         "redirect_rules",
         routers=[
             as_text("5432 TCPP 203.0.113.10", "x"),
-            as_text("29798 UDP 203.0.113.10", "29797 TCP 203.0.113.10", "29798 TCP 203.0.113.10", name="b"),
+            as_text(
+                *(
+                    "29798 UDP 203.0.113.10",
+                    "29797 TCP 203.0.113.10",
+                    "29798 TCP 203.0.113.10",
+                    "29799 UDP 203.0.113.10",
+                ),
+                name="b",
+            ),
         ],
     )
     assert result["msg"].splitlines() == [
@@ -587,6 +595,8 @@ def test_text_that_is_no_rules(cluster: FakeCluster, run: Run) -> None:
         "router payments/billing-db, text: line 2 'x': a rule is PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME]",
         "router payments/b, text: 29797/TCP is the router's own port for probes and metrics: choose another port",
         "router payments/b, text: 29798/UDP is the router's own port for messages between its pods: choose another port",
+        "router payments/b, text: 29799/UDP is the router's own port for connections that its pods relay to one another: choose "
+        "another port",
     ]
     for other in ({"redirect_rules": []}, {"fallback_ip": "203.0.113.99"}):
         assert "mutually exclusive" in run("redirect_rules", routers=[as_text(DB_LINE, **other)])["msg"]

@@ -326,7 +326,8 @@ def test_the_key_of_the_messages_between_pods() -> None:
     ]
     (container,) = pair["containers"]
     assert container["volumeMounts"] == [{"name": "peers", "mountPath": "/etc/egress-router/peers", "readOnly": True}]
-    assert {"name": "beats", "containerPort": 29798, "protocol": "UDP"} in container["ports"]
+    for port in ({"name": "beats", "containerPort": 29798}, {"name": "relays", "containerPort": 29799}):
+        assert {**port, "protocol": "UDP"} in container["ports"]
     (alone,) = single["containers"]
     assert "volumes" not in single and "volumeMounts" not in alone and len(alone["ports"]) == 1
 
@@ -367,6 +368,20 @@ def test_the_only_pod_leaves_a_lost_node_after_half_a_minute(
     own = [{"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30} for key in added]
     assert pod_spec(tolerations=given).get("tolerations", []) == [*given, *own]
     assert pod_spec(tolerations=given, replicas=2).get("tolerations", []) == given
+
+
+@pytest.mark.parametrize(
+    ("keys", "seconds"),
+    [
+        ({}, 5),
+        ({"failover": {"relay_seconds": 600}}, 5),
+        ({"replicas": 2}, 70),
+        ({"replicas": 3, "failover": {"relay_seconds": 600}}, 610),
+        ({"replicas": 2, "failover": {"relay_seconds": 0}}, 5),
+    ],
+)
+def test_a_pod_has_time_to_relay_before_it_ends(keys: dict[str, Any], seconds: int) -> None:
+    assert pod_spec(**keys)["terminationGracePeriodSeconds"] == seconds
 
 
 def test_the_agent_is_told_how_it_stands_by() -> None:

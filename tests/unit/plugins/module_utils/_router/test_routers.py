@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.egress.router.plugins.doc_fragments._routers import ModuleDocFragment
 from ansible_collections.egress.router.plugins.module_utils._contract.failover import Failover
+from ansible_collections.egress.router.plugins.module_utils._contract.ports import OWN_PORTS
 from ansible_collections.egress.router.plugins.module_utils._router import redirects
 from ansible_collections.egress.router.plugins.module_utils._router.router import Router
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
@@ -523,9 +525,6 @@ def test_what_is_fine() -> None:
     assert good(addresses=[{"ip": "198.51.100.50/24"}], redirect_rules=rule(destination_ip="198.51.100.9"))
     # A router without rules yet.
     assert good(redirect_rules=None).rules.lines() == []
-    # UDP on the agent's port is not its own.
-    assert good(redirect_rules=rule(port=29797, protocol="UDP"))
-    assert good(redirect_rules=rule(port=29798, protocol="TCP"))
     # YAML's booleans and numbers as label values.
     assert good(node_selector={"egress": True, "zone": 3}).node_selector == {"egress": "true", "zone": "3"}
 
@@ -536,6 +535,15 @@ def test_a_router_with_several_pods_has_a_budget_unless_it_says_otherwise() -> N
     assert not good(disruption_budget=False).disruption_budget
     assert good(replicas="2", disruption_budget="yes").disruption_budget, "as surveys write it"
     assert not good(replicas="2", disruption_budget="no").disruption_budget
+
+
+@pytest.mark.parametrize(("port", "protocol"), sorted(OWN_PORTS))
+def test_a_port_of_its_own_is_refused_and_told_of(port: int, protocol: str) -> None:
+    _routers, problems = load([spec(redirect_rules=rule(port=port, protocol=protocol))], DEFAULTS)
+    (problem,) = map(str, problems)
+    assert f"{port}/{protocol} is the router's own port for {OWN_PORTS[port, protocol]}: choose another port" in problem
+    assert good(redirect_rules=rule(port=port, protocol="UDP" if protocol == "TCP" else "TCP"))
+    assert f"{port}/{protocol}" in ModuleDocFragment.DOCUMENTATION
 
 
 def test_failover_has_defaults_each_for_itself_and_takes_the_text_of_surveys() -> None:
