@@ -28,8 +28,8 @@ PLUGINS = (
 IMAGE = (
     ("(top)",),
     ("failover", "kernel", "segment"),
-    ("inspect", "proof", "relay"),
-    ("run",),
+    ("proof", "relay"),
+    ("inspect", "run"),
     ("__main__",),
 )
 

@@ -485,11 +485,26 @@ def test_nft_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Error:" in answer.error and "\n" not in answer.error
 
 
+def test_a_kernel_that_can_relay(node: None) -> None:
+    assert inspect()["relay_error"] == ""
+
+
+def test_a_kernel_that_cannot_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What kernels without the modules say, said here by this one to what no kernel has."""
+    with monkeypatch.context() as patched:
+        patched.setattr(host, "_VXLAN", "vxlan9")
+        assert (host.relay_error() or "").startswith("there are no VXLAN interfaces: (95, ")
+    monkeypatch.setattr(host.rules, "trial", lambda: "table netdev t { chain c { fwd over lo } }")
+    found = host.relay_error() or ""
+    assert found.startswith("nftables does not forward between interfaces: Error: ") and "\n" not in found
+
+
 def test_with_net_raw_alone_all_but_nft_is_seen(node: None) -> None:
     answer = inspect(TARGET4, capabilities=NET_RAW_ALONE)
     assert answer["targets"][0]["gateway_mac"] == GATEWAY_MAC
     error = "not asked: the capability NET_ADMIN is missing"
     assert answer["nft"] == {"usable": None, "concat_maps": None, "rules": None, "error": error}
+    assert answer["relay_error"] is None
 
 
 def test_without_capabilities_the_segment_is_not_seen(node: None) -> None:
@@ -530,7 +545,8 @@ def test_nothing_is_left_behind(node: None) -> None:
     while process.poll() is None:
         assert state() == before
     output, _errors = process.communicate()
-    assert json.loads(output)["nft"]["rules"] is True
+    answer = json.loads(output)
+    assert (answer["nft"]["rules"], answer["relay_error"]) == (True, "")
     assert state() == before
 
 

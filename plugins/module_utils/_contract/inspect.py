@@ -152,13 +152,17 @@ class Cni:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is known of one node. `interfaces`: by the names that were asked for, and those below them."""
+    """What is known of one node. `interfaces`: by the names that were asked for, and those below them.
+
+    `relay_error`: why its kernel cannot relay connections between pods of a router; empty if it can.
+    """
 
     node: str = ""
     kernel: str = ""
     interfaces: Mapping[str, Interface] = field(default_factory=dict)
     targets: tuple[Occupancy, ...] = ()
     nft: Nft = Nft()
+    relay_error: str | None = None
     conntrack: Conntrack = Conntrack()
     sysctl: Mapping[str, str | None] = field(default_factory=dict)
     cni: Cni = Cni()

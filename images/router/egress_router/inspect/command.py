@@ -66,6 +66,8 @@ def answer(question: Question, targets: Sequence[Target], node: str) -> Answer:
         interfaces=found.by_name,
         targets=tuple(occupancies),
         nft=nft.result(),
+        # Not at the same time: both use the library of nftables.
+        relay_error=host.relay_error(),
         conntrack=host.conntrack(),
         sysctl=host.sysctls(),
         cni=host.cni(question.cni_directory),

@@ -6,17 +6,21 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 from pathlib import Path
 from typing import Any
 
 import nftables
+from pyroute2.iproute import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from ansible_collections.egress.router.plugins.module_utils._contract.inspect import Cni, Conntrack, Nft
 
 from ..config import Address, Config
 from ..kernel import sysctl, table
 from ..kernel.conntrack import usage
+from ..relay import rules
 
 SYSCTLS = (
     "net.ipv4.ip_forward",
@@ -26,6 +30,11 @@ SYSCTLS = (
     "net.ipv6.conf.all.forwarding",
 )
 _NAME = "egress_router_inspect"
+# Of an interface that is never made.
+_INTERFACE = "egress_inspect"
+_VXLAN = "vxlan"
+# One more than the largest.
+_NO_VXLAN_ID = 1 << 24
 # Any router with both families, with documentation addresses.
 _ROUTER = Config(
     router="inspect",
@@ -76,15 +85,41 @@ def nft() -> Nft:
     if usage()[0]:
         # Without a deletion: aborting that one shows the table for a moment.
         steps.append(("rules", table.without_rules(_ROUTER, _NAME, "flags dormant;")))
-    checker = nftables.Nftables()
-    checker.set_dry_run(True)
     accepted: dict[str, Any] = {}
     for step, commands in steps:
-        code, _output, error = checker.cmd(commands)
-        accepted[step] = code == 0
-        if code != 0:
-            return Nft(**accepted, error=(str(error).strip() or f"nft ended with {code}").splitlines()[0])
+        refusal = _refusal(commands)
+        accepted[step] = not refusal
+        if refusal:
+            return Nft(**accepted, error=refusal)
     return Nft(**accepted)
+
+
+def relay_error() -> str | None:
+    """Why the kernel could not relay connections between pods of a router; empty if it could, None if it was not asked.
+
+    The agent makes an interface to find out. Here the kernel is asked for one whose number it refuses, which it looks at
+    when it knows the kind.
+    """
+    if not _net_admin():
+        return None
+    refusal = _refusal(rules.trial())
+    if refusal:
+        return f"nftables does not forward between interfaces: {refusal}"
+    try:
+        with IPRoute() as netlink:
+            netlink.link("add", ifname=_INTERFACE, kind=_VXLAN, vxlan_id=_NO_VXLAN_ID)
+    except NetlinkError as error:
+        if error.code != errno.ERANGE:
+            return f"there are no VXLAN interfaces: {error}"
+    return ""
+
+
+def _refusal(commands: str) -> str:
+    """Why the kernel would refuse commands of nft; empty if it would accept them."""
+    checker = nftables.Nftables()
+    checker.set_dry_run(True)
+    code, _output, error = checker.cmd(commands)
+    return "" if code == 0 else (str(error).strip() or f"nft ended with {code}").splitlines()[0]
 
 
 def _net_admin() -> bool:

@@ -52,6 +52,19 @@ def _nft(facts: Facts) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+def _relay(facts: Facts) -> Iterator[Finding]:
+    """Of routers with one pod there is nothing to relay."""
+    for router, node, seen in _nodes(facts):
+        if router.has_standbys and router.failover.relay_seconds and seen.relay_error:
+            yield Finding(
+                "relay", WARNING, f"the kernel cannot relay connections: {seen.relay_error}",
+                "VXLAN interfaces, and nftables with fwd and dup in the family netdev",
+                "Load the kernel modules vxlan, nft_fwd_netdev and nft_dup_netdev, or exclude the node with node_selector: open connections "
+                "are reset when a pod on it is drained, updated or asked to hand over, or when one takes over there",
+                (router.id,), (node,),
+            )  # fmt: skip
+
+
 def _conntrack(facts: Facts) -> Iterator[Finding]:
     for router, node, seen in _nodes(facts):
         most, count = seen.conntrack.max, seen.conntrack.count
@@ -82,6 +95,7 @@ def _families(node: Mapping[str, Any]) -> set[int]:
 CHECKS = (
     Check("kernel", "the nodes' kernels are new enough", (Part((ANSWERS,), _version),)),
     Check("nft", "nftables accepts the router's table", (Part((ANSWERS,), _nft),)),
+    Check("relay", "the kernels can relay connections that outlive a planned move", (Part((ANSWERS,), _relay),)),
     Check("conntrack", "the connection tracking tables have room", (Part((ANSWERS,), _conntrack),)),
     Check("forwarding", "the nodes forward packets", (Part((ANSWERS,), _forwarding),)),
 )

@@ -33,6 +33,7 @@ ANSWER = Answer(
     interfaces={"eth1": Interface("eth1", exists=True, mac="02:00:00:00:00:11", unicast_filter=("02:e6:00:00:00:01",))},
     targets=(Occupancy("198.51.100.50", "02:e6:c6:33:64:32", "eth1", gateway_mac="02:00:5e:00:53:01"),),
     nft=Nft(usable=True, concat_maps=True),
+    relay_error="there are no VXLAN interfaces",
     conntrack=Conntrack(max=262144, count=12),
     sysctl={"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": None},
     cni=Cni("/opt/cni/bin", ("macvlan", "tuning")),

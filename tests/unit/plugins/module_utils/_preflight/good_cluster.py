@@ -93,6 +93,7 @@ def seen(**changes: Any) -> Answer:
             interfaces={"eth1": interface()},
             targets=(target(),),
             nft=Nft(True, True, True),
+            relay_error="",
             conntrack=Conntrack(262144, 100),
             sysctl={"net.ipv4.ip_forward": "1"},
             cni=Cni("/opt/cni/bin", ("macvlan", "multus", "tuning")),

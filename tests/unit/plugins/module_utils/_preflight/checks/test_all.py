@@ -219,7 +219,23 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
         "foreign_objects", "error", "PodDisruptionBudget db in namespace payments exist"),
     "no messages between pods": (
         policies({"podSelector": {}, "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "shop"}}}]}]}, of=router(replicas=2)),
-        "beats", "warning", "p0 of namespace payments permit no messages from its other pods (29798/UDP)"),
+        "beats", "warning",
+        "p0 of namespace payments permit no messages (29798/UDP) and no relayed connections (29799/UDP) from its other pods; expected: "
+        "that its pods reach one another on 29798/UDP and 29799/UDP. Apply the network policy of docs/failover.md, without which a "
+        "take-over takes as long as the Lease of the router lasts, and open connections are reset when"),
+    "messages between pods, but no relays": (
+        policies({"podSelector": {}, "ingress": [{"ports": [{"protocol": "UDP", "port": "beats"}]}]}, of=router(replicas=2)),
+        "beats", "warning",
+        "permit no relayed connections (29799/UDP) from its other pods; expected: that its pods reach one another on 29799/UDP. Apply "
+        "the network policy of docs/failover.md, without which open connections are reset when a pod is drained"),
+    "relays between pods, but no messages": (
+        policies({"podSelector": {}, "ingress": [{"ports": [{"protocol": "UDP", "port": "relays"}]}]}, of=router(replicas=2)),
+        "beats", "warning", "permit no messages (29798/UDP) from its other pods; expected"),
+    "nothing goes out to other pods": (
+        policies(
+            {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": [{"port": 6443}]}]},
+            of=router(replicas=2, failover={"relay_seconds": 0})),
+        "beats", "warning", "permit no messages (29798/UDP) to its other pods; expected: that its pods reach one another on 29798/UDP."),
     "a cordoned node": (
         facts(nodes=(node("worker-1"), node("worker-2", ip="10.0.0.2", spec={"unschedulable": True}))),
         "node_state", "warning", "the node is cordoned"),
@@ -351,6 +367,9 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
         facts(missing_permissions={"": ("create namespaces",)}), "permissions", "error",
         "the identity in use may not create namespaces in the cluster; expected: all permissions that provision needs. Grant "
         "them with a ClusterRole and a ClusterRoleBinding"),
+    "a kernel that cannot relay": (
+        facts(router(replicas=2), on_nodes=seen(relay_error="there are no VXLAN interfaces: (95, 'Operation not supported')")),
+        "relay", "warning", "node worker-2): the kernel cannot relay connections: there are no VXLAN interfaces: (95, "),
     "old kernel": (on_worker(kernel="4.9.0-x", nft=Nft(True)), "kernel", "warning", "kernel 4.9.0-x"),
     "no nftables": (on_worker(nft=Nft(False, error="Operation not supported")), "nft", "error", "not supported"),
     "no concatenations": (on_worker(nft=Nft(True, False)), "nft", "error", "refuses the router's table"),
@@ -526,6 +545,13 @@ SOUND: dict[str, Facts] = {
         {"podSelector": {}, "policyTypes": ["Ingress"]},
         *(yaml.safe_load(block)["spec"] for block in re.findall(r"```yaml\n(apiVersion: networking.*?)```", FAILOVER, flags=re.DOTALL)),
         {"podSelector": {}, "ingress": [{"ports": [{"port": 5432}]}]}, of=router(replicas=2)),
+    "messages between pods, and nobody wants relays": policies(
+        {"podSelector": {}, "ingress": [{"ports": [{"protocol": "UDP", "port": 29798}]}]},
+        of=router(replicas=2, failover={"relay_seconds": 0})),
+    "a kernel that cannot relay, for one pod": on_worker(relay_error="there are no VXLAN interfaces"),
+    "a kernel that cannot relay, and nobody wants it": facts(
+        router(replicas=2, failover={"relay_seconds": 0}), on_nodes=seen(relay_error="there are no VXLAN interfaces")),
+    "a kernel that was not asked for relays": facts(router(replicas=2), on_nodes=seen(relay_error=None)),
     "an old kernel that can": on_worker(kernel="4.18.0-553.el8"),
     "nothing could be seen": facts(on_nodes=Inspection(problem="its pod did not finish in time")),
     "a Service that the quota refuses, which is reported of the quota": facts(
