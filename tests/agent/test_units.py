@@ -47,6 +47,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.identity i
 )
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
 from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
+from ansible_collections.egress.router.plugins.module_utils._contract.version import VERSION
 from ansible_collections.egress.router.tests.support.waiting import until
 
 ENVIRONMENT = {"POD_NAME": "pod", "POD_NAMESPACE": "payments", "NODE_NAME": "node", "POD_IPS": "10.244.0.11"}
@@ -145,7 +146,7 @@ def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
         ({"addresses": [{"ip": "198.51.100.50/24"}] * 2}, r"addresses\[1\].ip .* is a second IPv4 address"),
         ({"addresses": [{"ip": "198.51.100.50/24", "gateway": "2001:db8::1"}]}, "is not an IPv4 address as"),
         ({"addresses": [{"ip": "198.51.100.50/24", "gateway": 1}]}, r"addresses\[0\].gateway '1' is not an IP address"),
-        ({"addresses": [{"ip": "198.51.100.50/24", "gatway": ""}]}, "unexpected keyword argument 'gatway'"),
+        ({"addresses": [{"ip": "198.51.100.50/24", "gatway": ""}]}, r"unknown keys addresses\[0\].gatway\. This image"),
         ({"mac": "03:00:00:00:00:01"}, "mac '03:00:00:00:00:01' is not a unicast MAC address"),
         ({"replicas": 0}, "replicas '0' is not a whole number of at least 1"),
         ({"replicas": "2"}, "replicas '2' is not a whole number of at least 1"),
@@ -159,8 +160,8 @@ def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
         ({"failover": {"relay_seconds": -1}}, "failover: relay_seconds -1 is not between 0 and 3600"),
         ({"failover": {"relay_seconds": "60"}}, "failover.relay_seconds '60' is not a whole number"),
         ({"failover": {"without_api": "go"}}, "failover.without_api 'go' is neither serve nor stop"),
-        ({"failover": {"lease": 1}}, "unexpected keyword argument 'lease'"),
-        ({"lease_seconds": 15}, "unexpected keyword argument 'lease_seconds'"),
+        ({"failover": {"lease": 1}}, "unknown keys failover.lease\\. This image"),
+        ({"lease_seconds": 15}, "unknown keys lease_seconds\\. This image"),
         ({"extra_ports": [{"port": 70000, "protocol": "TCP"}]}, r"extra_ports\[0\].port '70000' is above 65535"),
         ({"extra_ports": [{"port": 80, "protocol": "ICMP"}]}, r"extra_ports\[0\].protocol 'ICMP' is not one of"),
     ],
@@ -168,6 +169,19 @@ def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
 def test_wrong_identity(identity: dict[str, Any], reason: str) -> None:
     with pytest.raises(config.ConfigError, match=f"^EGRESS_ROUTER.*{reason}"):
         load(**identity)
+
+
+def test_an_identity_of_a_newer_collection_says_what_is_too_old() -> None:
+    newer = {
+        "failover": {"relay_seconds": 60, "witness": "api"},
+        "extra_ports": [{"port": 80, "protocol": "TCP", "name": "web"}],
+    }
+    with pytest.raises(config.ConfigError) as caught:
+        load(**newer, colour="red")
+    assert str(caught.value) == (
+        "EGRESS_ROUTER is not the description of a router: unknown keys colour, failover.witness, extra_ports[0].name. This image is "
+        f"of version {VERSION}, and has to be as new as the collection that wrote it"
+    )
 
 
 @pytest.mark.parametrize("name", ["POD_IPS", "POD_NAME", "POD_NAMESPACE", "NODE_NAME"])

@@ -25,6 +25,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.identity i
     Port,
 )
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import PROTOCOLS
+from ansible_collections.egress.router.plugins.module_utils._contract.version import VERSION
 
 from .net import IP, Interface, is_mac
 
@@ -82,7 +83,9 @@ def load(environment: Mapping[str, str]) -> Config:
     try:
         identity = Identity.from_json(_variable(environment, VARIABLE, "the router's Deployment sets it"))
     except IdentityError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(
+            f"{error}. This image is of version {VERSION}, and has to be as new as the collection that wrote it"
+        ) from error
     downward = "the pod template takes it from the downward API"
     return Config(
         router=_name(identity.router),

@@ -12,11 +12,14 @@ Preflight reads it back from Deployments, to know which addresses are taken.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from .failover import Failover
 
 VARIABLE = "EGRESS_ROUTER"
+# How an agent's reason begins not to start with a document. The collection knows it by this in the message of a pod.
+UNREADABLE = f"{VARIABLE} is not the description of a router"
 
 
 class IdentityError(ValueError):
@@ -63,9 +66,25 @@ class Identity:
         """Reads the document; IdentityError if it is none. Values are not checked here."""
         try:
             data = json.loads(text)
+            _refuse_unknown_keys(data)
             addresses = tuple(EgressAddress(**item) for item in data.pop("addresses"))
             ports = tuple(Port(**item) for item in data.pop("extra_ports", ()))
             failover = Failover(**data.pop("failover", {}))
             return cls(addresses=addresses, extra_ports=ports, failover=failover, **data)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise IdentityError(f"{VARIABLE} is not the description of a router: {error}") from error
+            raise IdentityError(f"{UNREADABLE}: {error}") from error
+
+
+def _refuse_unknown_keys(data: dict[str, Any]) -> None:
+    """All of them at once, by where they are."""
+    parts: list[tuple[str, Any, dict[str, Any]]] = [
+        ("", Identity, data),
+        ("failover.", Failover, data.get("failover", {})),
+        *((f"addresses[{place}].", EgressAddress, item) for place, item in enumerate(data["addresses"])),
+        *((f"extra_ports[{place}].", Port, item) for place, item in enumerate(data.get("extra_ports", ()))),
+    ]
+    unknown = [
+        where + key for where, kind, part in parts for key in part if key not in {one.name for one in fields(kind)}
+    ]
+    if unknown:
+        raise ValueError(f"unknown keys {', '.join(unknown)}")

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .._contract.identity import UNREADABLE
+from .._contract.version import VERSION
+
 # How long a reason has to last before it counts: it may pass, such as a registry that did not answer once.
 GRACE_SECONDS = 15.0
 # This many failures to mount a volume are no accident: the kubelet waits 0.5, 1, 2 ... seconds between them.
@@ -26,6 +29,10 @@ _STUCK = (
     "ImagePullBackOff",
     "InvalidImageName",
     "RunContainerError",
+)
+# Of a pod whose agent does not understand what it is told.
+_NEWER_IMAGE = (
+    f"The collection is of version {VERSION}: set image to one that was built from this version or a newer one"
 )
 
 
@@ -75,5 +82,6 @@ def container_problem(container: dict[str, Any]) -> str:
     ended = (container.get("lastState") or {}).get("terminated") or {}
     if reason == "CrashLoopBackOff" and ended:
         last = (ended.get("message") or ended.get("reason") or "").strip()
-        return f"{reason}: exit code {ended.get('exitCode')}, {last or 'no message'}"
+        advice = f". {_NEWER_IMAGE}" if UNREADABLE in last else ""
+        return f"{reason}: exit code {ended.get('exitCode')}, {last or 'no message'}{advice}"
     return f"{reason}: {waiting.get('message') or container.get('image', '')}"

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.egress.router.plugins.module_utils._contract.status import CONFLICT, STARTING
+from ansible_collections.egress.router.plugins.module_utils._contract.version import VERSION
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import router_info as _router_info
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
 from ansible_collections.egress.router.tests.support.fake_api_server import FakeAgent, FakeCluster, add_router
@@ -259,6 +260,12 @@ def test_a_lease_that_nobody_renews(cluster: FakeCluster, run: Run, agent: FakeA
     assert agent.live.rules
 
 
+TOO_OLD = (
+    "egress-router run: error: EGRESS_ROUTER is not the description of a router: Failover.__init__() got an unexpected keyword "
+    "argument 'relay_seconds'\n"
+)
+
+
 @pytest.mark.parametrize(("status", "reason"), [
     (waiting("ErrImagePull", "no such host"), "pod billing-db-abc: ErrImagePull: no such host"),
     (waiting("ImagePullBackOff", "Back-off pulling"), "pod billing-db-abc: ImagePullBackOff: Back-off pulling"),
@@ -267,6 +274,11 @@ def test_a_lease_that_nobody_renews(cluster: FakeCluster, run: Run, agent: FakeA
     (
         waiting("CrashLoopBackOff", "back-off 10s", {"exitCode": 2, "reason": "Error", "message": "net1 is missing\n"}),
         "pod billing-db-abc: CrashLoopBackOff: exit code 2, net1 is missing",
+    ),
+    (
+        waiting("CrashLoopBackOff", "back-off 10s", {"exitCode": 2, "reason": "Error", "message": TOO_OLD}),
+        f"pod billing-db-abc: CrashLoopBackOff: exit code 2, {TOO_OLD.strip()}. The collection is of version {VERSION}: set image to "
+        "one that was built from this version or a newer one",
     ),
     (
         {"phase": "Pending", "conditions": [
