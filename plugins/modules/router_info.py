@@ -193,6 +193,16 @@ routers:
         beats_lost:
           description: How many messages to the successor were not answered in time since then.
           type: int
+        relay_seconds:
+          description:
+            - For how long connections that are open at a planned move go on, as deployed. Null if there is no Deployment. Of a router
+              with one pod it has no effect.
+          type: int
+          sample: 60
+        relay_error:
+          description:
+            - Why they would be reset instead, such as a kernel that cannot relay, as the holder reports it. Empty if they would go on.
+          type: str
 """
 
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import selection as _selection

@@ -48,6 +48,7 @@ class Status:
     `taken_over_at`, `taken_over_from`, `take_over_cause`, `take_over_seconds`: when this pod began to serve (RFC 3339, UTC), after
     which pod (empty: none), why, and for how long nobody had served, as far as it knows.
     `beats_lost`: how many messages to its successor were not answered in time since then.
+    `relay_error`: why connections that are open would be reset at a planned move; empty if they would go on.
     """
 
     state: str = ""
@@ -69,6 +70,7 @@ class Status:
     take_over_cause: str = ""
     take_over_seconds: str = ""
     beats_lost: str = ""
+    relay_error: str = ""
 
     @property
     def serving(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from .._common.concurrent import wait_until
 from .._common.errors import EgressError, Forbidden, NotReady
+from .._contract.identity import VARIABLE, Identity, IdentityError
 from .._contract.names import HOLD
 from .._contract.status import CONFLICT, FAILED, ON_HOLD, Status
 from .cluster import Cluster
@@ -70,6 +71,22 @@ class Facts:
     def status(self) -> Status:
         """The agent's status."""
         return Status.from_lease(self.lease or {})
+
+    @property
+    def container(self) -> dict[str, Any]:
+        """The agent's container, as the Deployment has it."""
+        template = ((self.deployment or {}).get("spec") or {}).get("template") or {}
+        found: dict[str, Any] = next(iter((template.get("spec") or {}).get("containers") or ()), {})
+        return found
+
+    @property
+    def identity(self) -> Identity | None:
+        """What the Deployment tells the agent; None if it is not a document that this version reads."""
+        found = [item.get("value") or "" for item in self.container.get("env") or () if item.get("name") == VARIABLE]
+        try:
+            return Identity.from_json(found[0]) if found else None
+        except IdentityError:
+            return None
 
     @property
     def holder(self) -> dict[str, Any] | None:
@@ -191,7 +208,10 @@ class Facts:
             "rules_error": status.rules_error,
             "applied_at": status.applied_at,
             "error": status.error,
-            "failover": described(self.lease or {}, status, self.serving, self.pods, self.lacking()),
+            "failover": {
+                **described(self.lease or {}, status, self.serving, self.pods, self.lacking()),
+                "relay_seconds": self.identity and self.identity.failover.relay_seconds,
+            },
         }
 
 

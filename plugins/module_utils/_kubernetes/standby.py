@@ -85,6 +85,7 @@ def described(lease: Item, status: Status, serving: bool, pods: list[Item], why:
             "seconds": _number(status.take_over_seconds, float),
         },
         "beats_lost": _number(status.beats_lost, int) or 0,
+        "relay_error": status.relay_error,
     }
 
 

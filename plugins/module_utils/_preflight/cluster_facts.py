@@ -18,7 +18,6 @@ from typing import Any
 from .._common.concurrent import each
 from .._common.errors import ApiError, Denied, Forbidden, NotFound
 from .._contract import names
-from .._contract.identity import VARIABLE, Identity, IdentityError
 from .._kubernetes import constraints, router_info
 from .._kubernetes.cluster import Cluster, quantity
 from .._router.manifests import KINDS, Permission, trial_pod, trial_service
@@ -240,28 +239,18 @@ def _configs(cluster: Cluster, space: str) -> list[dict[str, Any]]:
 
 def _deployed(found: router_info.Facts, configs: dict[Any, dict[str, Any]]) -> Deployed:
     spec = (((found.deployment or {}).get("spec") or {}).get("template") or {}).get("spec") or {}
-    container: dict[str, Any] = next(iter(spec.get("containers") or ()), {})
     config = configs.get((found.namespace, found.name), {}).get("spec") or {}
     return Deployed(
         namespace=found.namespace,
         name=found.name,
         has_deployment=found.deployment is not None,
-        identity=_identity_of(container),
+        identity=found.identity,
         live_mac=found.status.mac if found.serving else "",
-        image=container.get("image") or "",
+        image=found.container.get("image") or "",
         node_selector=spec.get("nodeSelector") or {},
         network_config=config.get("config") or "",
         serving=found.serving,
     )
-
-
-def _identity_of(container: dict[str, Any]) -> Identity | None:
-    """What the Deployment tells the agent; None if it is not a document that this version reads."""
-    found = [item.get("value") or "" for item in container.get("env") or () if item.get("name") == VARIABLE]
-    try:
-        return Identity.from_json(found[0]) if found else None
-    except IdentityError:
-        return None
 
 
 def _quota(item: dict[str, Any]) -> Quota:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import Failover
+from ansible_collections.egress.router.plugins.module_utils._contract.identity import VARIABLE, EgressAddress, Identity
 from ansible_collections.egress.router.plugins.module_utils._contract.status import CONFLICT, STARTING
 from ansible_collections.egress.router.plugins.module_utils._contract.version import VERSION
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import router_info as _router_info
@@ -50,6 +52,7 @@ def test_a_serving_router(run: Run, agent: FakeAgent) -> None:
         "holder": "billing-db-abc", "holder_node": "worker-1", "holder_able": True, "holder_error": "",
         "successor": "", "successor_node": "", "successor_able": False, "successor_error": "", "reason": "", "term": 0,
         "last_take_over": {"at": "", "from": "", "cause": "", "seconds": None}, "beats_lost": 0,
+        "relay_seconds": None, "relay_error": "",
     }  # fmt: skip
     assert router == {
         **DB, "serving": True, "state": "serving", "reason": "", "rolled_out": True, "node": "worker-1",
@@ -104,9 +107,23 @@ def test_a_pair(run: Run, warned: list[str]) -> None:
         "successor": OTHER, "successor_node": "worker-2", "successor_able": True, "successor_error": "", "reason": "",
         "term": 4, "last_take_over": {
             "at": "2026-11-26T09:30:00Z", "from": OTHER, "cause": "no beats for 600 ms", "seconds": 0.71},
-        "beats_lost": 2,
+        "beats_lost": 2, "relay_seconds": None, "relay_error": "",
     }  # fmt: skip
     assert warned == []
+
+
+def test_whether_open_connections_outlive_a_planned_move(cluster: FakeCluster, run: Run, pair: FakeAgent) -> None:
+    told = Identity(
+        "billing-db", (EgressAddress("198.51.100.50/24"),), "02:e6:c6:33:64:32", failover=Failover(relay_seconds=30)
+    )
+    container = {"name": "router", "env": [{"name": VARIABLE, "value": told.to_json()}]}
+    deployment(cluster)["spec"]["template"] = {"spec": {"containers": [container]}}
+    pair.report(successor=OTHER, relay_error="the kernel makes no VXLAN interface")
+    found = run("router_info", routers=[DB])["routers"][0]["failover"]
+    assert (found["relay_seconds"], found["relay_error"]) == (30, "the kernel makes no VXLAN interface")
+    # Of another version, or made by hand.
+    container["env"][0]["value"] = "{}"
+    assert run("router_info", routers=[DB])["routers"][0]["failover"]["relay_seconds"] is None
 
 
 def test_annotations_that_somebody_has_edited(run: Run, pair: FakeAgent) -> None:
