@@ -10,9 +10,7 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   routers:
-    description:
-      - The routers to report, in this order. One that does not exist is reported as such.
-      - If left out, all routers of O(namespaces) are reported.
+    description: The routers, in this order. If left out, those of O(namespaces).
     type: list
     elements: dict
     suboptions:
@@ -29,6 +27,10 @@ options:
         type: str
         choices: [agent, egress_router_cr]
         default: agent
+"""
+
+    INFO_MODULE = r"""
+options:
   namespaces:
     description:
       - Where to look for routers. If O(namespaces) and O(routers) are left out, it is all namespaces, which requires permission
@@ -36,4 +38,6 @@ options:
       - Routers with backend V(egress_router_cr) are found where the identity in use may list EgressRouters.
     type: list
     elements: str
+notes:
+  - A router of O(routers) that does not exist is reported as such.
 """

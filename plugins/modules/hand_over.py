@@ -17,34 +17,13 @@ description:
   - The request is an annotation of the router's Lease. The pod that serves reads it there, so no access to the pods is needed.
     The identity in use must be allowed to get, list and patch Leases, and to get and list Deployments and Pods.
   - All routers are looked at before any of them is asked. A router that cannot be handed over is refused, such as one with
-    a single replica, without a pod that stands by, or whose other pod cannot serve. As a pod that has just handed over needs a moment
+    a single replica or with O(routers[].backend=egress_router_cr), without a pod that stands by, or whose other pod cannot serve. As a pod that has just handed over needs a moment
     until it stands by again, reasons that may pass are looked at for up to 10 seconds.
   - Where the pods of a router have changed between the look and the request, nothing is asked of it.
 options:
-  routers:
-    description:
-      - The routers to hand over.
-    type: list
-    elements: dict
-    suboptions:
-      name:
-        description: Name of the router.
-        type: str
-        required: true
-      namespace:
-        description: Namespace of the router.
-        type: str
-        required: true
-      backend:
-        description:
-          - What makes the router's pod, as in O(egress.router.router#module:routers[].backend). A router with
-            V(egress_router_cr) has one pod and is refused.
-        type: str
-        choices: [agent, egress_router_cr]
-        default: agent
   namespaces:
     description:
-      - Namespaces whose routers are handed over, all those with backend V(agent). Ignored with O(routers).
+      - Namespaces whose routers are handed over, all those with O(routers[].backend=agent). Ignored with O(routers).
     type: list
     elements: str
   wait:
@@ -59,6 +38,7 @@ extends_documentation_fragment:
   - egress.router._attributes
   - egress.router._attributes.action_group
   - egress.router._k8s_auth
+  - egress.router._selection
 attributes:
   check_mode:
     support: full

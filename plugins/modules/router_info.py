@@ -38,6 +38,7 @@ extends_documentation_fragment:
   - egress.router._attributes.info_module
   - egress.router._k8s_auth
   - egress.router._selection
+  - egress.router._selection.info_module
 """
 
 EXAMPLES = r"""
