@@ -48,6 +48,8 @@ options:
     description:
       - How many TCP connections to keep open and in use, to see whether they break and how long they wait.
       - The server of the first TCP port has to send back what it receives, as C(egress-router observe) does.
+      - They are open before the first event and break when O(routers[].failover.relay_seconds) are over after one, so these have to
+        be longer than all events of a router take together.
     type: int
     default: 0
   interval_ms:

@@ -6,18 +6,26 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import Failover
 from ansible_collections.egress.router.plugins.module_utils._preflight.checks.permissions import missing
-from ansible_collections.egress.router.plugins.module_utils._router.manifests import removal_permissions, sysctls
+from ansible_collections.egress.router.plugins.module_utils._router.manifests import (
+    pod_template,
+    removal_permissions,
+    sysctls,
+)
 from ansible_collections.egress.router.plugins.module_utils._router.openshift import on_cluster
 from ansible_collections.egress.router.plugins.module_utils._router.router import Router
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
 
-OPENSHIFT = (Path(__file__).resolve().parents[2] / "docs/openshift.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+OPENSHIFT = (DOCS / "openshift.md").read_text(encoding="utf-8")
+FAILOVER = (DOCS / "failover.md").read_text(encoding="utf-8")
 # What of it an admin of a project may do anyway.
 _VERBS = ["get", "list", "watch", "create", "update", "patch", "delete"]
 ADMIN = [{"apiGroups": ["", "apps", "policy", "rbac.authorization.k8s.io"], "resources": ["*"], "verbs": _VERBS}]
@@ -64,3 +72,14 @@ def test_each_of_its_rules_and_verbs_is_needed() -> None:
 def test_the_sysctl_that_openshift_lacks_is_named() -> None:
     (forwarding,) = [name for name in sysctls(routers()[0]) if not name.endswith("accept_ra")]
     assert f"`^{forwarding}$`" in OPENSHIFT
+
+
+def test_the_page_of_failover_has_all_keys_with_their_defaults() -> None:
+    rows = re.findall(r"^\| `failover\.(\w+)` \| `(\w+)` \|", FAILOVER, flags=re.MULTILINE)
+    assert dict(rows) == {key: str(default) for key, default in asdict(Failover()).items()}
+
+
+def test_the_page_of_failover_tells_how_long_a_pod_may_take_to_end() -> None:
+    (pair,) = routers()
+    assert f"and ten seconds more, {Failover().relay_seconds + 10} by default" in FAILOVER
+    assert pod_template(pair)["spec"]["terminationGracePeriodSeconds"] == Failover().relay_seconds + 10
