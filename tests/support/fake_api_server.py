@@ -160,9 +160,10 @@ class FakeCluster:
     def _delete(self, key: Key, options: dict[str, Any]) -> dict[str, Any]:
         plural, _namespace, name = key
         item = self.objects[key]
-        uid = (options.get("preconditions") or {}).get("uid")
-        if uid and uid != item["metadata"]["uid"]:
-            raise ApiError(409, f"Precondition failed: UID in precondition: {uid}")
+        for field, name_of in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+            wanted = (options.get("preconditions") or {}).get(field)
+            if wanted and wanted != item["metadata"][field]:
+                raise ApiError(409, f"Precondition failed: {name_of} in precondition: {wanted}")
         if options.get("dryRun"):
             self.writes.append(f"dry run DELETE {plural}/{name}")
             return item

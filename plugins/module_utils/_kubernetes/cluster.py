@@ -183,14 +183,17 @@ class Cluster:
         uid: str = "",
         foreground: bool = False,
         dry_run: bool = False,
+        version: str = "",
     ) -> None:
         """Deletes an object; nothing happens if it is not there.
 
-        `uid`: Conflict if it is another object by now. `foreground`: it stays until what it owns is gone.
-        `dry_run`: the server only says whether it would.
+        `uid`, `version`: Conflict if it is another object, or in another version, by now. `foreground`: it stays until what it
+        owns is gone. `dry_run`: the server only says whether it would.
         """
         # All in the body: an API server that gets one does not look at the query.
-        options: dict[str, Any] = {"preconditions": {"uid": uid}} if uid else {}
+        preconditions = {"uid": uid} if uid else {}
+        preconditions |= {"resourceVersion": version} if version else {}
+        options: dict[str, Any] = {"preconditions": preconditions} if preconditions else {}
         options |= {"gracePeriodSeconds": grace_seconds} if grace_seconds is not None else {}
         options |= {"propagationPolicy": "Foreground"} if foreground else {}
         options |= {"dryRun": ["All"]} if dry_run or self.dry_run else {}

@@ -82,11 +82,7 @@ class Facts:
     @property
     def identity(self) -> Identity | None:
         """What the Deployment tells the agent; None if it is not a document that this version reads."""
-        found = [item.get("value") or "" for item in self.container.get("env") or () if item.get("name") == VARIABLE]
-        try:
-            return Identity.from_json(found[0]) if found else None
-        except IdentityError:
-            return None
+        return identity_of(self.container)
 
     @property
     def holder(self) -> dict[str, Any] | None:
@@ -213,6 +209,15 @@ class Facts:
                 "relay_seconds": self.identity and self.identity.failover.relay_seconds,
             },
         }
+
+
+def identity_of(container: dict[str, Any]) -> Identity | None:
+    """What a container's environment tells the agent; None if it is not a document that this version reads."""
+    found = [item.get("value") or "" for item in container.get("env") or () if item.get("name") == VARIABLE]
+    try:
+        return Identity.from_json(found[0]) if found else None
+    except IdentityError:
+        return None
 
 
 def lease_is_over(lease: dict[str, Any], now: datetime) -> bool:

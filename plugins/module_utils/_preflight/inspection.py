@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +37,9 @@ _NODE_LABEL = "egress.router/node"
 # What the kubelet says of a host path that does not exist.
 _NO_DIRECTORY = "hostPath type check failed"
 _BACK_OFF = re.compile(r'ImagePullBackOff: Back-off pulling image "[^"]*": ')
+# On OpenShift /opt is read-only, so the CNI plugins are elsewhere.
+_CNI_DIRECTORY, _CNI_DIRECTORY_OPENSHIFT = "/opt/cni/bin", "/var/lib/cni/bin"
+_OPENSHIFT_LABEL = "node.openshift.io/os_id"
 _PRIVILEGED = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "warn", "audit")}
 
 
@@ -80,6 +83,12 @@ def inspect(cluster: Cluster, wanted: dict[str, list[Router]], options: PodOptio
             if options.namespace:
                 each(lambda inspector: cluster.delete("Pod", namespace, inspector.pod, 0), started)
     return {inspector.node: inspection for inspector, inspection in zip(inspectors, found, strict=True)}
+
+
+def cni_directory(nodes: Iterable[Mapping[str, Any]]) -> str:
+    """Where the nodes usually have their CNI plugins."""
+    openshift = any(_OPENSHIFT_LABEL in (node["metadata"].get("labels") or {}) for node in nodes)
+    return _CNI_DIRECTORY_OPENSHIFT if openshift else _CNI_DIRECTORY
 
 
 def manifest(node: str, routers: list[Router], options: PodOptions) -> dict[str, Any]:

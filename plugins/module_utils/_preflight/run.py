@@ -23,13 +23,9 @@ from .._router.router import Router
 from . import operated_facts
 from .cluster_facts import read
 from .facts import ANSWERS, INSPECTION, NODES, Facts, Settings, name_of, ready
-from .inspection import PodOptions, inspect
+from .inspection import PodOptions, cni_directory, inspect
 from .questions import clouds, questions
 from .report import examine, unknown_ids
-
-# On OpenShift /opt is read-only, so the CNI plugins are elsewhere.
-_CNI_DIRECTORY, _CNI_DIRECTORY_OPENSHIFT = "/opt/cni/bin", "/var/lib/cni/bin"
-_OPENSHIFT_LABEL = "node.openshift.io/os_id"
 
 SPEC: dict[str, Any] = {
     **option.SPEC,
@@ -99,7 +95,7 @@ def inspect_nodes(cluster: Cluster, facts: Facts, params: dict[str, Any]) -> Fac
         for node in facts.eligible(router):
             if ready(node):
                 wanted.setdefault(name_of(node), []).append(router)
-    directory = params["cni_directory"] or _cni_directory(facts)
+    directory = params["cni_directory"] or cni_directory(facts.nodes)
     try:
         inspections = inspect(cluster, wanted, PodOptions(params["namespace"], directory, params["wait_timeout"]))
     except (Forbidden, ApiError) as error:
@@ -115,11 +111,6 @@ def inspect_nodes(cluster: Cluster, facts: Facts, params: dict[str, Any]) -> Fac
 
 def _without(facts: Facts, reason: str) -> Facts:
     return replace(facts, unread={**facts.unread, INSPECTION: reason, ANSWERS: reason})
-
-
-def _cni_directory(facts: Facts) -> str:
-    openshift = any(_OPENSHIFT_LABEL in (node["metadata"].get("labels") or {}) for node in facts.nodes)
-    return _CNI_DIRECTORY_OPENSHIFT if openshift else _CNI_DIRECTORY
 
 
 def _count(number: int, noun: str) -> str:
