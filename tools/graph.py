@@ -20,7 +20,7 @@ PLUGINS = (
     ("_egress_router_cr",),
     ("_kubernetes", "_openstack", "_vsphere"),
     ("_verify", "_preflight", "_migrate"),
-    ("_drill",),
+    ("_drill", "_pools"),
     ("modules", "plugin_utils"),
     ("action", "filter", "lookup"),
 )

@@ -62,13 +62,21 @@ options:
         default: []
         suboptions:
           ip:
-            description: The address with the prefix length of its subnet, for example V(198.51.100.50/24).
+            description:
+              - The address with the prefix length of its subnet, for example V(198.51.100.50/24).
+              - Required without O(routers[].addresses[].pool). With it, the address of the pool that the router is to get. If another
+                one has it, the run fails.
             type: str
-            required: true
           gateway:
             description:
               - The next hop to servers outside the subnet. An IPv6 gateway may be link-local.
               - If left out, the router reaches only servers in the subnet.
+            type: str
+          pool:
+            description:
+              - The name of a pool of C(egress_router_pools) that the address comes from. Prefix length and gateway are those of the pool.
+              - The module M(egress.router.address_pool) allocates it, and fills in O(routers[].addresses[].ip) and
+                O(routers[].addresses[].gateway) for all other modules, which do not know pools. The playbooks see to that.
             type: str
       mac:
         description:

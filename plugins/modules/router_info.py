@@ -32,6 +32,11 @@ options:
     description: How many seconds to wait at most.
     type: int
     default: 120
+  pool_namespace:
+    description:
+      - Namespace of the ConfigMaps of address pools, O(egress.router.address_pool#module:namespace). With it,
+        RV(routers[].pool_addresses) tells what each router has of pools.
+    type: str
 extends_documentation_fragment:
   - egress.router._attributes
   - egress.router._attributes.action_group
@@ -204,11 +209,30 @@ routers:
           description:
             - Why they would be reset instead, such as a kernel that cannot relay, as the holder reports it. Empty if they would go on.
           type: str
+    pool_addresses:
+      description: What is allocated to it from address pools.
+      returned: with O(pool_namespace)
+      type: list
+      elements: dict
+      contains:
+        pool:
+          description: Name of the pool.
+          type: str
+          sample: partners
+        ip:
+          description: The address.
+          type: str
+          sample: 198.51.100.64
+        allocated_at:
+          description: When it was allocated, in UTC.
+          type: str
+          sample: '2026-11-26T09:30:00Z'
 """
 
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import selection as _selection
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.backends import read_states, wait_for_states
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
+from ansible_collections.egress.router.plugins.module_utils._pools.info import add_pool_addresses
 
 
 def main() -> None:
@@ -217,6 +241,7 @@ def main() -> None:
             **_selection.SPEC,
             "wait": {"type": "bool", "default": False},
             "wait_timeout": {"type": "int", "default": 120},
+            "pool_namespace": {"type": "str"},
         }
     )
     params = module.params
@@ -228,7 +253,10 @@ def main() -> None:
                 module.warn(warning)
         else:
             found = read_states(cluster, params)
-        module.exit_json(changed=False, routers=[router.as_dict() for router in found])
+        routers = [router.as_dict() for router in found]
+        if params["pool_namespace"]:
+            add_pool_addresses(cluster, params["pool_namespace"], routers)
+        module.exit_json(changed=False, routers=routers)
 
 
 if __name__ == "__main__":

@@ -41,12 +41,18 @@ class Address:
 
 
 def read_addresses(fields: Fields, required: bool = True) -> tuple[Address, ...]:
-    """The `addresses` of a router, at most one of each family. `required`: at least one."""
+    """The `addresses` of a router, at most one of each family. `required`: at least one.
+
+    Whoever allocates addresses of pools fills them in before. Of a router that is to go, there may be none any more.
+    """
     found: list[Address] = []
     sections = fields.sections("addresses")
     if required and not sections and isinstance(fields.raw("addresses"), (list, type(None))):
         fields.problem("addresses", "is required: for example [{ip: 198.51.100.50/24, gateway: 198.51.100.1}]")
     for section in sections:
+        if section.text("pool"):
+            _refuse_pool(section, required)
+            continue
         address = _read_address(section)
         if address is None:
             continue
@@ -91,6 +97,20 @@ def read_mac(fields: Fields, addresses: tuple[Address, ...]) -> str:
 
 def _mac(packed: bytes) -> str:
     return ":".join(f"{byte:02x}" for byte in packed)
+
+
+def _refuse_pool(fields: Fields, required: bool) -> None:
+    """A request that nobody has filled in."""
+    name = fields.text("pool")
+    fields.text("ip")
+    fields.text("gateway")
+    fields.finish()
+    if required:
+        fields.problem(
+            "pool",
+            f"no address of pool '{name}' is allocated to the router: define egress_router_pools and run egress.router.provision, "
+            "which allocates one, or in plays of your own first the role egress.router.addresses or the module address_pool",
+        )
 
 
 def _read_address(fields: Fields) -> Address | None:

@@ -74,7 +74,7 @@ _ROUTER: dict[str, Any] = {
     "namespace": _TEXT,
     "state": _one_of(STATES, default="present"),
     "backend": _one_of(tuple(BACKENDS), default=AGENT),
-    "addresses": _list_of({"ip": _REQUIRED_TEXT, "gateway": _TEXT}),
+    "addresses": _list_of({"ip": _TEXT, "gateway": _TEXT, "pool": _TEXT}),
     "mac": _TEXT,
     "master": _TEXT,
     "macvlan_mode": _one_of(MACVLAN_MODES, default="bridge"),

@@ -22,6 +22,7 @@ from .problems import Problems
 
 # Variables of the playbooks; those of roles are in their argument specifications.
 OF_PLAYBOOKS: dict[str, dict[str, Any]] = {
+    "egress_router_pools": {"type": "list", "elements": "dict", "default": []},
     "egress_router_preflight": {"type": "bool", "default": True},
     "egress_router_openstack_allowed_address_pair": {"type": "bool", "default": True},
     "egress_router_vsphere_port_group_security": {"type": "bool", "default": True},

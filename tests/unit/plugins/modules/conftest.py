@@ -16,6 +16,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.egress.router.plugins.module_utils._common.errors import InputError
+from ansible_collections.egress.router.plugins.module_utils._pools import option as pools_option
 from ansible_collections.egress.router.plugins.module_utils._router import checked, option
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
 from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster, serving
@@ -24,6 +25,7 @@ Run = Callable[..., "dict[str, Any]"]
 # What the modules' action plugins do with their arguments. The plugins themselves cannot be imported here: ansible-test hides
 # the controller's code from the tests of modules.
 ARGUMENTS = {
+    "address_pool": pools_option.arguments,
     "cutover": option.routers_arguments,
     "drill": option.routers_arguments,
     "preflight_info": option.routers_arguments,

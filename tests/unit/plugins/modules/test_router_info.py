@@ -20,6 +20,7 @@ from ansible_collections.egress.router.plugins.module_utils._kubernetes.module i
 from ansible_collections.egress.router.tests.support.fake_api_server import FakeAgent, FakeCluster, add_router
 
 from .conftest import Run
+from .test_address_pool import add_object
 
 DB = {"name": "billing-db", "namespace": "payments"}
 
@@ -59,6 +60,19 @@ def test_a_serving_router(run: Run, agent: FakeAgent) -> None:
         "pod": "billing-db-abc", "pod_ips": ["10.244.1.17"], "restarts": 0, "addresses": ["198.51.100.50/24"],
         "mac": "02:e6:c6:33:64:32", "rules_count": 1, "rules_error": "", "applied_at": "", "error": "",
     }  # fmt: skip
+
+
+@pytest.mark.usefixtures("agent")
+def test_addresses_of_pools(run: Run, cluster: FakeCluster) -> None:
+    assert "pool_addresses" not in run("router_info", routers=[DB])["routers"][0]
+    assert run("router_info", routers=[DB], pool_namespace="pools")["routers"][0]["pool_addresses"] == []
+    add_object(cluster, "billing-db", 64)
+    add_object(cluster, "other", 65)
+    add_object(cluster, "billing-db", 66, **{"egress.router/released-at": "2026-11-26T09:30:00Z"})
+    (router,) = run("router_info", routers=[DB], pool_namespace="pools")["routers"]
+    assert router["pool_addresses"] == [
+        {"pool": "partners", "ip": "198.51.100.64", "allocated_at": "2026-11-26T09:30:00Z"}
+    ]
 
 
 def waiting(reason: str, message: str = "", last: Any = None) -> dict[str, Any]:
