@@ -62,7 +62,7 @@ unit: venv ## Unit tests and the rules of the tree
 agent-test: venv ## The router's agent in network namespaces with real nftables
 	$(run) tests/agent/run
 
-api-server-test: venv ## Backend egress_router_cr, pairs and cut-overs, on a real API server with its controllers
+api-server-test: venv ## Backend egress_router_cr, pairs, cut-overs and address pools, on a real API server with its controllers
 	$(run) tests/api_server/run
 
 neutron-test: venv ## The OpenStack modules on real Keystone and Neutron
