@@ -230,7 +230,9 @@ def test_an_address_that_is_asked_for_and_answers(run: Run, segment: Segment, cl
 def test_each_segment_is_asked_once(run: Run, segment: Segment) -> None:
     pools(run, router("a"), router("b"), router("c", master="eth2"), pools=[{**POOL, "ranges": ["198.51.100.64/28"]}])
     hosts = [64, 66, 67, 68, 69, 70, 71]
-    assert segment.asked == [[f"198.51.100.{host}" for host in hosts] * 2], "for a and b once, and for c on its own master"
+    assert segment.asked == [[f"198.51.100.{host}" for host in hosts] * 2], (
+        "for a and b once, and for c on its own master"
+    )
 
 
 def test_more_rounds_until_one_is_free(run: Run, segment: Segment) -> None:
