@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.egress.router.images.router.egress_router.failover import beats
-from ansible_collections.egress.router.images.router.egress_router.failover.beats import Stranger, seal, unseal
+from ansible_collections.egress.router.images.router.egress_router.failover.beats import seal, unseal
 from ansible_collections.egress.router.images.router.egress_router.failover.channel import Channel
+from ansible_collections.egress.router.images.router.egress_router.failover.proofs import Stranger, prove
 from ansible_collections.egress.router.images.router.egress_router.failover.protocol import Kind, Message
 
 ROUTER = "payments/billing-db"
@@ -202,3 +203,22 @@ def test_it_sends_what_the_other_understands(channel: Channel, host: str, port: 
         found += channel.received()
         assert time.monotonic() < deadline, "it arrives"
     assert found == [MESSAGE]
+
+
+def test_other_texts_are_given_to_somebody_else(channel: Channel, host: str, port: int, keys: list[bytes]) -> None:
+    """Once, if a pod of this router said them; what is new is known to whoever understands them."""
+    heard: list[bytes] = []
+
+    def told(text: bytes) -> bool:
+        heard.append(text)
+        return heard.count(text) == 1
+
+    channel.told = told
+    datagram = prove(b"\2\1something else", ROUTER, [OLD])
+    channel.tell(host, b"\2something else")
+    keys.clear()
+    channel.tell(host, b"\2without a key")
+    keys.append(OLD)
+    assert arrive(channel, host, port, datagram, prove(b"\2\1x", ROUTER, [NEW]), b"\2\1") == []
+    assert heard == [b"\2something else"] * 2
+    assert channel.refused == {"replayed": 1, "stranger": 2}

@@ -12,20 +12,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from ..net import IP
-from . import beats
-from .beats import Stranger
+from . import beats, proofs
+from .proofs import Stranger
 from .protocol import Message
 
 # Why a datagram was refused, for the metric.
 REFUSED = ("stranger", "replayed")
 # At a time: whoever sends more than that shall not keep this pod from sending.
 MANY = 50
+# No datagram is longer: the smallest packet that IPv6 has to carry whole, without its headers.
+MAX_BYTES = 1280 - 40 - 8
 
 
 class Channel:
-    """Sends and receives; for one thread. `keys` is asked for each datagram, because they may change while the agent runs.
+    """Sends and receives; for one thread but for tell(). `keys` is asked for each datagram, because they may change while the agent runs.
 
     `refused` counts what was dropped, by its reason. `addresses`: from where each pod sent its last message.
+    `told`: called with the text of each datagram that is proved and no message of the protocol; returns whether it is new.
     """
 
     def __init__(self, address: IP, port: int, router: str, pod: str, keys: Callable[[], Sequence[bytes]]) -> None:
@@ -36,6 +39,7 @@ class Channel:
         self._last: dict[str, int] = {}
         self.refused: Counter[str] = Counter(dict.fromkeys(REFUSED, 0))
         self.addresses: dict[str, str] = {}
+        self.told: Callable[[bytes], bool] = lambda text: True
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
@@ -57,13 +61,25 @@ class Channel:
         with contextlib.suppress(OSError):
             self._socket.sendto(beats.seal(message, self._router, keys), (to, self._port))
 
+    def tell(self, to: str, text: bytes) -> None:
+        """Send another text, which begins with its format, to an address; as send(), for any thread."""
+        keys = self._keys()
+        if keys:
+            with contextlib.suppress(OSError):
+                proved = proofs.prove(text[:1] + bytes([len(keys)]) + text[1:], self._router, keys)
+                self._socket.sendto(proved, (to, self._port))
+
     def received(self) -> Iterator[Message]:
         """Messages that arrived since the last call, if a pod of this router sent them, and for the first time."""
         # BlockingIOError at the end.
         with contextlib.suppress(OSError):
             for _number in range(MANY):
-                datagram, sender = self._socket.recvfrom(beats.MAX_BYTES + 1)
+                datagram, sender = self._socket.recvfrom(MAX_BYTES + 1)
                 try:
+                    if datagram[:1] != bytes([beats.FORMAT]):
+                        text = proofs.proved(datagram, self._router, self._keys())
+                        self.refused["replayed"] += not self.told(text[:1] + text[2:])
+                        continue
                     message = beats.unseal(datagram, self._router, self._keys())
                 except Stranger:
                     self.refused["stranger"] += 1

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 # No chunk is longer: with proofs and a long name, one fits into the smallest packet that IPv6 has to carry whole.
-MAX_BYTES = 850
+MAX_BYTES = 840
 # No more connections are relayed: beyond that, telling the next pod of them takes longer than they may wait.
 MAX_FLOWS = 32000
 

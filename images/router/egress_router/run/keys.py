@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from ansible_collections.egress.router.plugins.module_utils._contract.failover import (
@@ -23,21 +24,23 @@ DIRECTORY = Path(KEYS_DIRECTORY)
 class Keys:
     """Calling it gives the keys of the moment, the newest first. `problem`: why there is none; empty if there is.
 
-    For one thread. The files are read again when they have changed.
+    For any thread. The files are read again when they have changed.
     """
 
     def __init__(self) -> None:
         self.problem = ""
         self._keys: list[bytes] = []
+        self._lock = threading.Lock()
         self._seen: object = None
         self._log = Problem("beats-impossible")
 
     def __call__(self) -> list[bytes]:
-        seen = [_identity(DIRECTORY / name) for name in (KEY, PREVIOUS_KEY)]
-        if seen != self._seen:
-            self._seen = seen
-            self._read()
-        return self._keys
+        with self._lock:
+            seen = [_identity(DIRECTORY / name) for name in (KEY, PREVIOUS_KEY)]
+            if seen != self._seen:
+                self._seen = seen
+                self._read()
+            return self._keys
 
     def check(self) -> str:
         """Read what has changed; returns `problem`."""
