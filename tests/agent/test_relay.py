@@ -10,7 +10,6 @@ import contextlib
 import ipaddress
 import itertools
 import json
-import select
 import socket
 import struct
 import threading
@@ -36,6 +35,7 @@ from egress_router.segment import conflict
 from ansible_collections.egress.router.plugins.module_utils._contract.failover import RELAY_PORT
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
 from ansible_collections.egress.router.tests.support import namespaces
+from ansible_collections.egress.router.tests.support.echoes import Echoes, streams
 from ansible_collections.egress.router.tests.support.router_pod import (
     CAPABILITIES,
     EGRESS4,
@@ -219,69 +219,6 @@ def pods(make: Callable[..., Pod]) -> tuple[Pod, Pod]:
     return old, new
 
 
-class Echoes(threading.Thread):
-    """Connections that say something all the time; `stalls`: the longest wait of each for its answer."""
-
-    def __init__(self, streams: list[socket.socket], size: int = 100, every: float = 0.02) -> None:
-        super().__init__(daemon=True)
-        self._streams = streams
-        self._line = b"x" * size + b"\n"
-        self._every = every
-        self._ended = threading.Event()
-        self.rounds = 0
-        self.broken: list[str] = []
-        self.stalls = [0.0] * len(streams)
-        self.start()
-
-    def run(self) -> None:
-        while not self._ended.is_set() and not self.broken:
-            began = time.monotonic()
-            waiting = {stream.fileno(): [number, stream, 0] for number, stream in enumerate(self._streams)}
-            sender = threading.Thread(target=self._send, daemon=True)
-            sender.start()
-            while waiting:
-                ready, _write, _errors = select.select(list(waiting), [], [], 15)
-                if not ready:
-                    self.broken.append(f"{len(waiting)} got no answer")
-                    return
-                for descriptor in ready:
-                    entry = waiting[descriptor]
-                    try:
-                        data = entry[1].recv(1 << 18)
-                    except OSError as error:
-                        data = b""
-                        self.broken.append(str(error))
-                    entry[2] += len(data)
-                    if not data or entry[2] >= len(self._line):
-                        if not data:
-                            self.broken.append("closed")
-                        self.stalls[entry[0]] = max(self.stalls[entry[0]], time.monotonic() - began)
-                        del waiting[descriptor]
-            sender.join()
-            self.rounds += 1
-            self._ended.wait(self._every)
-
-    def _send(self) -> None:
-        for stream in self._streams:
-            with contextlib.suppress(OSError):
-                stream.sendall(self._line)
-
-    def go_on(self, rounds: int = 5) -> None:
-        """Some more rounds, none of them broken."""
-        wanted = self.rounds + rounds
-        until(lambda: self.broken or self.rounds >= wanted, "connections go on", 40)
-        assert not self.broken, self.broken[:3]
-
-    def stop(self) -> float:
-        """The longest wait."""
-        self._ended.set()
-        self.join(20)
-        assert not self.is_alive() and not self.broken, self.broken[:3]
-        for stream in self._streams:
-            stream.close()
-        return max(self.stalls)
-
-
 def say(stream: socket.socket, text: bytes = b"there") -> bool:
     """Whether the server says the same; False if nothing comes."""
     try:
@@ -296,15 +233,6 @@ def hear(stream: socket.socket, text: bytes) -> bool:
     while len(heard) < len(text):
         heard += stream.recv(len(text))
     return heard == text
-
-
-def streams(address: str, count: int, port: int = 5432) -> list[socket.socket]:
-    found = []
-    for _number in range(count):
-        made = connect("pods", address, port, 20.0)
-        assert made.recv(1000).endswith(b"\n")
-        found.append(made)
-    return found
 
 
 @pytest.mark.parametrize("cluster", [4, 6], ids=["cluster-ipv4", "cluster-ipv6"])
@@ -432,8 +360,8 @@ def test_new_connections_use_the_new_pod(pods: tuple[Pod, Pod]) -> None:
     move(old, new)
     seen = ask(new.ip4, 5432)
     assert (seen["source_ip"], seen["source_mac"]) == (EGRESS4, MAC)
-    with pytest.raises(TimeoutError):
-        ask(old.ip4, 5432, timeout=0.7)
+    with pytest.raises(ConnectionRefusedError):
+        ask(old.ip4, 5432)
     with pytest.raises(TimeoutError):
         ask(old.ip4, 53, "UDP", timeout=0.7)
     assert [old.do(old.former.flows)] == [stream_flow(stream)], "nothing has become of those"
@@ -479,6 +407,53 @@ def test_a_relayed_connections_port_is_not_used_again(pods: tuple[Pod, Pod], fam
     assert "mark=3870359552" not in new.run("conntrack -L"), "nothing is reserved any more"
     for other in opened:
         other.close()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_new_connections_at_the_old_pod(pods: tuple[Pod, Pod], record: Callable[[str], Frames], family: int) -> None:
+    """For a while they take the tunnel, with ports of the old pod's part. Later their clients are told that nobody serves there."""
+    old, new = pods
+    address = old.ip4 if family == 4 else old.ip6
+    first = Stream(address, 5432)
+    move(old, new)
+    own = old.firewall.ports
+    with pytest.raises(ConnectionRefusedError):
+        ask(address, 5432)
+    old.do(lambda: old.former.accept(own, 20))
+    with pytest.raises(TimeoutError):
+        # The new pod relays nothing that has no name.
+        ask(address, 5432, timeout=0.5)
+    assert new.do(lambda: new.holder.accept(old.ip, own, 20))
+    segment = record("node1")
+    seen = [ask(address, 5432) for _number in range(5)]
+    assert all(own[0] <= one["source_port"] <= own[1] and one["source_mac"] == MAC for one in seen)
+    stream = Stream(address, 5432)
+    # Named, it goes on; and others do not begin.
+    new.do(lambda: new.holder.add(old.ip, old.do(old.former.flows)))
+    new.do(lambda: new.holder.accept(old.ip, own, 0.001))
+    old.do(lambda: old.former.accept(own, 0))
+    with pytest.raises(ConnectionRefusedError):
+        ask(address, 5432)
+    assert first.echoes() and stream.echoes() and not segment.stop()
+    first.close()
+    stream.close()
+
+
+def test_new_connections_whose_ports_the_new_pod_may_use(pods: tuple[Pod, Pod]) -> None:
+    old, new = pods
+    stream = Stream(old.ip4, 5432)
+    assert not new.do(lambda: new.holder.accept(old.ip, old.firewall.ports, 20)), "it has not chosen its own yet"
+    move(old, new)
+    own = Stream(new.ip4, 5432)
+    low, high = ports.parts(2)
+    assert new.do(lambda: new.holder.accept(old.ip, low, 20))
+    assert not new.do(lambda: new.holder.accept(old.ip, high, 20)), "its part"
+    new.do(lambda: new.firewall.use_ports(low))
+    new.do(lambda: new.holder.reserve(low))
+    assert not new.do(lambda: new.holder.accept(old.ip, high, 20)), "a connection of its own"
+    assert stream.echoes() and own.echoes()
+    stream.close()
+    own.close()
 
 
 def test_a_server_on_the_segment(pods: tuple[Pod, Pod]) -> None:

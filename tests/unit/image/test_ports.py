@@ -41,3 +41,12 @@ def test_a_third_pod_of_two_takes_what_is_used_least() -> None:
 def test_three_pods_have_parts_of_their_own() -> None:
     first, second, third = ports.parts(3)
     assert ports.choose(3, first, [first[0], second[0]]) == third
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3, 4, 5])
+def test_the_parts_of_ports_by_number(replicas: int) -> None:
+    every = ports.parts(replicas)
+    assert ports.part_numbers(replicas, []) == 0
+    for number, (first, last) in enumerate(every):
+        assert ports.part_numbers(replicas, [first]) == ports.part_numbers(replicas, [last, first]) == 1 << number
+    assert ports.part_numbers(replicas, [first for first, _last in every]) == (1 << len(every)) - 1

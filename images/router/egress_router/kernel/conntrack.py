@@ -48,6 +48,8 @@ _PROTOINFO_TCP, _TCP_STATE = 1, 1
 # linux/netfilter/nf_conntrack_tcp.h: TIME_WAIT and CLOSE, in which nothing is said any more.
 _TCP_ENDED = (7, 8)
 _TCP_ESTABLISHED = 3
+# SYN_SENT, SYN_RECV, and both ends at once.
+_TCP_HALF_OPEN = (1, 2, 9)
 # Messages in one: the kernel answers each that it refuses, and that has to fit into the socket's buffer.
 _TOGETHER = 100
 # How the kernel writes what is wanted of each of very many: where the reply's tuple is, how it begins, and what is in it.
@@ -102,13 +104,14 @@ def used() -> Counter[int]:
     return Counter(_mark(message, _attributes(message, 20, len(message))) for message in _dump())
 
 
-def open_ports() -> dict[tuple[int, bytes, int], list[int]]:
+def open_ports(half_open: bool = True) -> dict[tuple[int, bytes, int], list[int]]:
     """The egress source ports of redirected connections that have not ended, by protocol, server (packed) and its port.
 
-    Raises OSError. Made for tens of thousands, because a move of the address waits for it: the kernel writes messages the same
+    Without `half_open`: but for those of TCP that only one end has opened. Raises OSError. Made for tens of thousands, because a move of the address waits for it: the kernel writes messages the same
     way each time, and only one that looks different is read attribute by attribute.
     """
     found: dict[tuple[int, bytes, int], list[int]] = {}
+    ignored = _TCP_ENDED if half_open else (*_TCP_ENDED, *_TCP_HALF_OPEN)
     for message in _dump():
         start, head, reply = _REPLIES[message[16]]
         if message.startswith(head, start):
@@ -116,7 +119,7 @@ def open_ports() -> dict[tuple[int, bytes, int], list[int]]:
         else:
             path = _connection(message).reply
             address, protocol, server_port, port = path.source.packed, path.protocol, path.source_port, path.target_port
-        if protocol == socket.IPPROTO_TCP and _tcp_state(message) in _TCP_ENDED:
+        if protocol == socket.IPPROTO_TCP and _tcp_state(message) in ignored:
             continue
         found.setdefault((protocol, address, server_port), []).append(port)
     return found

@@ -17,6 +17,8 @@ BASE = 0xE6C00000
 MASK = 0xFFF00000
 # A packet's mark, none of a connection: see kernel/reset.py.
 PROVOKING = 0xE6B00000
+# Of a packet too, the first one of a connection that begins at a pod that relays: see relay/rules.py.
+NEWCOMER = 0xE6B20000
 # Of entries that only keep a source port for another pod of the router.
 RESERVED = 0xE6B10000
 

@@ -41,3 +41,13 @@ def choose(replicas: int, current: Ports, relayed: Iterable[int]) -> Ports:
             if part[0] <= port <= part[1]:
                 used[part] += 1
     return min(every, key=lambda part: (used[part], part != current, part))
+
+
+def part_numbers(replicas: int, ports: Iterable[int]) -> int:
+    """In which parts these are: a bit for each."""
+    first = parts(replicas)[0][0]
+    size = parts(replicas)[0][1] + 1 - first
+    found = 0
+    for port in ports:
+        found |= 1 << max(0, port - first) // size
+    return found

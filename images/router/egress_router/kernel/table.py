@@ -41,7 +41,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.names impo
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import Rule, RuleSet
 
 from ..config import Config
-from .marks import BASE, MASK, PROVOKING, fallback_mark, rule_mark
+from .marks import BASE, MASK, NEWCOMER, PROVOKING, fallback_mark, rule_mark
 from .ports import ALL, Ports
 
 FAMILY = "inet"
@@ -202,7 +202,7 @@ def skeleton(config: Config, shape: Shape, name: str = NAME, flags: str = "") ->
 
 def change_ports(config: Config, ports: Ports) -> str:
     """Commands that have new connections use other source ports; those that are there do not pass this chain any more."""
-    rules = "".join(f"add rule {FAMILY} {NAME} postrouting {rule}\n" for rule in _source_rules(config, ports))
+    rules = "".join(f"add rule {FAMILY} {NAME} postrouting {rule}\n" for rule in source_rules(config, ports))
     return f"flush chain {FAMILY} {NAME} postrouting\n{rules}"
 
 
@@ -389,16 +389,17 @@ def _redirects(config: Config) -> str:
 
 
 def _source(config: Config, ports: Ports) -> str:
-    return "\n".join(f"    {rule}" for rule in _source_rules(config, ports))
+    return "\n".join(f"    {rule}" for rule in source_rules(config, ports))
 
 
-def _source_rules(config: Config, ports: Ports) -> Iterator[str]:
+def source_rules(config: Config, ports: Ports, interface: str = EGRESS_INTERFACE) -> Iterator[str]:
+    """Rules of a chain that gives redirected connections which leave by `interface` the egress address and these source ports."""
     # All ports: the kernel's own choice, which keeps those of privileged clients below 1024.
     protocols, only = ("", "") if ports == ALL else ("meta l4proto { 6, 17, 132 } ", f":{ports[0]}-{ports[1]}")
     for address in config.addresses:
         ip = f"[{address.ip}]" if only and address.family == 6 else address.ip
         yield (
-            f'meta nfproto ipv{address.family} oifname "{EGRESS_INTERFACE}" ct mark & {MASK:#x} == {BASE:#x} '
+            f'meta nfproto ipv{address.family} oifname "{interface}" ct mark & {MASK:#x} == {BASE:#x} '
             f"{protocols}snat {_ip(address.family)} to {ip}{only}"
         )
 
@@ -407,7 +408,8 @@ def _relayed(shape: Shape) -> str:
     if shape.mtu is None:
         return ""
     return f"""\
-    # Nothing new: the first packet of a connection is confirmed when it has left.
+    # Nothing new, but what the relay's own table lets through: the first packet of a connection is confirmed when it has left.
+    iifname "{CLUSTER_INTERFACE}" oifname "{RELAY}" meta mark {NEWCOMER:#x} ct mark @live accept
     iifname "{CLUSTER_INTERFACE}" oifname "{RELAY}" ct status confirmed ct mark @live accept
     iifname "{RELAY}" oifname "{CLUSTER_INTERFACE}" ct status confirmed ct direction reply ct mark @live accept
     jump fence

@@ -12,6 +12,7 @@ from ..config import Config
 from ..kernel import conntrack, reset
 from ..kernel.fence import Fence
 from ..kernel.marks import PROVOKING
+from ..kernel.ports import Ports
 from ..kernel.table import RELAY
 from ..net import IP
 from . import rules
@@ -27,6 +28,7 @@ class Former:
     """Its tunnel leads to the pod that serves. Methods raise RelayError, see guard.py; for one thread at a time."""
 
     def __init__(self, config: Config, fence: Fence) -> None:
+        self._config = config
         self._tunnels = Tunnels(config)
         self._guard = Guard(fence, self._tunnels)
 
@@ -54,17 +56,28 @@ class Former:
                 raise
             self._guard.exclude(before)
 
-    def flows(self) -> Flows:
-        """The redirected connections that this pod has and that have not ended. May be more than are relayed, see `limited`."""
+    def flows(self, half_open: bool = True) -> Flows:
+        """The redirected connections that this pod has and that have not ended. May be more than are relayed, see `limited`.
+
+        Without `half_open`: but for those of TCP that only one end has opened.
+        """
         with self._guard.translated("list the connections"):
-            return {Server(*server): ports for server, ports in conntrack.open_ports().items()}
+            return {Server(*server): ports for server, ports in conntrack.open_ports(half_open).items()}
+
+    def accept(self, ports: Ports, seconds: float) -> None:
+        """For so long, new connections take the tunnel too, with these source ports, and are named afterwards; 0: they are refused."""
+        with self._guard.translated("let new connections into the tunnel"):
+            self._guard.run(rules.accept(self._config, ports, seconds))
 
     def reset(self, seconds: float) -> int:
         """End what is left: both ends of TCP connections are provoked for so long and told; returns how many ends.
 
-        Connections are forgotten afterwards, UDP too.
+        Connections are forgotten afterwards, UDP too. Without a tunnel nobody can be told.
         """
         with self._guard.translated("reset relayed connections"):
+            if self.holder is None:
+                conntrack.cut_all()
+                return 0
             self._guard.run(rules.reset())
             provoked = reset.provoke(PROVOKING, time.monotonic() + seconds)
             if provoked:

@@ -19,13 +19,10 @@ from ..kernel.fence import Fence
 from ..kernel.nft import FirewallError, Nft
 from ..net import IP
 from . import rules
+from .errors import RelayError
 from .tunnel import Tunnels
 
 _TRIAL = "relay_trial"
-
-
-class RelayError(Exception):
-    """Relaying failed; the message says what was tried, and what the kernel answered."""
 
 
 class Guard:

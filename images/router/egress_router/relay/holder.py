@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 
 from ..config import Config
 from ..kernel import conntrack
@@ -43,6 +44,11 @@ class Holder:
         """Packets to the tunnels' port that no peer sent, since the first of the tunnels was opened."""
         return self._guard.refused()
 
+    def adopt(self, seconds: int) -> list[IP]:
+        """The tunnels that an earlier process of this pod left go on, and flows that are named again last for `seconds`."""
+        self._seconds = seconds
+        return self.peers
+
     def open(self, peer: IP, seconds: int) -> None:
         """Take packets of `peer` for servers, and have none for it yet. Its flows are forgotten `seconds` after they came."""
         with self._guard.translated(f"open a tunnel to {peer}"):
@@ -57,24 +63,46 @@ class Holder:
             self._seconds = max(self._seconds, seconds)
 
     def add(self, peer: IP, flows: Flows) -> None:
-        """From now on these are relayed to `peer`."""
+        """From now on these are relayed to `peer`, for as long as open() said; those that are relayed already last as long."""
         with self._guard.translated(f"relay to {peer}"):
             new = without(flows, self._flows.get(peer, {}))
             for commands in rules.flows(tunnel.number(peer), new):
+                self._guard.run(commands)
+            for commands in rules.flows(tunnel.number(peer), without(flows, new), rules.RENEW):
                 self._guard.run(commands)
             known = self._flows.setdefault(peer, {})
             for server, ports in new.items():
                 known.setdefault(server, []).extend(ports)
             self._reserve(new)
 
-    def ports(self, current: Ports) -> Ports:
-        """The source ports for new connections of this pod, which none of the relayed ones use if that can be."""
+    def accept(self, peer: IP, ports: Ports, seconds: float) -> bool:
+        """For so long, relay to `peer` whatever has these source ports, as new connections that are not named yet have.
+
+        Returns whether it does: not if connections of this pod have, or may get, such ports.
+        """
+        with self._guard.translated(f"relay new connections to {peer}"):
+            first, last = ports
+            own = (port for some in conntrack.open_ports().values() for port in some)
+            if self._reserved is None or (self._reserved[0] <= last and first <= self._reserved[1]):
+                return False
+            if any(first <= port <= last for port in own):
+                return False
+            self._guard.run(rules.accept_far(tunnel.number(peer), ports, seconds))
+            return True
+
+    def ports(self, current: Ports, others: Iterable[int] = ()) -> Ports:
+        """The source ports for new connections of this pod, which none of the relayed ones use if that can be, nor `others`."""
         relayed = (port for flows in self._flows.values() for ports in flows.values() for port in ports)
-        return choose(self._config.replicas, current, relayed)
+        return choose(self._config.replicas, current, itertools.chain(relayed, others))
 
     def reserve(self, ports: Ports) -> None:
         """Give none of the relayed ones of these `ports` to a new connection of this pod, which uses `ports`."""
         with self._guard.translated("reserve source ports"):
+            if self._reserved is not None and any(
+                True for flows in self._flows.values() for _one in self._paths(flows, *ports)
+            ):
+                # They would end before the connections that are named again and again.
+                conntrack.free_reserved()
             self._reserved = ports
             for flows in self._flows.values():
                 self._reserve(flows)
