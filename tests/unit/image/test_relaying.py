@@ -1,0 +1,579 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Both sides of relays in pods whose kernels and network are simulated: who relays through whom, and when that ends."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ansible_collections.egress.router.images.router.egress_router.kernel.ports import (
+    Ports,
+    choose,
+    part_numbers,
+    parts,
+)
+from ansible_collections.egress.router.images.router.egress_router.net import IP
+from ansible_collections.egress.router.images.router.egress_router.relay import flows as relayed
+from ansible_collections.egress.router.images.router.egress_router.relay import hosting, leaving
+from ansible_collections.egress.router.images.router.egress_router.relay.errors import RelayError
+from ansible_collections.egress.router.images.router.egress_router.relay.flows import Flows, Server, without
+from ansible_collections.egress.router.images.router.egress_router.relay.hosting import Hosting
+from ansible_collections.egress.router.images.router.egress_router.relay.leaving import Leaving
+from ansible_collections.egress.router.images.router.egress_router.relay.messages import (
+    Kind,
+    Message,
+    from_text,
+    to_text,
+)
+
+SERVER = Server(6, ipaddress.ip_address("203.0.113.10").packed, 5432)
+STEP = 0.01
+SHORTEST = 0.001
+
+
+class World:
+    """Pods, a clock, and what is on its way between them. `loses(message)`: whether a message is lost."""
+
+    def __init__(self, replicas: int = 2) -> None:
+        self.now = 1000.0
+        self.replicas = replicas
+        self.pods: dict[IP, Pod] = {}
+        self.under_way: list[tuple[float, IP, bytes]] = []
+        self.loses: Callable[[Message], bool] = lambda message: False
+        self.said: list[tuple[IP, Message]] = []
+        self.term = 1
+
+    def add(self, count: int = 0) -> Pod:
+        pod = Pod(self, ipaddress.ip_address(f"192.0.2.{len(self.pods) + 1}"))
+        self.pods[pod.ip] = pod
+        pod.begin(count)
+        return pod
+
+    def send(self, sender: Pod, to: IP, message: Message) -> None:
+        self.said.append((to, message))
+        if not self.loses(message):
+            self.under_way.append((self.now + 0.002, to, to_text(message)))
+
+    def run(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            next_at = [at for at, _to, _text in self.under_way] + [pod.due for pod in self.pods.values()]
+            self.now = min(until, max(self.now + SHORTEST, min(next_at)))
+            arrived = [one for one in self.under_way if one[0] <= self.now]
+            self.under_way = [one for one in self.under_way if one[0] > self.now]
+            for _at, to, text in arrived:
+                self.pods[to].hear(from_text(text))
+            for pod in self.pods.values():
+                pod.tick()
+
+    def move(self, old: Pod, new: Pod) -> bool:
+        """A planned move; returns whether it was prepared."""
+        told: list[tuple[bool, str]] = []
+        old.leaving.prepare(self.now, new.ip, self.term, lambda done, why: told.append((done, why)))
+        while not told:
+            self.run(STEP)
+        self.term += 1
+        old.serve(False)
+        self.run(0.02)
+        new.serve(True)
+        old.why = told[0][1]
+        return told[0][0]
+
+
+class Pod:
+    """Its kernel is simulated, and both sides of relays are real."""
+
+    def __init__(self, world: World, ip: IP) -> None:
+        self.world = world
+        self.ip = ip
+        self.alive = True
+        self.serving = False
+        self.open: dict[Server, list[int]] = {}
+        self.half_open: set[int] = set()
+        self.near: IP | None = None
+        self.far: dict[IP, dict[Server, list[int]]] = {}
+        self.ports: Ports = parts(world.replicas)[0]
+        self.accepting_until = 0.0
+        self.accepts: dict[IP, tuple[Ports, float]] = {}
+        self.refuses = ""
+        self.resets = 0
+        self.counter = 0
+        self.chosen_soon = False
+        self.why = ""
+        self.begin()
+
+    def begin(self, count: int = 0) -> None:
+        """A new process, which knows what is in the kernel."""
+        self.leaving = Leaving(self, self.say, self.number, lambda: self.ports)
+        self.hosting = Hosting(self, self.say, parts(self.world.replicas))
+        self.leaving.adopt(self.near)
+        self.hosting.adopt(self.world.now, list(self.far))
+        if count:
+            self.connect(count)
+            self.serve(True)
+
+    def connect(self, count: int) -> None:
+        used = self.open.setdefault(SERVER, [])
+        first = max([self.ports[0] - 1, *(port for port in used if port <= self.ports[1])])
+        used += range(first + 1, first + 1 + count)
+
+    def serve(self, serves: bool) -> None:
+        self.serving = serves
+        through = self.leaving.through
+        self.leaving.serves(self.world.now, serves)
+        self.hosting.serves(self.world.now, serves)
+        if not serves and through is not None:
+            self.hosting.moved(self.world.now, through, self.world.term)
+
+    def tick(self) -> None:
+        if not self.alive:
+            return
+        now = self.world.now
+        if self.chosen_soon:
+            self.chosen_soon = False
+            self.hosting.ports_chosen(now)
+        for side in (self.leaving, self.hosting):
+            if now >= side.due:
+                side.tick(now)
+
+    @property
+    def due(self) -> float:
+        if not self.alive:
+            return float("inf")
+        return self.world.now if self.chosen_soon else min(self.leaving.due, self.hosting.due)
+
+    def hear(self, message: Message) -> None:
+        if not self.alive:
+            return
+        now = self.world.now
+        {
+            Kind.RELAY: lambda: self.hosting.relay(now, message),
+            Kind.CHUNK: lambda: self.hosting.chunk(now, message),
+            Kind.OVER: lambda: self.hosting.over(message),
+            Kind.ANSWER: lambda: self.leaving.answer(now, message),
+            Kind.MOVED: lambda: self.leaving.moved(now, message),
+        }[message.kind]()
+
+    def say(self, to: IP, kind: Kind, **fields: Any) -> None:
+        self.world.send(self, to, Message(kind, str(self.ip), self.ip, self.number(), **fields))
+
+    def number(self) -> int:
+        self.counter += 1
+        return self.counter
+
+    def goes_on(self, through: Pod) -> bool:
+        """Whether all connections do."""
+        return self.near == through.ip and through.serving and not without(self.open, through.far.get(self.ip, {}))
+
+    # --- Its kernel ---
+
+    def flows(self, half_open: bool = True) -> Flows:
+        ports = [port for port in self.open.get(SERVER, []) if half_open or port not in self.half_open]
+        return {SERVER: ports} if ports else {}
+
+    def parts(self, flows: Flows) -> int:
+        used = [port for ports in flows.values() for port in ports]
+        return part_numbers(self.world.replicas, [self.ports[0], *used]) | self.hosting.parts
+
+    def open_near(self, holder: IP) -> None:
+        if self.refuses:
+            raise RelayError(self.refuses)
+        self.near = holder
+
+    def close_near(self) -> None:
+        self.near = None
+        self.accepting_until = 0.0
+
+    def accept(self, seconds: float) -> None:
+        assert self.near is not None
+        self.accepting_until = self.world.now + seconds
+
+    def reset(self) -> None:
+        self.resets += 1
+        self.open.clear()
+
+    def open_far(self, peer: IP) -> None:
+        if self.refuses:
+            raise RelayError(self.refuses)
+        self.far[peer] = {}
+
+    def close_far(self, peer: IP) -> None:
+        del self.far[peer]
+        self.accepts.pop(peer, None)
+
+    def add(self, peer: IP, flows: Flows) -> None:
+        for server, ports in without(flows, self.far[peer]).items():
+            self.far[peer].setdefault(server, []).extend(ports)
+
+    def accept_far(self, peer: IP, ports: Ports, seconds: float) -> bool:
+        if ports == self.ports:
+            return False
+        self.accepts[peer] = (ports, self.world.now + seconds)
+        return True
+
+    def choose_ports(self) -> None:
+        used = [port for flows in self.far.values() for ports in flows.values() for port in ports]
+        self.ports = choose(self.world.replicas, self.ports, [*used, *self.hosting.taken])
+        self.chosen_soon = True
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.mark.parametrize("count", [1, 5, 3000])
+@pytest.mark.parametrize("lost", [0.0, 0.3])
+def test_a_planned_move(world: World, count: int, lost: float) -> None:
+    chance = random.Random(count)
+    world.loses = lambda message: chance.random() < lost
+    old, new = world.add(count), world.add()
+    assert world.move(old, new)
+    assert old.goes_on(through=new)
+    assert old.ports != new.ports and not old.leaving.over
+    assert old.leaving.count == count
+    world.run(3 * leaving.WHOLE_SECONDS)
+    assert old.goes_on(through=new) and new.hosting.guests == [old.ip]
+
+
+def test_the_successor_chooses_ports_before_the_old_pod_hands_over(world: World) -> None:
+    old, new = world.add(5), world.add()
+    chosen: list[bool] = []
+    choosing = new.choose_ports
+    new.choose_ports = lambda: chosen.append(not old.serving) or choosing()  # type: ignore[method-assign, func-returns-value]
+    assert world.move(old, new)
+    assert chosen[0] is False and new.ports != old.ports
+
+
+def test_a_connection_that_begins_between_the_list_and_the_move(world: World) -> None:
+    old, new = world.add(5), world.add()
+    prepared: list[bool] = []
+    old.leaving.prepare(world.now, new.ip, 1, lambda done, why: prepared.append(done))
+    world.run(0.5)
+    assert prepared == [True]
+    old.connect(3)
+    old.serve(False)
+    new.serve(True)
+    world.run(0.05)
+    assert old.goes_on(through=new)
+
+
+def test_new_connections_after_the_move(world: World) -> None:
+    """Relayed without a name at first, for a while, and by their name soon."""
+    old, new = world.add(5), world.add()
+    assert world.move(old, new)
+    assert old.accepting_until > world.now + leaving.SPREAD_SECONDS
+    ports, until = new.accepts[old.ip]
+    assert ports == old.ports and until > world.now + leaving.SPREAD_SECONDS
+    for _number in range(7):
+        old.connect(2)
+        world.run(leaving.SPREAD_ROUND_SECONDS + 0.2)
+        assert old.goes_on(through=new)
+    world.run(10)
+    assert old.accepting_until < world.now and new.accepts[old.ip][1] < world.now
+    assert new.accepts[old.ip][1] > old.accepting_until + 2, "named before they are not relayed any more without a name"
+
+
+def test_new_connections_are_refused_if_their_ports_may_be_used(world: World) -> None:
+    old, new = world.add(5), world.add()
+    new.choose_ports = lambda: setattr(new, "chosen_soon", True)  # type: ignore[method-assign]
+    assert world.move(old, new)
+    assert old.goes_on(through=new) and old.accepting_until == 0.0 and not new.accepts
+
+
+@pytest.mark.parametrize("why", ["silence", "refusal", "own", "half"])
+def test_a_move_that_cannot_be_prepared(world: World, why: str) -> None:
+    old, new = world.add(3000), world.add()
+    if why == "refusal":
+        new.refuses = "no such device"
+    elif why == "own":
+        old.refuses = "no such device"
+    elif why == "half":
+        world.loses = lambda message: message.kind is Kind.CHUNK and message.body[10] == 1
+    else:
+        new.alive = False
+    began = world.now
+    assert not world.move(old, new)
+    said = {"silence": "does not answer", "half": "does not know all", "refusal": "cannot relay: no such device"}
+    assert said.get(why, "no such device") in old.why
+    assert world.now < began + leaving.PREPARE_SECONDS + 0.2
+    assert old.near is None
+    old.leaving.abandon()
+    world.run(1)
+    assert old.leaving.over and not new.far
+
+
+def test_nothing_comes_of_the_move(world: World) -> None:
+    old, new = world.add(5), world.add()
+    prepared: list[bool] = []
+    old.leaving.prepare(world.now, new.ip, 1, lambda done, why: prepared.append(done))
+    world.run(0.5)
+    old.leaving.stays(world.now)
+    world.run(0.5)
+    assert old.near is None and new.far == {} and old.serving
+    assert world.move(old, new) and old.goes_on(through=new)
+
+
+def test_the_last_connection_ends(world: World) -> None:
+    old, new = world.add(5), world.add()
+    assert world.move(old, new)
+    old.leaving.end(world.now, world.now + 60)
+    world.run(10)
+    assert not old.leaving.over
+    old.open.clear()
+    world.run(2.5)
+    assert old.leaving.over and old.near is None and new.far == {} and old.resets == 0
+
+
+def test_half_open_connections_are_relayed_and_not_waited_for(world: World) -> None:
+    old, new = world.add(5), world.add()
+    old.half_open = set(old.open[SERVER][3:])
+    assert world.move(old, new) and old.goes_on(through=new)
+    world.run(10)
+    assert old.goes_on(through=new)
+    old.half_open.update(old.open[SERVER])
+    world.run(3)
+    assert old.leaving.over and new.far == {}
+
+
+def test_new_connections_are_served_though_the_pod_had_none(world: World) -> None:
+    old, new = world.add(), world.add()
+    old.serve(True)
+    assert world.move(old, new)
+    old.leaving.end(world.now, world.now + 60)
+    world.run(leaving.SPREAD_SECONDS - 0.5)
+    assert not old.leaving.over
+    old.connect(1)
+    world.run(1)
+    assert old.goes_on(through=new)
+    old.open.clear()
+    world.run(2)
+    assert old.leaving.over
+
+
+def test_the_time_of_a_pod_that_ends_is_over(world: World) -> None:
+    old, new = world.add(5), world.add()
+    assert world.move(old, new)
+    old.leaving.end(world.now, world.now + 8)
+    world.run(7.9)
+    assert old.resets == 0 and old.goes_on(through=new)
+    world.run(1)
+    assert old.resets == 1 and old.leaving.over and old.near is None and new.far == {}
+
+
+def test_a_pod_that_was_asked_to_hand_over_relays_for_as_long_as_connections_last(world: World) -> None:
+    old, new = world.add(5), world.add()
+    assert world.move(old, new)
+    world.run(600)
+    assert old.goes_on(through=new) and old.resets == 0
+
+
+def test_a_standby_without_connections_may_end(world: World) -> None:
+    world.add(5)
+    standby = world.add()
+    standby.leaving.end(world.now, world.now + 60)
+    assert standby.leaving.over
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("lost", [0.0, 0.2])
+def test_moves_in_a_row(count: int, lost: float) -> None:
+    world = World(count)
+    chance = random.Random(count)
+    world.loses = lambda message: chance.random() < lost
+    every = [world.add() for _number in range(count)]
+    every[0].serve(True)
+    for number in range(7):
+        holder, following = every[number % count], every[(number + 1) % count]
+        holder.connect(10)
+        assert world.move(holder, following)
+        world.run(1)
+        assert following.near is None, "its own connections are direct"
+        for pod in every:
+            assert pod is following or not pod.open or pod.goes_on(through=following)
+        assert holder.far == {}, "it does not serve"
+    assert len({pod.ports for pod in every}) == count
+
+
+def test_the_third_pods_ports_are_not_chosen(world: World) -> None:
+    """The new pod learns of them before it serves, from the one that serves."""
+    world.replicas = 3
+    first, second, third = (world.add() for _number in range(3))
+    first.serve(True)
+    first.connect(10)
+    assert world.move(first, second)
+    second.connect(5)
+    world.run(1)
+    world.loses = lambda message: message.sender == str(first.ip)
+    assert world.move(second, third)
+    assert third.ports not in (first.ports, second.ports)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_another_pod_serves(world: World, told: bool) -> None:
+    """The holder says so; if it cannot, the Lease does."""
+    world.replicas = 3
+    first, second, third = world.add(10), world.add(), world.add()
+    assert world.move(first, second)
+    world.run(1)
+    world.loses = lambda message: message.kind is Kind.MOVED and not told
+    assert world.move(second, third)
+    world.run(1)
+    assert first.goes_on(through=third) is told
+    first.leaving.holder(world.now, third.ip, world.term)
+    world.run(1)
+    assert first.goes_on(through=third)
+    first.leaving.holder(world.now, second.ip, world.term - 1)
+    world.run(1)
+    assert first.goes_on(through=third), "what is older does not count"
+
+
+def test_the_holder_fails(world: World) -> None:
+    world.replicas = 3
+    first, second, third = world.add(10), world.add(), world.add()
+    assert world.move(first, second)
+    second.connect(5)
+    second.alive = second.serving = False
+    world.run(5)
+    third.serve(True)
+    first.leaving.holder(world.now, third.ip, world.term + 1)
+    world.run(1)
+    assert first.goes_on(through=third) and first.resets == 0
+
+
+def test_an_address_that_was_lost_without_a_word(world: World) -> None:
+    """The pod stood still, and another one took over."""
+    first, second = world.add(10), world.add()
+    first.serve(False)
+    second.serve(True)
+    assert not first.leaving.over
+    first.leaving.holder(world.now, second.ip, 2)
+    world.run(1)
+    assert first.goes_on(through=second)
+
+
+def test_nobody_relays_what_was_lost(world: World) -> None:
+    first, second = world.add(10), world.add()
+    first.serve(False)
+    second.alive = False
+    first.leaving.holder(world.now, second.ip, 2)
+    world.run(leaving.GIVE_UP_SECONDS - 1)
+    assert first.resets == 0
+    world.run(2)
+    assert first.resets == 1 and first.near is None and first.leaving.over
+
+
+@pytest.mark.parametrize("which", ["old", "new"])
+def test_an_agent_is_restarted(world: World, which: str) -> None:
+    old, new = world.add(3000), world.add()
+    assert world.move(old, new)
+    world.run(1)
+    if which == "old":
+        old.begin()
+        assert not old.leaving.over and old.near == new.ip
+        old.leaving.holder(world.now, new.ip, world.term)
+        old.connect(10)
+    else:
+        new.begin()
+        new.serve(True)
+        new.far[old.ip].clear()
+    world.run(2)
+    assert old.goes_on(through=new) and old.leaving.count == relayed.count(old.open)
+
+
+def test_a_restarted_agent_knows_no_tunnel_any_more(world: World) -> None:
+    old, new = world.add(100), world.add()
+    assert world.move(old, new)
+    new.far.clear()
+    new.begin()
+    new.serve(True)
+    world.run(2)
+    assert old.goes_on(through=new)
+
+
+def test_a_pod_that_is_gone_is_forgotten(world: World) -> None:
+    old, new = world.add(5), world.add()
+    assert world.move(old, new)
+    world.run(1)
+    old.alive = False
+    world.run(leaving.SILENT_SECONDS - 5)
+    assert list(new.far) == [old.ip]
+    world.run(10)
+    assert new.far == {} and new.hosting.guests == []
+
+
+def test_a_pod_that_never_serves_relays_nothing(world: World) -> None:
+    old, new = world.add(5), world.add()
+    prepared: list[bool] = []
+    old.leaving.prepare(world.now, new.ip, 1, lambda done, why: prepared.append(done))
+    world.run(0.5)
+    assert list(new.far) == [old.ip]
+    old.alive = False
+    world.run(hosting.KEEP_SECONDS + 1)
+    assert new.far == {}
+
+
+def test_more_than_can_be_relayed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relayed, "MAX_FLOWS", 100)
+    monkeypatch.setattr(relayed.limited, "__defaults__", (100,))
+    old, new = world.add(120), world.add()
+    assert world.move(old, new)
+    world.run(1)
+    assert relayed.count(new.far[old.ip]) == 100
+    assert (old.leaving.count, old.leaving.too_many) == (100, 20)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_is_lost_it_comes_right(seed: int) -> None:
+    """Moves, planned or not, restarts, and a network that loses; in the end all connections go through the holder."""
+    chance = random.Random(seed)
+    count = chance.choice([2, 3])
+    world = World(count)
+    every = [world.add() for _number in range(count)]
+    holder = every[0]
+    holder.serve(True)
+    for _number in range(12):
+        part = chance.choice([0.0, 0.1, 0.5])
+        world.loses = lambda message, part=part: chance.random() < part  # type: ignore[misc]
+        holder.connect(chance.randrange(4))
+        kind = chance.choice(["move", "loss", "restart", "wait"])
+        following = chance.choice([pod for pod in every if pod is not holder])
+        if kind == "move":
+            if not world.move(holder, following):
+                holder.open.clear()
+                holder.leaving.abandon()
+            holder = following
+        elif kind == "loss":
+            holder.serve(False)
+            world.term += 1
+            following.serve(True)
+            holder = following
+        elif kind == "restart":
+            pod = chance.choice(every)
+            serving = pod.serving
+            pod.begin()
+            if serving:
+                pod.serve(True)
+        for _second in range(chance.randrange(4)):
+            for pod in every:
+                if not pod.serving:
+                    pod.leaving.holder(world.now, holder.ip, world.term)
+            world.run(1)
+    world.loses = lambda message: False
+    for _second in range(8):
+        for pod in every:
+            if not pod.serving:
+                pod.leaving.holder(world.now, holder.ip, world.term)
+        world.run(1)
+    for pod in every:
+        if pod is holder:
+            assert pod.near is None
+        else:
+            assert not pod.flows() or pod.goes_on(through=holder), f"seed {seed}"
+            assert pod.far == {} or world.now, "others relay nothing for long"
