@@ -17,42 +17,47 @@ kernel's table already leaves by it. By net1 nothing leaves.
 stack sees them. What comes out of a tunnel, if it belongs to such a flow, is forwarded by the agent's own table: only while a
 permit lasts, by the routes of the router.
 
-What the driver does, in this order, beside the protocol's actions. `ip` is a pod's cluster address; messages are sealed as beats.
+New connections that the cluster still sends to the old pod are let into the tunnel for a few seconds, with source ports of the old
+pod's part; the new pod relays what has such ports, until they are named too. It does so only if none of its own may have them.
+
+`leaving.Leaving` and `hosting.Hosting` decide, each for its side, and `run/relay.py` does it, in one thread. What pods say, see
+messages.py, is proved as beats are; RELAY and MOVED are said again, and chunks until there is a receipt.
 
     at the start
-        both    guard.unsupported(config): a reason means: no relays, reset connections instead, say it in the state
-                former.holder, holder.peers: what an earlier process left, which goes on. A former pod goes on below, at "until
-                the end"; one that is to serve calls former.close() after Network.take(). Whoever does not serve: close_all()
+        both    guard.unsupported(config): a reason means: no relays, reset connections instead, say it in log and metrics
+                former.holder, holder.peers: what an earlier process left goes on. Guests are told by what they say that their
+                connections are not known here, and name them again. Whoever does not serve soon closes their tunnels
     the holder is to hand over (SIGTERM, HandOver), before the event is given to the protocol: nothing changes for clients yet
-        old     former.open(ip of the successor); say RELAY to it
-        new     holder.open(ip of the old pod, seconds); answer it. Without an answer in time: former.close(), reset instead
+        old     former.open(ip of the successor); say RELAY to it, with the parts of the source ports that it knows are in use
+        new     holder.open(ip of the old pod); answer it. Without an answer in time: former.close(), reset instead
         old     flows = former.flows(); send the chunks of Parcel(number, limited(flows)), again until its `left` is empty
         new     for each chunk: holder.add(ip, assembly.add(chunk)), and answer assembly.receipt(). When assembly.complete:
-                firewall.use_ports(holder.ports(firewall.ports)) and holder.reserve(firewall.ports): nothing before this pod serves
+                firewall.use_ports(holder.ports(...)), holder.reserve(firewall.ports), holder.accept(); only then the last receipt
+        old     former.accept()
     the protocol hands over
         old     Drop: fence.drop(); then at once Network.release(), and not the reset of connections.
-                Send YOURS; then late = without(former.flows(), flows), and if there is any, Parcel(number + 1, late)
+                Send YOURS; then, while new ones may come often, late = without(former.flows(), flows), and if there is any, another
+                parcel. Say MOVED to each of its guests, then holder.close()
         new     Grant: fence.grant(), Network.claim() and take() without a probe (the old pod has given up), announce. After that
                 former.close() if it relayed itself: its own connections are direct now. Chunks are taken before and after
     afterwards
-        old     says NEWS to each of holder.peers, then holder.close_all()
         others  that have flows: say RELAY to the new holder and send it their flows, as above; then former.open(its ip), by which their
-                packets change their way. Whoever hears of the successor before the move may send the flows before it, too
-        new     holder.open and add for each; then use_ports and reserve as above, once more. Established connections keep
-                their ports
-    until the end, each second
-        old     no former.flows() left: former.close(), say so; the new pod calls holder.close(ip), and the pod may end.
-                relay_seconds are over (at SIGTERM: before the grace period is): former.reset(0.3), which tells both ends, then close
-        new     a former pod that says it has none left, or that is gone for longer than relay_seconds: holder.close(ip)
+                packets change their way. They know it by MOVED, or by the Lease, whichever has the higher term. So does a pod that lost
+                the address without having prepared it: its connections stood still until then
+        new     as above, once more. Established connections keep their ports
+    until the end
+        old     each second, RELAY, and whether former.flows() has anything left; if not: former.close(), say OVER, and the pod may end.
+                Now and then all flows again, which lasts as long at the new pod's as if they had just come.
+                relay_seconds are over since SIGTERM: former.reset(0.3), which tells both ends, then close
+        new     OVER, or nothing for SILENT_SECONDS: holder.close(ip)
     the holder fails while others relay through it
-        the next one takes over as always; former pods do as at "afterwards", with the first message of the new holder. A pod that
+        the next one takes over as always; former pods do as at "afterwards", as soon as it is in the Lease. A pod that
         crashed had the state of its connections: those are lost
 
-`holder.open(..., seconds)`: how long its flows last in the kernel if nobody takes them away, so a little more than relay_seconds. One
-parcel's number is above those of all earlier ones of a pod, across its processes: the protocol's counter is such a number.
+A parcel's number, and a message's, is above those of all earlier ones of a pod, across its processes: the clock's microseconds.
 
 No more than `flows.MAX_FLOWS` connections are relayed: 32,000 take half a second of computing in both pods together, most of it
-before the old pod gives up anything. The others stand still until `former.reset` at the end, so a driver with more says it.
+before the old pod gives up anything. The others stand still until `former.reset` at the end, and log and metrics say so.
 
 Cost and limits. Connections of routers with more than one replica begin with segments that fit through the tunnel. Larger IPv4
 packets pass in fragments of the tunnel's own if the cluster's network is IPv4. With IPv6, of the connection or of the cluster's

@@ -22,12 +22,14 @@ from ansible_collections.egress.router.plugins.module_utils._contract.status imp
 from ..config import Config
 from ..kernel.fence import Fence
 from ..log import event
+from ..relay.leaving import PREPARE_SECONDS
 from . import life
 from .address import STANDBY, EgressAddress
 from .driver import Driver
 from .kube import ApiError, Kube
 from .lease import Leases
 from .publisher import Publisher
+from .relay import Relay
 from .rules import Rules
 from .take_over import TakeOvers
 
@@ -55,6 +57,7 @@ class Agent:
         driver: Driver,
         take_overs: TakeOvers,
         publisher: Publisher,
+        relay: Relay,
         stop: threading.Event,
     ) -> None:
         self._config = config
@@ -64,7 +67,9 @@ class Agent:
         self._driver = driver
         self._take_overs = take_overs
         self._publisher = publisher
+        self._relay = relay
         self._stop = stop
+        self._over = threading.Event()
         self._wake_rules = threading.Event()
         self._wake_address = threading.Event()
         # What the address thread is to do before its next tick.
@@ -78,25 +83,25 @@ class Agent:
             signal.signal(number, lambda *_: threading.Thread(target=self.stop, name="stop", daemon=True).start())
         self._address.prepare()
         adopted = self._adopt()
-        watch = (kube, self._stop, self._wake_rules.set)
+        watch = (kube, self._over, self._wake_rules.set)
         threading.Thread(target=self._rules.watch, args=watch, name="watch", daemon=True).start()
         self._driver.changed = self._publisher.changed = self.wake
         self._driver.repair = self._wake_rules.set
         self._driver.leave = self._leave
+        self._relay.change_ports = self._wake_rules.set
         self._tell()
         self._driver.start(leases, self.status, adopted)
+        self._relay.start()
         self._publisher.start()
         address = threading.Thread(target=self._keep_address, name="address", daemon=True)
         address.start()
         while not self._stop.is_set():
-            life.beat(HEALTHY_SECONDS)
-            if self._rules.load():
+            if self._keep_rules():
                 self._address.publish()
-            self._rules.repair()
             self._tell()
             self._wake_rules.wait(TICK_SECONDS)
             self._wake_rules.clear()
-        self._end(address)
+        self._end()
 
     def stop(self) -> None:
         """End soon."""
@@ -165,56 +170,91 @@ class Agent:
             self._told = found
             self._driver.tell(*found[0])
 
+    def _keep_rules(self) -> bool:
+        """One round of the main thread; returns whether new rules were loaded."""
+        life.beat(HEALTHY_SECONDS)
+        self._relay.use_ports()
+        loaded = self._rules.load()
+        self._rules.repair()
+        return loaded
+
     def _keep_address(self) -> None:
         while True:
             life.beat(HEALTHY_SECONDS)
             while self._then:
                 self._then.pop(0)()
             self._address.tick()
+            self._relay.serves(self._address.present)
             self._tell()
             wait = min(TICK_SECONDS, self._address.due - time.monotonic())
             self._wake_address.wait(max(0.0, wait))
             self._wake_address.clear()
 
     def _leave(self, then: Callable[[], None]) -> None:
-        """Before another pod serves: nobody shall wait for a connection that is over."""
+        """Before another pod serves: its successor relays the connections of this one, or nobody shall wait for one that is over."""
 
-        def leave() -> None:
-            self._address.reset_connections()
-            then()
-            # Nothing else is done for the address meanwhile.
-            self._until_dropped()
-            self._rules.end_reset()
+        def leave(relayed: bool, why: str) -> None:
+            self._then.append(lambda: self._hand_over(relayed, why, then))
+            self.wake()
 
-        self._then.append(leave)
-        self.wake()
+        self._relay.prepare(leave)
+
+    def _hand_over(self, relayed: bool, why: str, then: Callable[[], None]) -> None:
+        """The address thread's: nothing else is done for the address meanwhile."""
+        if not relayed:
+            self._reset_connections(why)
+        then()
+        self._until_dropped()
+        self._rules.end_reset()
+        if self._fence.serves:
+            self._relay.stays()
+
+    def _reset_connections(self, why: str) -> None:
+        event("connections-not-relayed", why=why)
+        self._address.reset_connections()
+        self._relay.abandon()
 
     def _until_dropped(self) -> None:
         deadline = time.monotonic() + DROP_SECONDS
         while self._fence.serves and time.monotonic() < deadline:
             time.sleep(DROP_SECONDS / 100)
 
-    def _end(self, address: threading.Thread) -> None:
+    def _end(self) -> None:
         began = time.monotonic()
         self._publisher.stop()
         released = threading.Event()
 
-        def release() -> None:
-            self._address.reset_connections()
+        def release(relayed: bool, why: str) -> None:
+            self._then.append(lambda: give_up(relayed, why))
+            self.wake()
+
+        def give_up(relayed: bool, why: str) -> None:
+            if not relayed and self._address.present:
+                self._reset_connections(why)
             self._driver.end()
+            if relayed:
+                self._until_dropped()
             self._address.end()
+            self._relay.serves(False)
             released.set()
 
-        self._then.append(release)
-        self.wake()
-        released.wait(RELEASE_SECONDS)
+        self._relay.prepare(release)
+        released.wait(PREPARE_SECONDS + RELEASE_SECONDS)
         self._driver.end()
         failover = self._config.failover
         self._driver.ended.wait(2 * failover.promise_ms / 1000 + RELEASE_SECONDS)
         withdraw = threading.Thread(target=self._withdraw, name="withdraw", daemon=True)
         withdraw.start()
         withdraw.join(max(0.5, began + RELEASE_SECONDS - time.monotonic()))
-        event("stopped", seconds=f"{time.monotonic() - began:.3f}")
+        left = time.monotonic()
+        self._relay.end(began + failover.relay_seconds)
+        while not self._relay.over:
+            self._keep_rules()
+            self._wake_rules.wait(TICK_SECONDS)
+            self._wake_rules.clear()
+        self._over.set()
+        now = time.monotonic()
+        event("stopped", seconds=f"{left - began:.3f}", relayed_for=f"{now - left:.3f}")
 
     def _withdraw(self) -> None:
         try:

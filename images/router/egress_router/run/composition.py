@@ -34,6 +34,7 @@ from .lease import Leases
 from .metrics import Metrics
 from .publisher import Publisher
 from .question import Question
+from .relay import Relay
 from .rules import Rules
 from .take_over import TakeOvers
 
@@ -83,8 +84,9 @@ def run(settings: Config, server: ApiServer) -> None:
     publisher = Publisher(settings, kube, lambda: fence.serves)
     rules = Rules(settings, firewall)
     address = EgressAddress(settings, network, fence, driver, question, take_overs, publisher, rules)
-    agent = Agent(settings, fence, rules, address, driver, take_overs, publisher, stop)
-    metrics = Metrics(rules, address, driver, take_overs, publisher)
+    relay = Relay(settings, fence, firewall, channel, driver)
+    agent = Agent(settings, fence, rules, address, driver, take_overs, publisher, relay, stop)
+    metrics = Metrics(rules, address, driver, take_overs, publisher, relay)
     web.serve(web.Pages(agent, address, firewall, metrics), settings.pod_ips, AGENT_PORT)
     agent.run(kube, Leases(kube, settings, driver.answered))
 

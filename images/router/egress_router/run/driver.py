@@ -10,6 +10,7 @@ and questions to the segment are threads of their own, whose answers come throug
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import select
 import threading
@@ -27,6 +28,7 @@ from ..failover.channel import Channel
 from ..failover.protocol import Event, Kind, Protocol
 from ..kernel.fence import Fence
 from ..log import Problem, event
+from ..net import IP
 from . import life
 from .kube import ApiError
 from .lease import Found, Leases
@@ -146,6 +148,22 @@ class Driver:
         return bool(self.successor) and self._protocol.peer_able
 
     @property
+    def successor_address(self) -> IP | None:
+        """The cluster address of the successor; None without."""
+        found = self._channel.addresses.get(self.successor)
+        return ipaddress.ip_address(found) if found else None
+
+    @property
+    def holder_elsewhere(self) -> tuple[IP, int] | None:
+        """The cluster address of the holder and its term, as the Lease says; None if this pod is the holder, or nobody."""
+        found = self._found
+        if found is None or self.holding or found.lease.holder in ("", self._config.pod):
+            return None
+        status = found.status
+        known = status.pod == found.lease.holder and status.pod_ip
+        return (ipaddress.ip_address(status.pod_ip), found.lease.term) if known else None
+
+    @property
     def has_key(self) -> bool:
         """Whether this pod can talk to the others."""
         return not self._key_problem
@@ -226,9 +244,13 @@ class Driver:
             self._write_what_changed()
         self.ended.set()
         while True:
-            # The rest of the process ends in a moment.
+            # The rest of the process ends soon. While connections are relayed, other pods have something to say, and the Lease too.
             life.beat(HEALTHY_SECONDS)
-            time.sleep(IDLE_SECONDS)
+            self._leases.look(PEEK)
+            until = time.monotonic() + IDLE_SECONDS
+            while select.select([self._channel.fileno()], [], [], max(0.0, until - time.monotonic()))[0]:
+                list(self._channel.received())
+            self._drain()
 
     def _drain(self) -> None:
         while self._events:

@@ -27,6 +27,7 @@ from ..kernel.table import Counters, Listing
 from .address import STANDBY, EgressAddress
 from .driver import Driver
 from .publisher import Publisher
+from .relay import Relay
 from .rules import Rules
 from .take_over import TakeOvers
 
@@ -43,7 +44,13 @@ class Metrics:
     """The metrics of one agent."""
 
     def __init__(
-        self, rules: Rules, address: EgressAddress, driver: Driver, take_overs: TakeOvers, publisher: Publisher
+        self,
+        rules: Rules,
+        address: EgressAddress,
+        driver: Driver,
+        take_overs: TakeOvers,
+        publisher: Publisher,
+        relay: Relay,
     ) -> None:
         self._listing = Listing()
         self._rules = rules
@@ -51,6 +58,7 @@ class Metrics:
         self._driver = driver
         self._take_overs = take_overs
         self._publisher = publisher
+        self._relay = relay
         self._registry = CollectorRegistry()
         self._registry.register(self)
         apply_seconds = Histogram(
@@ -107,6 +115,7 @@ class Metrics:
             "egress_router_lease_transitions", "How often the lease went to another pod", self._driver.term
         )
         yield from self._failover_metrics()
+        yield from self._relay_metrics()
         failing = GaugeMetricFamily(
             "egress_router_api_failing", "1 while the last request of this kind failed", labels=["request"]
         )
@@ -151,6 +160,34 @@ class Metrics:
         yield refused
         expired = "Times that the right to serve ran out because neither a successor nor the API server answered"
         yield CounterMetricFamily("egress_router_fence_expired", expired, driver.expired)
+
+    def _relay_metrics(self) -> Iterator[Metric]:
+        relay = self._relay
+        for name, text, value in (
+            (
+                "possible",
+                "1 if connections of this pod would go on at a planned move of the address",
+                not relay.problem,
+            ),
+            ("connections", "Connections of this pod that go through the pod that serves now", relay.count),
+            ("left_out", "Connections of this pod that stand still, because more are not relayed", relay.left_out),
+            ("pods", "Pods that served before and whose connections go through this one", relay.guests),
+        ):
+            yield GaugeMetricFamily(f"egress_router_relay_{name}", text, float(value))
+        for name, text, value in (
+            (
+                "resets",
+                "Connections that were reset because their time was over or no pod relayed them",
+                relay.reset_count,
+            ),
+            (
+                "refused",
+                "Connections of other pods that were not relayed, because this pod had one with the same source port to the server",
+                relay.refused,
+            ),
+            ("strangers", "Packets to the port of relays that no pod of the router sent", relay.strangers),
+        ):
+            yield CounterMetricFamily(f"egress_router_relay_{name}", text, value)
 
     def _rule_metrics(self) -> Iterator[Metric]:
         listing = self._listing
