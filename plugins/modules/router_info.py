@@ -169,7 +169,7 @@ routers:
           description: Whether it could serve. V(false) if there is none.
           type: bool
         successor_error:
-          description: Why it could not, such as an interface without carrier. Empty if it could.
+          description: Why it could not, such as an interface without carrier, or why there is none. Empty if it could.
           type: str
         reason:
           description: Why fewer pods stand by than the Deployment asks for, while the router serves. Empty if all of them do.

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -16,12 +17,19 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.egress.router.plugins.module_utils._contract.failover import Failover
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import KEY, Failover
 from ansible_collections.egress.router.plugins.module_utils._contract.names import HAND_OVER
 from ansible_collections.egress.router.tests.support import namespaces
 from ansible_collections.egress.router.tests.support.client import Client
 from ansible_collections.egress.router.tests.support.fake_agent_api import FakeApi
-from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, MAC, Router, Stream, ask
+from ansible_collections.egress.router.tests.support.router_pod import (
+    EGRESS4,
+    MAC,
+    TERMINATED,
+    Router,
+    Stream,
+    ask,
+)
 from ansible_collections.egress.router.tests.support.switch_ports import Owners, owners
 from ansible_collections.egress.router.tests.support.waiting import always, until
 
@@ -100,7 +108,7 @@ def freeze(pod: Router) -> None:
 
 
 @pytest.fixture
-def mended(pair: tuple[Router, Router]) -> Iterator[None]:
+def mended(make_pod) -> Iterator[None]:
     """After the test, all nodes are connected."""
     yield
     for node in ("node1", "node2"):
@@ -513,3 +521,125 @@ def test_what_a_pair_costs_at_rest(pair, record_property: Figure) -> None:
     holder, standby = ((seconds(pod) - was) / took for pod, was in zip(pair, before, strict=True))
     record_property("figure", f"a pair at rest: holder {100 * holder:.1f} %, standby {100 * standby:.1f} % of a core")
     assert max(holder, standby) < 0.2
+
+
+# --- kubectl scale, of a Deployment that was made for one pod ---
+
+
+@pytest.fixture
+def seen_both(scaled: tuple[Router, Router]) -> Iterator[Owners]:
+    with owners("node1", "node2") as found:
+        until(lambda: found.ports == ["node1"], "the first has the address")
+        yield found
+
+
+@pytest.fixture
+def scaled(make_pod) -> tuple[Router, Router]:
+    """Both were started as the only one, without a key: such a router has no Secret. The second has said that it is there."""
+    first, second = make_pod("node1"), make_pod("node2")
+    for pod in (first, second):
+        pod.failover = Failover(beat_ms=100, promise_ms=1000, lease_seconds=6)
+        pod.set_key(KEY, None)
+    first.put_rules(RULES)
+    first.serve()
+    assert permits(first) == ["without end"]
+    second.start()
+    until(lambda: permits(first) == ["for a time"], "the first is fenced", 20)
+    return first, second
+
+
+def permits(pod: Router) -> list[str]:
+    """Of those that are in the kernel: how long they last."""
+    listed = pod.run("nft -j list set inet egress_router permits")
+    (found,) = [one["set"] for one in json.loads(listed)["nftables"] if "set" in one]
+    kinds = {"for a time" if isinstance(one, dict) else "without end" for one in found.get("elem", [])}
+    return sorted(kinds)
+
+
+def test_scaled_to_two_without_a_key(scaled, seen_both: Owners) -> None:
+    """The first is fenced, and says why the second is not its successor; the second says so too, and waits."""
+    first, second = scaled
+    until(lambda: f"{first.keys}/key cannot be read" in first.status().successor_error, "the Lease says why", 10)
+    assert "with replicas set to the number of its pods" in first.status().successor_error
+    assert first.status().successor == "" and first.status().serving
+    assert second.ready() == (200, "standby\n")
+    assert second.log().count("event=beats-impossible") == 1 and f"{second.keys}/key cannot be read" in second.log()
+    # Whatever is written into the Lease meanwhile.
+    always(lambda: first.status().serving and not second.addresses_on_net1(), "nothing moves", 3 * first.lease_seconds)
+    assert seen_both.ports == ["node1"] and first.metric("egress_router_fence_expired_total") == 0
+
+
+def test_one_pod_misses_no_key(make_pod) -> None:
+    pod = make_pod()
+    pod.set_key(KEY, None)
+    pod.serve()
+    assert "beats-impossible" not in pod.log() and pod.status().successor_error == ""
+
+
+def test_scaled_to_two_and_cut_off(scaled, mended: None, seen_both: Owners) -> None:
+    """When only the segment comes back, the first does not know that it was replaced, and is silent all the same."""
+    first, second = scaled
+    cut_both(first)
+    second.wait_serving(40)
+    port("node1", "up")
+    always(lambda: seen_both.ports == ["node1", "node2"], "the first has it no more", first.lease_seconds)
+    assert ask(second.ip4, 5432)["source_ip"] == EGRESS4
+    assert second.status().take_over_cause == "expired"
+
+
+def test_scaled_to_two_without_the_api_server(scaled, api: FakeApi, seen_both: Owners) -> None:
+    """No witness is left. Nor does a new process of the first serve by what an earlier one was granted."""
+    first, second = scaled
+    api.stop()
+    first.kill()
+    first.start()
+    until(lambda: not first.addresses_on_net1() and first.mac() != MAC, "the permit has run out", 10)
+    always(lambda: not second.addresses_on_net1(), "the second takes nothing", first.lease_seconds)
+    with pytest.raises(OSError):
+        ask(first.ip4, 5432, timeout=0.5)
+    api.start()
+    until(lambda: first.status().serving or second.status().serving, "one serves again", 40)
+    always(lambda: len({*seen_both.ports[-1:]}) == 1, "one", 1.0)
+    assert seen_both.ports in (["node1"], ["node1", "node2"])
+
+
+def test_scaled_to_two_while_the_agent_was_gone(make_pod, api: FakeApi) -> None:
+    """The kernel serves on without an end, and the second waits; the new process adopts that, and is fenced."""
+    first, second = make_pod("node1"), make_pod("node2")
+    for pod in (first, second):
+        pod.set_key(KEY, None)
+    first.put_rules(RULES)
+    first.serve()
+    stream = Stream(first.ip4, 5432)
+    first.kill()
+    second.start()
+    always(lambda: stream.echoes() and not second.addresses_on_net1(), "the first serves", 3 * first.lease_seconds)
+    first.start()
+    until(lambda: permits(first) == ["for a time"], "the first is fenced", 20)
+    assert stream.echoes() and first.metric("egress_router_fence_expired_total") == 0
+    stream.close()
+
+
+def test_scaled_back_to_one(scaled) -> None:
+    """The second ends, and the first needs the API server no more: as it was deployed."""
+    first, second = scaled
+    assert second.terminate() < TERMINATED
+    until(lambda: permits(first) == ["without end"], "the first is fenced no more", 5 * first.lease_seconds)
+    assert first.status().successor_error == ""
+    assert first.metric("egress_router_fence_expired_total") == 0
+
+
+@pytest.mark.parametrize("ends", ["holder", "standby"])
+def test_a_pair_that_is_scaled_to_one(pair, api: FakeApi, seen: Owners, ends: str) -> None:
+    """Whichever pod Kubernetes chooses. The other one is a pod of a pair still: it stops without the API server."""
+    first, second = pair
+    (first if ends == "holder" else second).terminate()
+    left = second if ends == "holder" else first
+    left.wait_serving(10)
+    until(lambda: left.status().successor == "", "it has no successor", 10)
+    assert ask(left.ip4, 5432)["source_ip"] == EGRESS4
+    api.stop()
+    until(lambda: not left.addresses_on_net1() and left.mac() != MAC, "it stops", 10)
+    api.start()
+    left.wait_serving(20)
+    assert seen.ports == (["node1", "node2"] if ends == "holder" else ["node1"])

@@ -493,12 +493,6 @@ def test_a_key_that_somebody_could_guess(keys: Keys, tmp_path: Path) -> None:
     assert "key has 8 bytes, and a key has 32" in keys.problem and "changeme" not in keys.problem
 
 
-def test_a_missing_key_is_told_once(keys: Keys, capsys: pytest.CaptureFixture[str]) -> None:
-    for _number in range(3):
-        keys()
-    assert capsys.readouterr().out.count("event=beats-impossible") == 1
-
-
 # --- Taking over ---
 
 

@@ -122,7 +122,8 @@ def refusal(facts: Facts) -> Refusal | None:
         return Refusal(f"it does not serve: {facts.reason() or 'another pod is taking over'}", passes=True)
     status = facts.status
     if not status.successor:
-        why = facts.problem() or f"pod {status.pod} has found no other pod of the router that answers it"
+        found_none = f"pod {status.pod} has found no other pod of the router that answers it"
+        why = facts.problem() or status.successor_error or found_none
         return Refusal(f"no pod stands by: {why}", passes=True)
     if pod_of(facts, status.successor) is None:
         return Refusal(f"pod {status.successor}, which stands by, is ending or gone", passes=True)

@@ -38,9 +38,14 @@ def lacking(replicas: int, status: Status, holder: str, pods: list[Item], events
         # First what lasts: somebody has to do something about it.
         return min(reasons, key=lambda why: why.starting)
     if status.successor not in others:
+        told = "" if status.successor else status.successor_error
         return Lacking(
-            "no pod is its successor, so it is as fast as its Lease: see whether a network policy keeps the pods' messages "
-            f"({BEAT_PORT}/UDP) from one another, and whether their Secret is there (docs/failover.md)"
+            "no pod is its successor, so it is as fast as its Lease: "
+            + (
+                told
+                or f"see whether a network policy keeps the pods' messages ({BEAT_PORT}/UDP) from one another, and whether their Secret "
+                "is there (docs/failover.md)"
+            )
         )
     return Lacking()
 

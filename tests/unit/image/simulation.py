@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.egress.router.images.router.egress_router.failover import protocol
 from ansible_collections.egress.router.images.router.egress_router.failover.protocol import (
     Able,
+    Announce,
     Ask,
     Conflict,
     Drop,
@@ -109,6 +110,7 @@ class World:
         flaw: str = "",
         log: bool = False,
         apart: float = 0.005,
+        late: float = 0.0,
     ) -> None:
         self.random = random.Random(seed)
         self.time = 0.0
@@ -123,7 +125,7 @@ class World:
         self.events = 0
         self.loss = self.double = self.stutter = 0.0
         self.delay = (0.0005, 0.004)
-        self.late = 0.0
+        self.late = late
         self.lost_answers = 0.0
         self.lease: Lease | None = Lease(1)
         self.version = 1
@@ -325,7 +327,7 @@ class World:
 
     # --- The API server ---
 
-    def request(self, pod: Pod, action: Look | Swap) -> None:
+    def request(self, pod: Pod, action: Look | Swap | Announce) -> None:
         if not pod.api:
             if self.random.random() < 0.5:
                 self.at(self.time + 0.001, self.deliver, pod, pod.incarnation, Failed(action.request))
@@ -333,21 +335,24 @@ class World:
         lag = self.random.uniform(0.002, 0.01) + self.random.random() * pod.api_lag
         self.at(self.time + lag, self.execute, pod, pod.incarnation, action)
 
-    def execute(self, pod: Pod, incarnation: int, action: Look | Swap) -> None:
+    def execute(self, pod: Pod, incarnation: int, action: Look | Swap | Announce) -> None:
         answer: protocol.Event
         if isinstance(action, Look):
             answer = Found(action.request, self.lease)
         else:
-            assert isinstance(action, Swap)
             before = self.lease
             if before is None:
                 answer = Failed(action.request)
             elif before.version != action.version and self.flaw != "no comparison":
                 answer = Conflict(action.request)
             else:
-                self.check_terms(before, action)
                 self.version += 1
-                self.lease = Lease(self.version, action.holder, action.successor, action.term, action.writer)
+                if isinstance(action, Swap):
+                    self.check_terms(before, action)
+                    written = {key: value for key, value in action._asdict().items() if key != "request"}
+                else:
+                    written = {"standby": action.standby}
+                self.lease = before._replace(**{**written, "version": self.version})
                 self.log("Lease {}", self.lease)
                 answer = Swapped(action.request, self.lease)
         if pod.api and self.random.random() >= self.lost_answers:
@@ -447,6 +452,7 @@ _CARRY_OUT: dict[type, Callable[[World, Pod, Any], None]] = {
     Send: World.send,
     Look: World.request,
     Swap: World.request,
+    Announce: World.request,
     Ask: World.ask,
     End: World.end,
 }

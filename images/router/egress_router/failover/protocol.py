@@ -22,6 +22,10 @@ Who takes over, and when:
     the successor     when its last promise is over and the Lease still names it, or when the holder says "yours"
     anybody           when the Lease has no holder; or was not renewed for twice its duration (once, with one replica) and nobody
                       on the segment answers for the address. Before it serves it asks the segment once more
+
+*Whether there are other pods* is not a matter of how a pod was started: somebody may scale the Deployment, and pods of a router of
+one replica have no key to talk to each other. A pod that waits and hears no beats says in the Lease that it is there. A holder that
+has lately heard of another pod, in the Lease or from itself, is fenced by time like one of several replicas.
 """
 
 from __future__ import annotations
@@ -36,6 +40,8 @@ from ansible_collections.egress.router.plugins.module_utils._contract.failover i
 # Parts of a promise, and of the Lease's duration, after which the kernel stops. Clocks may run a few per cent apart.
 PERMIT = 0.9
 ALONE = 0.8
+# A pod that waits says so in the Lease once in each duration; it counts as gone after so many.
+FORGOTTEN = 3
 INFINITE = float("inf")
 # Stands for a permit that is not made yet.
 ENDLESS = -1
@@ -90,7 +96,7 @@ class Periods:
 class Lease(NamedTuple):
     """The Lease as somebody read it. `version` changes with each write, and is compared only for being the same.
 
-    `writer`: of the Swap that wrote it last; a hand that edits it leaves that as it was.
+    `writer`: of the Swap that wrote it last; a hand that edits it leaves that as it was. So does an Announce, whose `standby` it keeps.
     """
 
     version: Any
@@ -98,6 +104,7 @@ class Lease(NamedTuple):
     successor: str = ""
     term: int = 0
     writer: str = ""
+    standby: str = ""
 
 
 class Kind(enum.IntEnum):
@@ -154,14 +161,14 @@ class Found(NamedTuple):
 
 
 class Swapped(NamedTuple):
-    """A Swap was done; `lease` is its result."""
+    """A Swap or an Announce was done; `lease` is its result."""
 
     request: int
     lease: Lease
 
 
 class Conflict(NamedTuple):
-    """A Swap was refused: the Lease has another version."""
+    """A Swap or an Announce was refused: the Lease has another version."""
 
     request: int
 
@@ -253,6 +260,14 @@ class Swap(NamedTuple):
     writer: str
 
 
+class Announce(NamedTuple):
+    """Write into the Lease, if it is still at `version`, that a pod is there and waits: `standby`, different each time."""
+
+    request: int
+    version: Any
+    standby: str
+
+
 class Ask(NamedTuple):
     """Ask the segment for the address for `seconds`, at the very beginning, at the very end and at least twice between.
 
@@ -266,7 +281,7 @@ class Ask(NamedTuple):
 Event = (
     Tick | Received | Found | Swapped | Conflict | Failed | Segment | Able | Refused | HandOver | Rewrite | Hold | End
 )
-Action = Permit | Grant | Drop | Send | Look | Swap | Ask | End
+Action = Permit | Grant | Drop | Send | Look | Swap | Announce | Ask | End
 
 
 class _Purpose(enum.Enum):
@@ -277,6 +292,8 @@ class _Purpose(enum.Enum):
     ALONE = enum.auto()
     ACQUIRE = enum.auto()
     RELEASE = enum.auto()
+    # By a pod that is not the holder.
+    ANNOUNCE = enum.auto()
 
 
 class _Request:
@@ -298,7 +315,8 @@ class Protocol:
     """One pod. `step` takes an event; `due` is when the next one is wanted at the latest, be it a Tick.
 
     `taken`: why this pod became the holder, and since when nobody had served then, as far as it knows. `beats_lost`: how many
-    beats no successor answered in time. `peer_able`, `peer_reason`: what the successor says of itself.
+    beats no successor answered in time. `peer_able`, `peer_reason`: what the successor says of itself. `standby`: which other pod
+    said in the Lease that it waits.
 
     `now` of all calls is a clock that never goes back and that the kernel's timeouts follow. `counter` has to be above
     that of every earlier process of this pod. `adopted`: a permit without end that an earlier process left granted.
@@ -325,9 +343,12 @@ class Protocol:
         self.ended = False
         self._counter = counter
         self._session = counter
-        # A router of one replica is not fenced by time, unless it is told to be.
+        # A router of one replica is not fenced by time, unless it is told to be, or finds that there is another pod.
         self._alone = replicas == 1
-        self._endless = self._alone and without_api == SERVE
+        self._unfenced = self._alone and without_api == SERVE
+        self._accompanied_until = 0.0
+        self._announce_at = now + periods.renew
+        self.standby = ""
         self._stale = periods.lease * (1 if self._alone else 2)
         self._able = True
         self._reason = ""
@@ -341,6 +362,8 @@ class Protocol:
         self._heard: dict[str, int] = {}
         # The Lease, when it changed, and when the API server answered last.
         self._lease: Lease | None = None
+        self._known: Lease | None = None
+        self._announced = ""
         self._changed_at = now
         self._answered_at = -INFINITE
         self._failing = False
@@ -394,6 +417,15 @@ class Protocol:
     def serving(self) -> bool:
         """Whether the kernel was told to serve, and as far as this process knows still does."""
         return bool(self._granted)
+
+    @property
+    def accompanied(self) -> bool:
+        """Whether it has lately heard of another pod of this router."""
+        return self.now < self._accompanied_until
+
+    @property
+    def _endless(self) -> bool:
+        return self._unfenced and not self.accompanied
 
     def step(self, now: float, event: Event) -> list[Action]:
         """What is to be done."""
@@ -494,6 +526,10 @@ class Protocol:
             self._hello_at = self.now + self.periods.promise
             self._reached(self._hello_at)
             self._send(lease.holder, Kind.HELLO)
+        if not others or lease.successor:
+            self._announce_at = self.now + self.periods.renew
+        elif self._request is None and self._reached(self._announce_at):
+            self._announce(lease)
         if not self._able or (self._request is not None and self._request.purpose is _Purpose.ACQUIRE):
             return
         named = others and lease.successor == self.name
@@ -570,6 +606,7 @@ class Protocol:
         if message.counter <= self._heard.get(message.sender, -1):
             return
         self._heard[message.sender] = message.counter
+        self._accompany()
         # A term that this holder wrote itself, without knowing yet that it did, is nobody else's.
         if message.term > self.term and not (self.holding and message.term <= self._wrote):
             self.term = message.term
@@ -681,6 +718,8 @@ class Protocol:
             return
         before = self._lease
         self._note(lease)
+        if request.purpose is _Purpose.ANNOUNCE:
+            return
         if request.purpose is _Purpose.RELEASE:
             self._finish()
             return
@@ -699,12 +738,15 @@ class Protocol:
             self.successor = ""
             # One without end is made when it is granted.
             self._permit = request.permit or ENDLESS
-            self._permit_until = INFINITE if self._endless else request.sent + ALONE * self.periods.lease
+            self._permit_until = request.sent + ALONE * self.periods.lease if request.permit else INFINITE
             if self._granted:
                 self._grant()
 
     def _on_conflict(self, event: Conflict) -> None:
-        if self._answered(event.request) is not None:
+        request = self._answered(event.request)
+        if request is not None:
+            if request.purpose is _Purpose.ANNOUNCE:
+                self._announce_at = self.now
             self._lease = None
             self._look()
 
@@ -854,14 +896,37 @@ class Protocol:
         request, self._request = self._request, None
         self._failing = True
         self._look_at = self._renew_at = self.now + self.periods.look
-        if request is not None and request.purpose is not _Purpose.LOOK:
+        if request is not None and request.purpose is _Purpose.ANNOUNCE:
+            self._announce_at = self._look_at
+        elif request is not None and request.purpose is not _Purpose.LOOK:
             self._try_at = self.now + self.periods.silent
 
     def _note(self, lease: Lease) -> None:
-        if self._lease is None or lease.version != self._lease.version:
+        # Who announces itself says nothing about the holder.
+        known = lease._replace(version=None, standby="")
+        if known != self._known:
+            self._known = known
             self._changed_at = self.now
+        if lease.standby != self._announced:
+            self._announced = lease.standby
+            name = lease.standby.partition("/")[0]
+            if name not in ("", self.name):
+                self.standby = name
+                self._accompany()
+        if not self.accompanied:
+            self.standby = ""
         self._lease = lease
         self.term = max(self.term, lease.term)
+
+    def _accompany(self) -> None:
+        self._accompanied_until = self.now + FORGOTTEN * self.periods.lease
+
+    def _announce(self, lease: Lease) -> None:
+        self._announce_at = self.now + self.periods.lease
+        self._accompany()
+        number = self._number()
+        self._request = _Request(number, _Purpose.ANNOUNCE, self.now, self.term)
+        self._actions.append(Announce(number, lease.version, self._writer(number)))
 
     def _become_holder(self, successor: str, *, asking: bool) -> None:
         self.holding = True

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import BEAT_PORT
 from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
 
 from ..config import Config
@@ -97,6 +98,7 @@ class Driver:
         self._lost_before = 0
         self._lost_logged = 0.0
         self._problem = Problem("lease-failed")
+        self._no_key = Problem("beats-impossible")
         self.changed: Callable[[], None] = lambda: None
         self.repair: Callable[[], None] = lambda: None
         self.leave: Callable[[Callable[[], None]], None] = lambda then: then()
@@ -140,7 +142,15 @@ class Driver:
         if self.successor:
             found = self._protocol
             return "" if found.peer_able else found.peer_reason or f"pod {found.successor} cannot serve"
-        return self._key_problem if self._config.replicas > 1 else ""
+        if self._key_problem:
+            return self._key_problem if self._wants_key else ""
+        standby = self._protocol.standby
+        if not standby:
+            return ""
+        return (
+            f"no message of pod {standby} arrives, which stands by: see in its log whether it has a key, and whether a network policy "
+            f"keeps {BEAT_PORT}/UDP from it"
+        )
 
     @property
     def successor_able(self) -> bool:
@@ -167,6 +177,11 @@ class Driver:
     def has_key(self) -> bool:
         """Whether this pod can talk to the others."""
         return not self._key_problem
+
+    @property
+    def _wants_key(self) -> bool:
+        """Whether there are other pods to talk to: by what this pod was started with, or by what it has heard of."""
+        return self._config.replicas > 1 or self._protocol.accompanied
 
     @property
     def beats_lost(self) -> int:
@@ -240,6 +255,7 @@ class Driver:
                 self._step(protocol.Tick())
                 self._drain()
             self._key_problem = self._check_keys()
+            self._no_key.note(self._key_problem if self._wants_key else "")
             self._hand_over_if_wanted()
             self._write_what_changed()
         self.ended.set()
@@ -435,6 +451,10 @@ class Driver:
         before = self._found.lease.holder if self._found else ""
         self._leases.swap(action, status, acquired=bool(action.holder) and before != self._config.pod)
 
+    def _announce(self, action: protocol.Announce) -> None:
+        self._swaps.add(action.request)
+        self._leases.announce(action)
+
     def _ask(self, action: protocol.Ask) -> None:
         threading.Thread(target=self._ask_segment, args=(action,), name="question", daemon=True).start()
 
@@ -454,6 +474,7 @@ _CARRY_OUT: dict[type, Callable[[Driver, Any], None]] = {
     protocol.Send: Driver._send,
     protocol.Look: Driver._look,
     protocol.Swap: Driver._swap,
+    protocol.Announce: Driver._announce,
     protocol.Ask: Driver._ask,
     protocol.End: Driver._end,
 }

@@ -16,8 +16,6 @@ from ansible_collections.egress.router.plugins.module_utils._contract.failover i
     PREVIOUS_KEY,
 )
 
-from ..log import Problem
-
 DIRECTORY = Path(KEYS_DIRECTORY)
 
 
@@ -32,7 +30,6 @@ class Keys:
         self._keys: list[bytes] = []
         self._lock = threading.Lock()
         self._seen: object = None
-        self._log = Problem("beats-impossible")
 
     def __call__(self) -> list[bytes]:
         with self._lock:
@@ -60,10 +57,9 @@ class Keys:
             if not problem:
                 self._keys.append(key)
             elif name == KEY:
-                self.problem = f"{problem}; until then the router is as fast as its Lease: deploy the router again"
+                self.problem = f"{problem}; the router is as fast as its Lease until it is deployed again, with replicas set to the number of its pods"
         if self._keys:
             self.problem = ""
-        self._log.note(self.problem)
 
 
 def _identity(path: Path) -> object:

@@ -5,7 +5,7 @@
 """The router's Lease, as the failover protocol and the agent read and write it.
 
     spec.holderIdentity, leaseTransitions     the holder, and its term
-    annotations egress.router/*               the holder's status, in which `successor` is the protocol's; and `writer`
+    annotations egress.router/*               the holder's status, in which `successor` is the protocol's; and `writer`, `standby`
 
 Requests are threads of their own: each may hang for as long as its timeout, and nobody waits for it.
 """
@@ -22,10 +22,11 @@ from ansible_collections.egress.router.plugins.module_utils._contract.names impo
 from ansible_collections.egress.router.plugins.module_utils._contract.status import STOPPED, Status
 
 from ..config import Config
-from ..failover.protocol import Lease, Swap
+from ..failover.protocol import Announce, Lease, Swap
 from .kube import ApiError, Kube
 
 WRITER = ANNOTATION_PREFIX + "writer"
+STANDBY = ANNOTATION_PREFIX + "standby"
 
 
 class Found(NamedTuple):
@@ -48,6 +49,7 @@ class Found(NamedTuple):
             status.successor,
             int(spec.get("leaseTransitions") or 0),
             annotations.get(WRITER, ""),
+            annotations.get(STANDBY, ""),
         )
         return cls(lease, status, HOLD in annotations, annotations.get(HAND_OVER, ""))
 
@@ -85,6 +87,11 @@ class Leases:
         annotations = {**status.annotations(), WRITER: action.writer}
         metadata = {"resourceVersion": action.version, "annotations": annotations}
         patch = {"metadata": metadata, "spec": {**spec, "leaseTransitions": action.term}}
+        self._begin(action.request, lambda: self._kube.patch_lease(patch))
+
+    def announce(self, action: Announce) -> None:
+        """Write that a pod waits for it, if it is still at the action's version."""
+        patch = {"metadata": {"resourceVersion": action.version, "annotations": {STANDBY: action.standby}}}
         self._begin(action.request, lambda: self._kube.patch_lease(patch))
 
     def tell(self, request: int, version: Any, status: Status) -> None:

@@ -116,11 +116,12 @@ def test_what_cannot_be_handed_over_is_told_at_once(cluster: FakeCluster, run: R
 @pytest.mark.parametrize("check", [True, False])
 @pytest.mark.parametrize(("fields", "said"), [
     ({"successor": ""}, "no pod stands by: pod billing-db-abc has found no other pod of the router that answers it"),
+    ({"successor": "", "successor_error": "key cannot be read"}, "no pod stands by: key cannot be read"),
     ({"successor": "billing-db-old"}, "pod billing-db-old, which stands by, is ending or gone"),
     ({"successor_error": "net1 has no carrier"},
      "pod billing-db-xyz on node worker-2, which stands by, cannot serve: net1 has no carrier"),
     ({"state": "starting"}, "it does not serve: pod billing-db-abc is starting"),
-], ids=["none", "gone", "not able", "not serving"])  # fmt: skip
+], ids=["none", "no key", "gone", "not able", "not serving"])  # fmt: skip
 def test_no_pod_that_could_take_over(run: Run, pair: Pair, fields: dict[str, str], said: str, check: bool) -> None:
     pair.cluster.objects[("deployments", "payments", "billing-db")]["status"].update(replicas=2, updatedReplicas=2)
     pair.report(**fields)

@@ -147,6 +147,7 @@ def test_annotations_that_somebody_has_edited(run: Run, pair: FakeAgent) -> None
 
 
 NO_CARRIER = {"successor": OTHER, "successor_error": "net1 has no carrier"}
+NO_KEY = {"successor_error": "key cannot be read"}
 NO_PULL = waiting("ErrImagePull", "no such host")
 UNSCHEDULABLE = {
     "phase": "Pending",
@@ -161,7 +162,9 @@ UNSCHEDULABLE = {
     (NO_PULL, {}, f"pod {OTHER}: ErrImagePull: no such host"),
     (STANDING_BY, {}, "no pod is its successor, so it is as fast as its Lease: see whether a network policy keeps the pods' "
                       "messages (29798/UDP) from one another, and whether their Secret is there (docs/failover.md)"),
-], ids=["unable", "not ready", "unschedulable", "image", "no successor"])  # fmt: skip
+    # After `kubectl scale`.
+    (STANDING_BY, NO_KEY, "no pod is its successor, so it is as fast as its Lease: key cannot be read"),
+], ids=["unable", "not ready", "unschedulable", "image", "no successor", "no key"])  # fmt: skip
 def test_a_router_without_its_successor_serves_and_a_warning_says_why(
     cluster: FakeCluster,
     run: Run,
