@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import RELAY_PORT
 from ansible_collections.egress.router.tests.support import namespaces
 from ansible_collections.egress.router.tests.support.router_pod import (
     AGENT_PORT,
@@ -111,6 +112,8 @@ def test_fallback_takes_every_other_port_but_the_agents(router: Router) -> None:
         assert (seen["local_ip"], seen["source_ip"]) == ("203.0.113.99", EGRESS4)
     assert ask(router.ip4, 5432)["local_ip"] == "203.0.113.10"
     assert router.get("/healthz") == (200, "ok\n")
+    with pytest.raises(ConnectionRefusedError):
+        ask(router.ip4, RELAY_PORT, "UDP")
     assert router.loaded()["fallback"]["connections"] == 2
 
 

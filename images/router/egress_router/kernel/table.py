@@ -31,16 +31,16 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from ansible_collections.egress.router.plugins.module_utils._contract.failover import BEAT_PORT
 from ansible_collections.egress.router.plugins.module_utils._contract.names import (
-    AGENT_PORT,
     CLUSTER_INTERFACE,
     EGRESS_INTERFACE,
     FAMILIES,
 )
+from ansible_collections.egress.router.plugins.module_utils._contract.ports import OWN_PORTS
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import Rule, RuleSet
 
 from ..config import Config
+from ..net import IP
 from .marks import BASE, MASK, NEWCOMER, PROVOKING, fallback_mark, rule_mark
 from .ports import ALL, Ports
 
@@ -379,12 +379,17 @@ def _redirects(config: Config) -> str:
         f"""\
     {_ip(ip.version)} daddr {ip} ct mark set meta l4proto . th dport map @marks{ip.version}
     {_ip(ip.version)} daddr {ip} dnat {_ip(ip.version)} to meta l4proto . th dport map @redirect{ip.version}
-    {_ip(ip.version)} daddr {ip} tcp dport {AGENT_PORT} return
-    {_ip(ip.version)} daddr {ip} udp dport {BEAT_PORT} return
+{_own_ports(ip)}
     {_ip(ip.version)} daddr {ip} ct mark set meta l4proto map @fallmarks{ip.version}
     {_ip(ip.version)} daddr {ip} dnat {_ip(ip.version)} to meta l4proto map @fallback{ip.version}"""
         for ip in config.pod_ips
         if config.address(ip.version)
+    )
+
+
+def _own_ports(ip: IP) -> str:
+    return "\n".join(
+        f"    {_ip(ip.version)} daddr {ip} {protocol.lower()} dport {port} return" for port, protocol in OWN_PORTS
     )
 
 
