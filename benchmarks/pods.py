@@ -14,10 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.egress.router.plugins.module_utils._contract.failover import Failover
 from ansible_collections.egress.router.tests.support import namespaces
 from ansible_collections.egress.router.tests.support.fake_agent_api import FakeApi
 from ansible_collections.egress.router.tests.support.router_pod import Router, prepare
 
+NODES = ("node1", "node2")
 SERVER = "203.0.113.10"
 # What a client may take longer than it was asked to, and what any program may take to end, in seconds.
 PATIENCE = 15.0
@@ -33,32 +35,52 @@ FAILURES = (Failed, AssertionError, subprocess.TimeoutExpired)
 
 @contextmanager
 def segment() -> Iterator[None]:
-    """The pod network, the segment and a node."""
+    """The pod network, the segment and two nodes."""
     try:
         namespaces.build()
-        namespaces.add_node("node1")
+        for node in NODES:
+            namespaces.add_node(node)
         yield
     finally:
-        for name in ("pods", "outside", "node1"):
+        for name in ("pods", "outside", *NODES):
             namespaces.remove(name)
 
 
 @contextmanager
 def router(number: int, rules: str) -> Iterator[Router]:
     """A router that can be started, with a fake API server on the same machine. Its pod is podNUMBER."""
-    pod = f"pod{number}"
+    with _pods([number], rules) as (made,):
+        yield made
+
+
+@contextmanager
+def pair(number: int, rules: str) -> Iterator[list[Router]]:
+    """Two pods of one router, podNUMBER and the next, which can be started."""
+    with _pods([number, number + 1], rules) as made:
+        yield made
+
+
+@contextmanager
+def _pods(numbers: list[int], rules: str) -> Iterator[list[Router]]:
     with tempfile.TemporaryDirectory() as folder:
         api = FakeApi("pods", "10.244.0.1", 8001, Path(folder))
+        made = []
         try:
             prepare(api, rules=rules)
-            # Whether a node checks sources for all interfaces is its own; most do not, and the plain hop's does not.
-            namespaces.add_pod(pod, "node1", number, {**namespaces.TUNING, "net.ipv4.conf.all.rp_filter": "0"})
-            made = Router(api, Path(folder), pod, number)
-            made.keeps_pages = True
+            for number, node in zip(numbers, NODES, strict=False):
+                # Whether a node checks sources for all interfaces is its own; most do not, and the plain hop's does not.
+                tuning = {**namespaces.TUNING, "net.ipv4.conf.all.rp_filter": "0"}
+                namespaces.add_pod(f"pod{number}", node, number, tuning)
+                made.append(Router(api, Path(folder), f"pod{number}", number))
+                made[-1].keeps_pages = True
+                made[-1].replicas = len(numbers)
+                made[-1].failover = Failover()
             yield made
-            made.terminate()
+            for pod in made:
+                pod.terminate()
         finally:
-            namespaces.remove(pod)
+            for pod in made:
+                namespaces.remove(pod.pod)
             api.stop()
 
 

@@ -10,8 +10,11 @@ import ipaddress
 import signal
 import socket
 import struct
+import subprocess
+from collections.abc import Iterator
 
 import pytest
+from egress_router.kernel.notices import Notices
 from egress_router.net import checksum
 from egress_router.segment import frames
 
@@ -28,7 +31,45 @@ from ansible_collections.egress.router.tests.support.router_pod import (
 )
 from ansible_collections.egress.router.tests.support.waiting import always, until
 
+CHANGES = {
+    "link": "link set lo mtu 1400",
+    "address": "addr add 198.51.100.7/32 dev lo",
+    "address6": "addr add 2001:db8::7/128 dev lo",
+    "route": "route add 203.0.113.0/24 dev lo",
+    "route6": "-6 route add 2001:db8:7::/64 dev lo",
+    "rule": "rule add from 198.51.100.7 lookup 100",
+    "rule6": "-6 rule add from 2001:db8::7 lookup 100",
+}
 SQUATTER = "02:42:00:00:00:66"
+
+
+@pytest.fixture(scope="module")
+def noticing(network: None) -> Iterator[Notices]:
+    namespaces.add("noticed")
+    yield namespaces.inside("noticed", Notices)
+    namespaces.remove("noticed")
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_kernel_tells_when_something_changes(noticing: Notices, change: str) -> None:
+    """So nobody has to look all the time."""
+    # What the kernel itself does after the one before.
+    until(lambda: not noticing.changed(), "rest")
+    namespaces.ip(f"-n @noticed {CHANGES[change]}")
+    assert noticing.changed()
+    until(lambda: not noticing.changed(), "rest again")
+
+
+def test_more_changes_than_can_be_told(noticing: Notices) -> None:
+    until(lambda: not noticing.changed(), "rest")
+    commands = "".join(
+        f"route add 203.0.113.{host}/32 dev lo\nroute del 203.0.113.{host}/32 dev lo\n" for host in range(250)
+    )
+    subprocess.run(
+        ["ip", "-n", f"{namespaces.PREFIX}noticed", "-batch", "-"], input=4 * commands, text=True, check=True
+    )
+    assert noticing.changed()
+    until(lambda: not noticing.changed(), "rest again")
 
 
 def test_an_address_in_use_is_not_taken(make_pod, segment_host) -> None:

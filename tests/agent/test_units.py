@@ -349,10 +349,14 @@ def test_a_status_that_changed_is_written_once() -> None:
     driven.driver._write_what_changed()
     assert driven.leases.swap.call_count == before, "it was written with the Lease"
     driven.status = replace(driven.status, beats_lost="5")
+    driven.driver.tell(able=True, reason="")
     driven.driver._write_what_changed()
     assert driven.leases.swap.call_count == before, "a lost beat alone is not worth it"
     driven.status = replace(driven.status, rules_hash="new")
+    driven.driver._write_what_changed()
+    assert driven.leases.swap.call_count == before, "nobody said that there is something new"
     for _number in range(3):
+        driven.driver.tell(able=True, reason="")
         driven.driver._write_what_changed()
     assert driven.leases.swap.call_count == before + 1
     assert driven.leases.swap.call_args.args[1].rules_hash == "new"
@@ -469,6 +473,8 @@ def test_where_messages_go() -> None:
 @pytest.fixture
 def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keys:
     monkeypatch.setattr(keys_module, "DIRECTORY", tmp_path)
+    # Looked at each time.
+    monkeypatch.setattr(keys_module, "LOOK_SECONDS", 0.0)
     return Keys()
 
 
@@ -485,6 +491,14 @@ def test_keys(keys: Keys, tmp_path: Path) -> None:
     assert keys() == [b"b" * 32]
     (tmp_path / "key").unlink()
     assert keys() == [] and keys.problem
+
+
+def test_files_are_not_looked_at_for_each_message(keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_bytes(b"a" * 32)
+    monkeypatch.setattr(keys_module, "LOOK_SECONDS", 60.0)
+    assert keys() == [b"a" * 32]
+    monkeypatch.setattr(keys_module, "_identity", lambda path: pytest.fail("it was looked at"))
+    assert keys() == [b"a" * 32] and keys.check() == ""
 
 
 def test_a_key_that_somebody_could_guess(keys: Keys, tmp_path: Path) -> None:

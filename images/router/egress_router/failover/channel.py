@@ -70,7 +70,7 @@ class Channel:
                 self._socket.sendto(proved, (to, self._port))
 
     def received(self) -> Iterator[Message]:
-        """Messages that arrived since the last call, if a pod of this router sent them, and for the first time."""
+        """Messages that have arrived, if a pod of this router sent them, and for the first time. Perhaps not all: select() knows."""
         # BlockingIOError at the end.
         with contextlib.suppress(OSError):
             for _number in range(MANY):
@@ -91,3 +91,5 @@ class Channel:
                 self._last[message.sender] = message.counter
                 self.addresses[message.sender] = sender[0]
                 yield message
+                # Nearly always the only one, and asking costs as much as receiving it did.
+                return

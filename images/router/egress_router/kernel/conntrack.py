@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import ipaddress
-import os
 import socket
 import struct
 from collections import Counter
@@ -27,6 +26,21 @@ from ansible_collections.egress.router.plugins.module_utils._contract.rules impo
 from ..net import IP
 from . import sysctl
 from .marks import BASE, MASK, RESERVED, fallback_mark, rule_mark
+from .netfilter import (
+    ACK,
+    CREATE,
+    DONE,
+    DUMP,
+    ERROR,
+    EXCLUSIVE,
+    NESTED,
+    REQUEST,
+    attribute,
+    check,
+    connect,
+    read,
+    request,
+)
 
 # Each deletion by mark walks the whole kernel table. With more marks than this, first find out which of them are in use.
 _FEW = 16
@@ -34,10 +48,7 @@ _FEW = 16
 # No free source port or a clash; the table is full; connections that gave way because it is nearly full.
 STATISTICS = ("insert_failed", "drop", "early_drop")
 
-# linux/netlink.h, linux/netfilter/nfnetlink_conntrack.h
-_NETFILTER = 12
-_ERROR, _DONE = 2, 3
-_REQUEST, _ACK, _EXCLUSIVE, _DUMP, _CREATE = 0x1, 0x4, 0x200, 0x300, 0x400
+# linux/netfilter/nfnetlink_conntrack.h
 _NEW, _GET, _DELETE = (1 << 8 | number for number in (0, 1, 2))
 _TUPLE_ORIG, _TUPLE_REPLY, _PROTOINFO, _TIMEOUT, _MARK, _MARK_MASK = 1, 2, 4, 7, 8, 21
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
@@ -53,17 +64,16 @@ _TCP_HALF_OPEN = (1, 2, 9)
 # Messages in one: the kernel answers each that it refuses, and that has to fit into the socket's buffer.
 _TOGETHER = 100
 # How the kernel writes what is wanted of each of very many: where the reply's tuple is, how it begins, and what is in it.
-_NESTED = 0x8000
 _REPLIES: dict[int, tuple[int, bytes, struct.Struct]] = {
     family: (
         20 + 44 + 2 * size,
-        struct.pack("6H", 44 + 2 * size, _NESTED | _TUPLE_REPLY, 12 + 2 * size, _NESTED | _TUPLE_IP, 4 + size, kind),
+        struct.pack("6H", 44 + 2 * size, NESTED | _TUPLE_REPLY, 12 + 2 * size, NESTED | _TUPLE_IP, 4 + size, kind),
         # Source; protocol, its port, and the other one.
         struct.Struct(f">12x{size}s{4 + size}x4x4xB3x4xH2x4xH2x"),
     )
     for family, size, kind in ((socket.AF_INET, 4, _IP_SOURCES[0]), (socket.AF_INET6, 16, _IP_SOURCES[1]))
 }
-_TCP_STATE_HEAD = struct.pack("6H", 48, _NESTED | _PROTOINFO, 44, _NESTED | _PROTOINFO_TCP, 5, _TCP_STATE)
+_TCP_STATE_HEAD = struct.pack("6H", 48, NESTED | _PROTOINFO, 44, NESTED | _PROTOINFO_TCP, 5, _TCP_STATE)
 
 
 class Path(NamedTuple):
@@ -139,15 +149,15 @@ def statistics() -> dict[str, int]:
 
 
 def _dump() -> Iterator[bytes]:
-    mark = _attribute(_MARK, struct.pack(">I", BASE)) + _attribute(_MARK_MASK, struct.pack(">I", MASK))
-    with _open() as netlink:
-        netlink.send(_message(_GET, _REQUEST | _DUMP, socket.AF_UNSPEC, mark))
+    mark = attribute(_MARK, struct.pack(">I", BASE)) + attribute(_MARK_MASK, struct.pack(">I", MASK))
+    with connect() as netlink:
+        netlink.send(request(_GET, REQUEST | DUMP, socket.AF_UNSPEC, mark))
         while True:
-            for kind, message in _messages(netlink.recv(1 << 17)):
-                if kind == _DONE:
+            for kind, message in read(netlink.recv(1 << 17)):
+                if kind == DONE:
                     return
-                if kind == _ERROR:
-                    _check(message)
+                if kind == ERROR:
+                    check(message, -errno.ENOENT)
                 elif kind == _NEW:
                     yield message
 
@@ -175,27 +185,27 @@ def reserve(paths: Iterable[Path], seconds: int) -> None:
     The kernel chooses a source port that no entry has, so each gets an entry, with a mark of its own. A packet of the other pod's
     that comes here all the same is one of a new connection then, as without it.
     """
-    later = _attribute(_TIMEOUT, struct.pack(">I", seconds)) + _attribute(_MARK, struct.pack(">I", RESERVED))
-    established = _attribute(_NESTED | _PROTOINFO_TCP, _attribute(_TCP_STATE, bytes([_TCP_ESTABLISHED])))
-    state = {socket.IPPROTO_TCP: _attribute(_NESTED | _PROTOINFO, established)}
+    later = attribute(_TIMEOUT, struct.pack(">I", seconds)) + attribute(_MARK, struct.pack(">I", RESERVED))
+    established = attribute(NESTED | _PROTOINFO_TCP, attribute(_TCP_STATE, bytes([_TCP_ESTABLISHED])))
+    state = {socket.IPPROTO_TCP: attribute(NESTED | _PROTOINFO, established)}
     messages = [
-        _message(
+        request(
             _NEW,
-            _REQUEST | _CREATE | _EXCLUSIVE,
+            REQUEST | CREATE | EXCLUSIVE,
             socket.AF_INET if path.source.version == 4 else socket.AF_INET6,
             _tuple(_TUPLE_ORIG, path) + _tuple(_TUPLE_REPLY, path.back) + later + state.get(path.protocol, b""),
         )
         for path in paths
     ]
-    with _open() as netlink:
+    with connect() as netlink:
         # The kernel has answered when it has taken the messages; only what it refuses.
         netlink.setblocking(False)
         for at in range(0, len(messages), _TOGETHER):
             netlink.send(b"".join(messages[at : at + _TOGETHER]))
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    for _kind, answer in _messages(netlink.recv(1 << 17)):
-                        _check(answer, -errno.EEXIST)
+                    for _kind, answer in read(netlink.recv(1 << 17)):
+                        check(answer, -errno.EEXIST)
 
 
 def free_reserved() -> None:
@@ -218,11 +228,11 @@ def cut_others(rules: RuleSet) -> int:
         ip, port = servers.get(connection.mark, (None, None))
         if connection.reply.source != ip or port not in (None, connection.reply.source_port):
             strays.append(connection)
-    with _open() as netlink:
+    with connect() as netlink:
         for connection in strays:
-            netlink.send(_message(_DELETE, _REQUEST | _ACK, connection.family, connection.key))
-            for _kind, message in _messages(netlink.recv(1 << 17)):
-                _check(message)
+            netlink.send(request(_DELETE, REQUEST | ACK, connection.family, connection.key))
+            for _kind, message in read(netlink.recv(1 << 17)):
+                check(message, -errno.ENOENT)
     return len(strays)
 
 
@@ -230,28 +240,6 @@ def usage() -> tuple[int | None, int | None]:
     """How many connections this network namespace tracks, and the limit; None without connection tracking."""
     count, limit = (sysctl.read(f"net.netfilter.nf_conntrack_{name}") for name in ("count", "max"))
     return (None if count is None else int(count)), (None if limit is None else int(limit))
-
-
-def _open() -> socket.socket:
-    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
-    netlink.settimeout(5)
-    return netlink
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    return struct.pack("HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
-
-
-def _message(kind: int, flags: int, family: int, attributes: bytes) -> bytes:
-    return struct.pack("IHHIIBBH", 20 + len(attributes), kind, flags, 0, 0, family, 0, 0) + attributes
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    position = 0
-    while position < len(data):
-        length, kind = struct.unpack_from("IH", data, position)
-        yield kind, data[position : position + length]
-        position += (length + 3) & ~3
 
 
 def _attributes(data: bytes, start: int, end: int) -> dict[int, tuple[int, int]]:
@@ -267,7 +255,7 @@ def _attributes(data: bytes, start: int, end: int) -> dict[int, tuple[int, int]]
 def _connection(message: bytes) -> Connection:
     found = _attributes(message, 20, len(message))
     request, reply = (_path(message, found[kind]) for kind in (_TUPLE_ORIG, _TUPLE_REPLY))
-    key = _attribute(_NESTED | _TUPLE_ORIG, message[slice(*found[_TUPLE_ORIG])])
+    key = attribute(NESTED | _TUPLE_ORIG, message[slice(*found[_TUPLE_ORIG])])
     return Connection(_mark(message, found), request, reply, message[16], key)
 
 
@@ -302,19 +290,8 @@ def _mark(message: bytes, found: dict[int, tuple[int, int]]) -> int:
 
 def _tuple(kind: int, path: Path) -> bytes:
     version = 0 if path.source.version == 4 else 1
-    ips = _attribute(_IP_SOURCES[version], path.source.packed) + _attribute(
-        _IP_DESTINATIONS[version], path.target.packed
-    )
-    protocol = _attribute(_PROTO_NUMBER, bytes([path.protocol]))
-    protocol += _attribute(_PROTO_SOURCE_PORT, struct.pack(">H", path.source_port))
-    protocol += _attribute(_PROTO_DESTINATION_PORT, struct.pack(">H", path.target_port))
-    return _attribute(
-        _NESTED | kind, _attribute(_NESTED | _TUPLE_IP, ips) + _attribute(_NESTED | _TUPLE_PROTO, protocol)
-    )
-
-
-def _check(message: bytes, ignored: int = -errno.ENOENT) -> None:
-    """Raise what the kernel answered; by default, unless the connection has ended meanwhile."""
-    (code,) = struct.unpack_from("i", message, 16)
-    if code not in (0, ignored):
-        raise OSError(-code, os.strerror(-code))
+    ips = attribute(_IP_SOURCES[version], path.source.packed) + attribute(_IP_DESTINATIONS[version], path.target.packed)
+    protocol = attribute(_PROTO_NUMBER, bytes([path.protocol]))
+    protocol += attribute(_PROTO_SOURCE_PORT, struct.pack(">H", path.source_port))
+    protocol += attribute(_PROTO_DESTINATION_PORT, struct.pack(">H", path.target_port))
+    return attribute(NESTED | kind, attribute(NESTED | _TUPLE_IP, ips) + attribute(NESTED | _TUPLE_PROTO, protocol))

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from . import table
+from . import permits, table
 from .nft import FirewallError, Nft
 
 # Elements of the set have 32 bits, and 0 is the mark of a packet without one.
@@ -80,7 +80,7 @@ class Fence:
             self._until[number] = INFINITE if seconds is None else now + seconds
             self._dropped = False
             with contextlib.suppress(FirewallError):
-                self._run(table.permit(number, seconds))
+                self._commit(permits.permit(number, seconds))
             return number
 
     def grant(self, number: int, guard: int) -> bool:
@@ -90,7 +90,7 @@ class Fence:
         """
         with self.lock:
             try:
-                self._run(table.grant(number, guard))
+                self._commit(permits.grant(number, guard))
             except FirewallError:
                 return False
             if guard != number:
@@ -103,7 +103,7 @@ class Fence:
         """Remove a permit that was not granted: one without end would stay."""
         with self.lock, contextlib.suppress(FirewallError):
             self._until.pop(number, None)
-            self._run(table.revoke(number))
+            self._commit(permits.revoke(number))
 
     def drop(self) -> None:
         """Serve no more."""
@@ -116,30 +116,34 @@ class Fence:
             self._until.clear()
             # Without the table nothing is served either.
             with contextlib.suppress(FirewallError):
-                self._run(table.drop())
+                self._commit(permits.drop())
 
-    def restore(self) -> str:
-        """Commands that bring back, into a table that somebody had removed, permits that have not run out, and what is granted.
-
-        With `lock` held until they were run: in between nothing may be granted or dropped.
-        """
+    def restore(self) -> None:
+        """Bring back permits that have not run out, and what is granted: somebody may have removed them. With `lock` held."""
         now = self._clock()
         left = {number: until - now for number, until in self._until.items() if until > now}
-        permits = "".join(table.permit(n, None if seconds == INFINITE else seconds) for n, seconds in left.items())
-        return permits + (table.grant(self._granted) if self._granted in left else "")
+        changes = [
+            change
+            for number, seconds in left.items()
+            for change in permits.permit(number, None if seconds == INFINITE else seconds)
+        ]
+        if self._granted in left:
+            changes += permits.grant(self._granted)
+        if changes:
+            with contextlib.suppress(FirewallError):
+                self._commit(changes)
 
     def reassert(self) -> None:
-        """Grant what is granted once more: somebody may have removed it."""
-        with self.lock, contextlib.suppress(FirewallError):
-            commands = self.restore()
-            if commands:
-                self._run(commands)
+        """The same, without the lock."""
+        with self.lock:
+            self.restore()
 
     def run(self, commands: str) -> None:
         """Run commands that change no table of Firewall's, which need not look at them then."""
         with self.lock:
-            self._run(commands)
+            self._nft.run(commands)
+            self.commits += 1
 
-    def _run(self, commands: str) -> None:
-        self._nft.run(commands)
+    def _commit(self, changes: list[bytes]) -> None:
+        self._nft.commit(changes)
         self.commits += 1

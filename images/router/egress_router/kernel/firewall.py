@@ -115,7 +115,8 @@ class Firewall:
         """Turn the table, which is as in `listing`, into that of `rules`; returns whether anything differed."""
         if listing is None or listing.skeleton != self._skeleton:
             with self._fence.lock:
-                self._nft.run(table.rebuild(self._config, self._shape, rules) + self._fence.restore())
+                self._nft.run(table.rebuild(self._config, self._shape, rules))
+                self._fence.restore()
             return True
         commands = table.delta(listing.contents, table.contents(rules), renew)
         if commands:

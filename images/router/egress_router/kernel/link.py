@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is asked of an interface several times a second, by ioctl: a netlink message of it takes Python a hundred times as long."""
+"""What is asked of an interface several times a second, by ioctl: a netlink message takes Python a hundred times as long."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.names impo
 from ..config import Address, Config
 from . import link, settings, sysctl
 from .marks import BASE, MASK
+from .notices import Notices
 
 TABLE = 100
 RULE_PRIORITY = 100
@@ -63,6 +64,10 @@ class Network:
         self._config = config
         self._lock = threading.RLock()
         self._ipr = IPRoute()
+        # What was read of net1 since the kernel's last notice, and whether there was one that nobody was told of.
+        self._notices = Notices()
+        self._read: dict[Callable[[str], Any], Any] = {}
+        self._changed = True
         # The MAC address that net1 has without the router's, and the number of that net1.
         self._own = (0, "")
 
@@ -73,19 +78,26 @@ class Network:
                 self._add_rules(address)
                 self._add_last_route(address.family)
 
-    def secure(self) -> list[str]:
+    def changed(self) -> bool:
+        """Whether links, addresses, routes or routing rules have changed since the last call."""
+        with self._lock:
+            self._hear()
+            changed, self._changed = self._changed, False
+            return changed
+
+    def secure(self, *, settings_only: bool = False) -> list[str]:
         """Set what the node's settings left open, and let the kernel forward: only when the table is loaded.
 
-        Removes what router advertisements brought before. Returns what was necessary.
+        Removes what router advertisements brought before. Returns what was necessary. Of settings the kernel tells no changes.
         """
         with self._lock:
             done = []
             for interface in settings.WANTED:
-                index = self._index(interface)
+                index = link.index(interface)
                 if index is not None:
                     done += ["setting"] * len(settings.repair(self._ipr, interface, index))
             index = self._index()
-            if index is not None:
+            if index is not None and not settings_only:
                 done += ["address"] * self._remove_strange_addresses(index)
                 done += ["route"] * sum(self._remove_main_routes(index, family) for family in _FAMILIES)
             return done
@@ -108,11 +120,11 @@ class Network:
 
     def carrier(self) -> bool:
         """Whether net1 has a carrier: it follows the interface of the node."""
-        return link.carrier(EGRESS_INTERFACE)
+        return bool(self._of_net1(link.carrier))
 
     def mac(self) -> str:
         """The current MAC address of net1; empty without net1."""
-        return link.mac(EGRESS_INTERFACE)
+        return str(self._of_net1(link.mac))
 
     def own_mac(self) -> str:
         """The MAC address of net1 while the pod does not serve; empty without net1."""
@@ -156,10 +168,12 @@ class Network:
                 self._add_routes(index, address)
             return True
 
-    def repair(self, allowed: Callable[[], bool]) -> list[str]:
+    def repair(self, allowed: Callable[[], bool], *, settings_only: bool = False) -> list[str]:
         """Restore what a serving router lacks; returns what that was, see REPAIRS."""
         with self._lock:
-            return self._repair(self._required_index()) if allowed() else []
+            if not allowed():
+                return []
+            return self.secure(settings_only=True) if settings_only else self._repair(self._required_index())
 
     def release(self, unless: Callable[[], bool] | None = None) -> None:
         """Remove addresses and routes and restore the original MAC address; what is gone already is ignored.
@@ -328,8 +342,22 @@ class Network:
     def _routes(self, family: int, table: int = TABLE) -> list[Any]:
         return list(self._ipr.get_routes(family=_FAMILIES[family], table=table))
 
-    def _index(self, interface: str = EGRESS_INTERFACE) -> int | None:
-        return link.index(interface)
+    def _index(self) -> int | None:
+        index: int | None = self._of_net1(link.index)
+        return index
+
+    def _of_net1(self, read: Callable[[str], Any]) -> Any:
+        """What `read` says of net1, asked again only after a notice: these are asked all the time."""
+        with self._lock:
+            self._hear()
+            if read not in self._read:
+                self._read[read] = read(EGRESS_INTERFACE)
+            return self._read[read]
+
+    def _hear(self) -> None:
+        if self._notices.changed():
+            self._changed = True
+            self._read.clear()
 
     def _required_index(self) -> int:
         index = self._index()

@@ -2,17 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""nftables through libnftables: run commands, read the agent's tables back, see that somebody changed something."""
+"""nftables: run commands through libnftables, commit prepared changes, read the tables back, see that somebody changed something."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import nftables
-from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_GETGEN, NFTSocket, nft_gen_msg
 
-from . import table
+from . import netfilter, permits, table
 from .table import Listing
+
+_ANSWER_BYTES = 1 << 14
 
 
 class FirewallError(Exception):
@@ -26,7 +28,10 @@ class Nft:
         self._nft = nftables.Nftables()
         self._nft.set_json_output(True)
         self._nft.set_numeric_proto_output(True)
-        self._netlink = NFTSocket()
+        self._netlink = netfilter.connect()
+        # When the kernel has taken a message, it has answered.
+        self._netlink.setblocking(False)
+        self._sequence = 0
 
     def run(self, commands: str) -> str:
         """Run `commands` as one transaction; returns the output. Raises FirewallError."""
@@ -36,10 +41,27 @@ class Nft:
             raise FirewallError(text.splitlines()[0])
         return str(output)
 
+    def commit(self, changes: list[bytes]) -> None:
+        """Make changes of `permits` as one transaction. Raises FirewallError."""
+        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        try:
+            self._netlink.send(permits.transaction(changes, self._sequence))
+            # Each answer is a message of its own; what the kernel refuses comes before what it was asked to confirm.
+            while not netfilter.confirms(self._netlink.recv(_ANSWER_BYTES), self._sequence):
+                pass
+        except OSError as error:
+            self._discard_answers()
+            raise FirewallError(str(error)) from error
+
     def generation(self) -> int:
-        """The number of the kernel's last nftables transaction. Packets and counters do not change it."""
-        (answer,) = self._netlink.request_get(nft_gen_msg(), NFT_MSG_GETGEN)
-        return int(answer.get_attr("NFTA_GEN_ID"))
+        """The number of the kernel's last nftables transaction. Packets and counters do not change it. Raises OSError."""
+        self._netlink.send(permits.GET_GENERATION)
+        return permits.generation(self._netlink.recv(_ANSWER_BYTES))
+
+    def _discard_answers(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                self._netlink.recv(_ANSWER_BYTES)
 
     def listing(self) -> Listing | None:
         """The agent's table as the kernel has it now; None if it is gone."""

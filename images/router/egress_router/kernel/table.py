@@ -57,13 +57,11 @@ ElementKey = tuple[str, "int | tuple[int, int]"]
 TUNNEL_OVERHEAD = {4: 50, 6: 70}
 _TCP_OVERHEAD = {4: 40, 6: 60}
 # The fence's set, which has no rules in it, and its chain, whose only rule is another one each time.
-_PERMITS = "permits"
-_GRANTED = "granted"
-# Of the tables, which have a fence each.
-_FENCED = (FAMILY, ARP_FAMILY)
+PERMITS = "permits"
+GRANTED = "granted"
 
 # What `granted` reads: of one family, because both are changed together.
-LIST_GRANTED = (f"list chain {FAMILY} {NAME} granted", f"list set {FAMILY} {NAME} permits")
+LIST_GRANTED = (f"list chain {FAMILY} {NAME} {GRANTED}", f"list set {FAMILY} {NAME} {PERMITS}")
 
 # Destination (str), destination and port, mark, or None (elements of a set); and the comment.
 Content = tuple[Any, str]
@@ -301,30 +299,6 @@ def delete(name: str) -> str:
     return f"delete table {FAMILY} {name}\ndelete table {ARP_FAMILY} {name}\n"
 
 
-def permit(number: int, seconds: float | None) -> str:
-    """Commands that make a permit."""
-    timeout = "" if seconds is None else f" timeout {max(1, int(seconds * 1000))}ms"
-    return "".join(f"add element {family} {NAME} permits {{ {number}{timeout} }}\n" for family in _FENCED)
-
-
-def revoke(number: int) -> str:
-    """Commands that remove a permit."""
-    return "".join(f"delete element {family} {NAME} permits {{ {number} }}\n" for family in _FENCED)
-
-
-def grant(number: int, guard: int = 0) -> str:
-    """Commands that grant a permit instead of any other; they fail, all of them, if there is a guard that has run out."""
-    commands = revoke(guard) if guard not in (0, number) else ""
-    for family in _FENCED:
-        commands += f"flush chain {family} {NAME} granted\nadd rule {family} {NAME} granted meta mark set {number}\n"
-    return commands
-
-
-def drop() -> str:
-    """Commands that grant nothing, and leave no permits."""
-    return "".join(f"flush chain {family} {NAME} granted\nflush set {family} {NAME} permits\n" for family in _FENCED)
-
-
 def granted(listed_chain: Iterable[Json], listed_set: Iterable[Json]) -> tuple[int, float]:
     """The permit that is granted, and the seconds that it lasts at least (infinite without an end); zeros if there is none."""
     rules = [thing["rule"] for thing in listed_chain if "rule" in thing]
@@ -446,11 +420,11 @@ def parse(listed: Iterable[Json]) -> Listing:
         kind, body = next(iter(thing.items()))
         if kind in ("metainfo", "table"):
             continue
-        if kind == "rule" and body["chain"] == _GRANTED:
+        if kind == "rule" and body["chain"] == GRANTED:
             continue
         bare = {key: value for key, value in body.items() if key not in ("handle", "elem", "table")}
         found.skeleton.append({kind: bare})
-        if kind in ("map", "set") and body["name"] != _PERMITS:
+        if kind in ("map", "set") and body["name"] != PERMITS:
             for listed_element in body.get("elem", []):
                 _read_element(found, kind, body["name"], listed_element)
     return found

@@ -37,7 +37,9 @@ from .take_over import TakeOvers
 # The pod could serve, and another one does.
 STANDBY = "standby"
 
+# How often the settings are looked at, and how often everything is; at once when the kernel says that something has changed.
 NETWORK_CHECK_SECONDS = 2.0
+EVERYTHING_SECONDS = 30.0
 # At least, and at most half as much again: two pods that ask for the same address shall not do so in step for ever.
 RETRY_SECONDS = 2.0
 # Another pod of the node that hands over gives up the MAC address in a moment: how often that is tried, and for how long.
@@ -108,7 +110,7 @@ class EgressAddress:
         self._ask_first = False
         self._retry_at = 0.0
         self._soon_until = 0.0
-        self._check_at = 0.0
+        self._check_at = self._everything_at = 0.0
         self._announce_at: list[float] = []
         self._conflict_since = ""
         self._defended_until = 0.0
@@ -235,12 +237,17 @@ class EgressAddress:
 
     def _stand_by(self) -> None:
         """Be ready to take the address in one step, and know whether that could be."""
-        self._blocked = self._network.problem()
-        if not self._blocked and time.monotonic() >= self._check_at:
-            self._check_at = time.monotonic() + NETWORK_CHECK_SECONDS
+        due, everything = self._check_due()
+        if self._blocked:
+            # Looked at all the time, and then at everything.
+            due = everything = True
+        if due:
+            self._blocked = self._network.problem()
+        if due and not self._blocked:
             self._question.tidy()
-            self._network.set_up()
-            self._network.secure()
+            if everything:
+                self._network.set_up()
+            self._network.secure(settings_only=not everything)
         if not self._blocked and not self._network.carrier():
             self._blocked = NO_CARRIER
         self.unable = self._blocked or self._unreachable()
@@ -302,7 +309,7 @@ class EgressAddress:
         self._neighbours.serve(answered=False)
         self._conflict_since = ""
         # The rest of what may be wrong on net1: now that clients are served.
-        self._check_at = 0.0
+        self._check_at = self._everything_at = 0.0
         addresses = ",".join(map(str, self._ips))
         event("address-taken", addresses=addresses, mac=self._config.mac, seconds=f"{seconds:.3f}")
         self._take_overs.end()
@@ -323,18 +330,18 @@ class EgressAddress:
         )
 
     def _maintain(self) -> None:
-        if time.monotonic() >= self._check_at:
+        due, everything = self._check_due()
+        if due:
             self._blocked = self._network.problem()
             if self._blocked:
                 self.unable = self._blocked
                 raise NetworkError(self._blocked)
             fresh = self._phase is Phase.ADDRESSES
-            for kind in self._network.repair(self._may_serve):
+            for kind in self._network.repair(self._may_serve, settings_only=not everything):
                 if not fresh:
                     self.repairs[kind] += 1
                     event("repaired", kind=kind)
                     self._schedule_announcements()
-            self._check_at = time.monotonic() + NETWORK_CHECK_SECONDS
         self._announce()
         claims = self._neighbours.listen()
         if claims and not self._defend(claims):
@@ -357,6 +364,19 @@ class EgressAddress:
             self._set(status.SERVING)
         else:
             self._set(status.STARTING, self._publisher.error)
+
+    def _check_due(self) -> tuple[bool, bool]:
+        """Whether it is time to look at the network's settings, and whether at everything."""
+        if self._network.changed():
+            self._check_at = self._everything_at = 0.0
+        now = time.monotonic()
+        due = now >= self._check_at
+        everything = due and now >= self._everything_at
+        if due:
+            self._check_at = now + NETWORK_CHECK_SECONDS
+        if everything:
+            self._everything_at = now + EVERYTHING_SECONDS
+        return due, everything
 
     def _silent(self, seconds: float) -> str:
         """Which gateways did not answer for so long, and what to look at; empty if all did."""
@@ -405,6 +425,8 @@ class EgressAddress:
             self._withdraw()
         wait = RETRY_SOON_SECONDS if soon else RETRY_SECONDS * (1 + secrets.randbelow(1000) / 2000)
         self._retry_at = time.monotonic() + wait
+        # Whatever it is, it may be over before the kernel says so.
+        self._everything_at = 0.0
         self._set(state, error)
 
     def _set(self, state: str, error: str = "") -> None:

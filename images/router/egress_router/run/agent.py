@@ -95,11 +95,14 @@ class Agent:
         self._publisher.start()
         address = threading.Thread(target=self._keep_address, name="address", daemon=True)
         address.start()
+        woken = True
         while not self._stop.is_set():
             if self._keep_rules():
                 self._address.publish()
-            self._tell()
-            self._wake_rules.wait(TICK_SECONDS)
+            if woken:
+                # What happens otherwise the address thread tells as soon.
+                self._tell()
+            woken = self._wake_rules.wait(TICK_SECONDS)
             self._wake_rules.clear()
         self._end()
 

@@ -90,6 +90,8 @@ class Driver:
         self._written: Status | None = None
         self._told: Status | None = None
         self._telling = False
+        # Whether something may have changed that the Lease is to say.
+        self._news = True
         self._hand_over: str | None = None
         # Until when a hand-over is wanted (0: it is not), and whether the pod prepares it.
         self._wish_until = 0.0
@@ -220,6 +222,7 @@ class Driver:
         self._poke()
 
     def _poke(self) -> None:
+        self._news = True
         os.eventfd_write(self._wake, 1)
 
     def _new_protocol(self, adopted: int) -> Protocol:
@@ -254,8 +257,7 @@ class Driver:
             if time.monotonic() >= self._protocol.due:
                 self._step(protocol.Tick())
                 self._drain()
-            self._key_problem = self._check_keys()
-            self._no_key.note(self._key_problem if self._wants_key else "")
+            self._check_key()
             self._hand_over_if_wanted()
             self._write_what_changed()
         self.ended.set()
@@ -277,9 +279,17 @@ class Driver:
                 self._step(happened)
                 self._preparing = self._preparing and not isinstance(happened, protocol.HandOver)
 
+    def _check_key(self) -> None:
+        problem = self._check_keys()
+        if problem != self._key_problem:
+            self._key_problem = problem
+            self._news = True
+        self._no_key.note(problem if self._wants_key else "")
+
     def _step(self, happened: Event) -> None:
         machine = self._protocol
         served, held, successor, lost = machine.serving, machine.holding, machine.successor, machine.beats_lost
+        others = _others(machine)
         actions = machine.step(time.monotonic(), happened)
         if machine.holding and not held:
             # Before the kernel serves.
@@ -288,7 +298,10 @@ class Driver:
             _CARRY_OUT[type(action)](self, action)
         if machine.beats_lost > lost:
             self._log_lost()
+        if _others(machine) != others:
+            self._news = True
         if (machine.holding, machine.successor) != (held, successor):
+            self._news = True
             event("lease", held=machine.holding, term=machine.term, successor=self.successor or "none")
         if served and not machine.serving and not any(isinstance(action, protocol.Drop) for action in actions):
             self.expired += 1
@@ -392,6 +405,9 @@ class Driver:
         if self.on_hold and self.holding and time.monotonic() >= self._peek_at:
             self._peek_at = time.monotonic() + HOLD_SECONDS
             self._leases.look(PEEK)
+        if not self._news:
+            return
+        self._news = False
         status = replace(self._status(), beats_lost="")
         if self.holding:
             if not self._swaps and status != self._written and not self.lease_error:
@@ -465,6 +481,11 @@ class Driver:
 
     def _end(self, action: protocol.End) -> None:
         pass
+
+
+def _others(machine: Protocol) -> tuple[object, ...]:
+    """What the status says of other pods."""
+    return machine.peer_able, machine.peer_reason, machine.standby, machine.accompanied
 
 
 _CARRY_OUT: dict[type, Callable[[Driver, Any], None]] = {

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 from ansible_collections.egress.router.plugins.module_utils._contract.failover import (
@@ -17,15 +18,18 @@ from ansible_collections.egress.router.plugins.module_utils._contract.failover i
 )
 
 DIRECTORY = Path(KEYS_DIRECTORY)
+# The kubelet itself takes a minute to bring a change.
+LOOK_SECONDS = 1.0
 
 
 class Keys:
     """Calling it gives the keys of the moment, the newest first. `problem`: why there is none; empty if there is.
 
-    For any thread. The files are read again when they have changed.
+    For any thread. The files are read again when they have changed, which is looked at once in a while.
     """
 
     def __init__(self) -> None:
+        self._look_at = 0.0
         self.problem = ""
         self._keys: list[bytes] = []
         self._lock = threading.Lock()
@@ -33,6 +37,10 @@ class Keys:
 
     def __call__(self) -> list[bytes]:
         with self._lock:
+            now = time.monotonic()
+            if now < self._look_at:
+                return self._keys
+            self._look_at = now + LOOK_SECONDS
             seen = [_identity(DIRECTORY / name) for name in (KEY, PREVIOUS_KEY)]
             if seen != self._seen:
                 self._seen = seen

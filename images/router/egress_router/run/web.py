@@ -41,7 +41,8 @@ QUICK_SECONDS = 0.1
 # How many may wait while they are made; the others are told to try again.
 WAITING = 4
 CONNECTIONS = 64
-# Twice a second, unless the machine is very busy.
+# How often a server says that it lives when nobody asks anything, unless the machine is very busy.
+LOOK_SECONDS = 5.0
 HEALTHY_SECONDS = 20
 
 
@@ -50,7 +51,7 @@ def serve(pages: Pages, addresses: Iterable[IP], port: int) -> None:
     handler = type("Handler", (_Handler,), {"pages": pages})
     for address in addresses:
         server = (_Server6 if address.version == 6 else _Server)((str(address), port), handler)
-        threading.Thread(target=server.serve_forever, name=f"web-{address}", daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(LOOK_SECONDS,), name=f"web-{address}", daemon=True).start()
 
 
 class Busy(Exception):

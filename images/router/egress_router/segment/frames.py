@@ -15,6 +15,7 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 
 from ..net import IP, checksum
 
@@ -30,6 +31,7 @@ _BROADCAST = b"\xff" * 6
 _UNSPECIFIED: dict[int, IP] = {4: ipaddress.IPv4Address(0), 6: ipaddress.IPv6Address(0)}
 
 
+@lru_cache(maxsize=32)
 def question(mac: bytes, ip: IP, source: IP | None = None) -> bytes:
     """Who has `ip`? Without `source` it is the probe of a host that is about to take `ip`."""
     if isinstance(ip, ipaddress.IPv4Address):
