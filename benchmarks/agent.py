@@ -74,6 +74,7 @@ def at_rest(cpu: dict[str, Figure], memory: dict[str, Figure]) -> None:
         standby.start()
         until(lambda: holder.status().successor == standby.pod, "the other one is the successor")
         time.sleep(IDLE_SECONDS)
+        assert holder.process and standby.process
         pids = dict(zip(WHO, (holder.process.pid, standby.process.pid), strict=True))
         before = {who: seconds(pid) for who, pid in pids.items()}
         time.sleep(REST_SECONDS)
