@@ -1,9 +1,10 @@
 # The table of contents of everything a developer or CI runs. The work is in tools/, tests/ and benchmarks/.
 # Every target installs what it needs; a second run finds it in ${EGRESS_CACHE:-~/.cache/egress.router}.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit agent-test api-server-test neutron-test vsphere-test openshift-test lab lab-down lab-test image sbom molecule bench
+.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit simulation agent-test api-server-test neutron-test vsphere-test openshift-test lab lab-down lab-test image sbom molecule bench
 
 run := tools/run
+SCHEDULES ?= 100000
 # Sanity tests whose answer depends on ansible-core's version. The others look at text alone.
 of_core := action-plugin-docs ansible-doc compile ignores import runtime-metadata validate-modules
 
@@ -58,6 +59,9 @@ graph: venv ## Packages, floors and who imports whom
 
 unit: venv ## Unit tests and the rules of the tree
 	$(run) pytest tests/unit -n 2
+
+simulation: venv ## 100,000 random schedules of the failover protocol on all cores; SCHEDULES=1000000 for more
+	EGRESS_SCHEDULES=$(SCHEDULES) $(run) pytest tests/unit/image/test_protocol.py -k 'random_schedules or finds_the_mistake' -n auto -rP
 
 agent-test: venv ## The router's agent in network namespaces with real nftables
 	$(run) tests/agent/run
