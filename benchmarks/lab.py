@@ -18,6 +18,8 @@ from typing import Any
 HERE = Path(__file__).parent
 NAMESPACE = "egress-bench"
 IMAGE = "localhost/egress-router:dev"
+# The lab's stand-in for Multus.
+PREFLIGHT = {"preflight_meta_plugins": ["netattach"]}
 
 
 def routers(count: int, rules: int, **fields: Any) -> list[dict[str, Any]]:

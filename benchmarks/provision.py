@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from ansible.utils.collection_loader import _collection_finder
-from lab import HERE, IMAGE, NAMESPACE, command, namespace, playbook, routers
+from lab import HERE, IMAGE, NAMESPACE, PREFLIGHT, command, namespace, playbook, routers
 from report import Figure, Ratio, publish, rounds
 
 ROUTERS = 20
@@ -80,16 +80,12 @@ def nothing_to_do() -> None:
     wanted = routers(1, 3)
     start, whole = Figure("ansible-playbook with one task that does nothing", "s"), Figure("provision, no change", "s")
     with namespace():
-        playbook("egress.router.provision", wanted, **LAB)
+        playbook("egress.router.provision", wanted, **PREFLIGHT)
         for _sample in range(rounds(3)):
             start.samples.append(playbook(str(HERE / "playbooks/nothing.yml"), wanted))
-            whole.samples.append(playbook("egress.router.provision", wanted, **LAB))
+            whole.samples.append(playbook("egress.router.provision", wanted, **PREFLIGHT))
         command("ansible-playbook", "-i", "localhost,", "-e", _absent(), "egress.router.deprovision")
     publish("A run that changes nothing", [start, whole], [Ratio.at_most("seconds of provision", whole.median, 4)])
-
-
-# The lab's stand-in for Multus.
-LAB = {"preflight_meta_plugins": ["netattach"]}
 
 
 def _absent() -> str:

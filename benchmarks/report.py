@@ -87,12 +87,19 @@ def table(rows: Iterable[Iterable[object]]) -> str:
     return "\n".join(lines)
 
 
-def publish(title: str, figures: list[Figure], ratios: list[Ratio]) -> None:
-    """Print both tables, add them to $EGRESS_BENCH_JSON under `title`, exit 1 if a promise was not kept."""
-    print(f"\n{title}")
+def _summary(figures: list[Figure]) -> str:
     shown = [(f"{f.name} [{f.unit}]", f.median, min(f.samples), max(f.samples), f"{f.noise:.0f} %") for f in figures]
     rows = [(name, *(f"{number:.4g}" for number in numbers), noise) for name, *numbers, noise in shown]
-    print(table([("", "median", "min", "max", "noise"), *rows]))
+    return table([("", "median", "min", "max", "noise"), *rows])
+
+
+def publish(title: str, figures: list[Figure], ratios: list[Ratio], shown: str = "") -> None:
+    """Print both tables, add them to $EGRESS_BENCH_JSON under `title`, exit 1 if a promise was not kept.
+
+    `shown`: another table of the figures.
+    """
+    print(f"\n{title}")
+    print(shown or _summary(figures))
     said = {True: "kept", False: "NOT KEPT", None: ""}
     rows = [(r.name, f"{r.value:.3g}", r.promise, said[r.kept]) for r in ratios]
     print(table([("ratio", "value", "promise", ""), *rows]))
