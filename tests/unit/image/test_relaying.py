@@ -320,6 +320,23 @@ def test_nothing_comes_of_the_move(world: World) -> None:
     assert world.move(old, new) and old.goes_on(through=new)
 
 
+def test_nothing_comes_of_the_move_and_the_next_is_in_preparation(world: World) -> None:
+    old, new = world.add(5), world.add()
+    told: list[bool] = []
+    for _number in range(2):
+        old.leaving.prepare(world.now, new.ip, 1, lambda done, why: told.append(done))
+        world.run(0.001)
+        old.leaving.stays(world.now)
+        world.run(0.5)
+    assert told == [True, True] and old.near == new.ip
+    old.leaving.stays(world.now)
+    assert old.near is None
+    old.leaving.prepare(world.now, new.ip, 1, lambda done, why: told.append(done))
+    old.serve(False)
+    old.serve(True)
+    assert told == [True, True, False]
+
+
 def test_the_last_connection_ends(world: World) -> None:
     old, new = world.add(5), world.add()
     assert world.move(old, new)

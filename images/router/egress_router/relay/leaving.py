@@ -158,7 +158,8 @@ class Leaving:
     def stays(self, now: float) -> None:
         """Nothing came of the move: the pod serves on."""
         self._abandoned = False
-        if self._serves and self._link is not None:
+        # Another move may be in preparation already.
+        if self._serves and self._link is not None and self._prepared is None:
             self._part(now)
 
     def abandon(self) -> None:
@@ -393,6 +394,7 @@ class Leaving:
         self.count = self.too_many = 0
         self._spread_until = -INFINITE
         self.due = now
+        self._tell(False, "the address is here")
         self._kernel.close_near()
 
     def _tell(self, done: bool, why: str) -> None:
