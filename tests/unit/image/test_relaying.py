@@ -594,3 +594,21 @@ def test_whatever_is_lost_it_comes_right(seed: int) -> None:
         else:
             assert not pod.flows() or pod.goes_on(through=holder), f"seed {seed}"
             assert pod.far == {} or world.now, "others relay nothing for long"
+
+
+def test_what_the_new_pod_knows_lasts(world: World) -> None:
+    """Its kernel forgets connections that are not named again within SILENT_SECONDS."""
+    old, new = world.add(5), world.add()
+    assert world.move(old, new)
+    world.run(1)
+    world.said.clear()
+    world.run(leaving.SILENT_SECONDS - 1)
+    named = [message for _to, message in world.said if message.kind is Kind.CHUNK]
+    assert len(named) >= 2
+
+
+def test_a_move_is_not_prepared_before_ports_are_chosen(world: World) -> None:
+    old, new = world.add(5), world.add()
+    new.choose_ports = lambda: None  # type: ignore[method-assign]
+    assert not world.move(old, new)
+    assert "does not know all connections" in old.why
