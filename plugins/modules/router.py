@@ -53,7 +53,8 @@ options:
         image that cannot be pulled or an address that is in use, ends the wait after 15 seconds.
       - Of a router with several pods it also waits until the others stand by. One that serves without them is no failure, but a
         warning which says why.
-      - The pods of routers that are removed are always waited for.
+      - The pods of routers that are removed are always waited for. If the grace period of one is over and its node is not ready, the
+        wait ends and the error names pod and node. Without permission to get the node, it ends 45 seconds after the grace period.
     type: bool
     default: true
   wait_timeout:

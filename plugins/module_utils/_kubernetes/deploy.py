@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
 
-from .._common.concurrent import each, wait_until
 from .._common.errors import (
     ApiError,
     Conflict,
@@ -29,7 +28,6 @@ from .._common.errors import (
     Immutable,
     InputError,
     NotFound,
-    NotReady,
 )
 from .._contract import names
 from .._contract.rules import RuleSet
@@ -42,6 +40,7 @@ from .change import NO_UID, Change, Options, do_all, errors, new_namespace, succ
 from .cluster import Cluster
 from .managed_fields import LABELS, Tree, extract, in_force, owned_fields, union
 from .redirect_rules import make_config_map
+from .removal import wait_for_removal
 from .router_info import Facts, wait_for_serving
 from .selection import router_of
 from .service_ports import Ports
@@ -374,24 +373,9 @@ class AgentRun:
             step.done = True
 
         do_all(one, first)
-        self._wait_for_removal()
+        absent = {step.router.key for step in self.outcome.steps if not step.router.present}
+        wait_for_removal(self.cluster, absent, self.options.wait_seconds)
         do_all(one, [step for step in steps if step not in first])
-
-    def _wait_for_removal(self) -> None:
-        keys = {step.router.key for step in self.outcome.steps if not step.router.present}
-        spaces = list(dict.fromkeys(namespace for namespace, _name in keys))
-        left: list[dict[str, Any]] = []
-
-        def gone() -> bool | None:
-            nonlocal left
-            calls = [(kind, space) for kind in ("Deployment", "Pod") for space in spaces]
-            found = each(lambda call: self.cluster.find(call[0], call[1], labels=names.SELECTOR), calls)
-            left = [item for items in found for item in items if router_of(item) in keys]
-            return None if left else True
-
-        if keys and wait_until(gone, self.options.wait_seconds) is None:
-            pods = [item for item in left if item["kind"] == "Pod"]
-            raise NotReady("\n".join(_still_there(item, self.options.wait_seconds) for item in pods or left))
 
     def _wait(self) -> None:
         present = [router.key for router in self.routers if router.present]
@@ -506,11 +490,3 @@ def _advised(error: ApiError, step: Step) -> EgressError:
     if isinstance(error, Immutable):
         return Immutable(f"{said}: this field cannot change, delete {step.title} and run again")
     return ApiError(said)
-
-
-def _still_there(item: dict[str, Any], seconds: float) -> str:
-    namespace, router = router_of(item)
-    name, node = item["metadata"]["name"], (item.get("spec") or {}).get("nodeName")
-    what = f"pod {name} on node {node or 'none'}" if item["kind"] == "Pod" else f"Deployment {name}"
-    advice = f" (if node {node} is gone for good, delete its Node object)" if item["kind"] == "Pod" and node else ""
-    return f"router {namespace}/{router} is not removed after {seconds:g} s: waiting for {what} to terminate{advice}"

@@ -8,6 +8,10 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import re
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -692,6 +696,72 @@ def test_a_pod_that_does_not_end_is_named_and_the_rest_stays(cluster: FakeCluste
     assert "Role payments/db" in said[2] and item(cluster, "Role")
     cluster.lingering.clear()
     assert not deploy(ABSENT, wait_timeout=5).get("failed") and cluster.objects == {}
+
+
+LOST = {"type": "Ready", "status": "Unknown", "message": "Kubelet stopped posting node status."}
+
+
+@pytest.fixture
+def lost(cluster: FakeCluster, deploy: Run) -> Callable[..., dict[str, Any]]:
+    """Removes a router whose pod's grace period has been over for so long; returns what the module said, and how long it took."""
+    deploy(DB)
+    labels = item(cluster, "Deployment")["spec"]["selector"]["matchLabels"]
+    cluster.lingering.add("db")
+
+    def remove(overdue: float, node: dict[str, Any] | None, wait_timeout: int = 30) -> dict[str, Any]:
+        # By the clock of the cluster, which is another one than ours.
+        cluster.ahead = 3600.0
+        until = datetime.now(timezone.utc) + timedelta(seconds=cluster.ahead - overdue)
+        metadata = {"labels": labels, "deletionTimestamp": until.isoformat(timespec="seconds").replace("+00:00", "Z")}
+        cluster.add("pods", "payments", "db-abc", metadata=metadata, spec={"nodeName": "worker-1"})
+        if node:
+            cluster.add(
+                "nodes", "", "worker-1", status={"conditions": [{"type": "DiskPressure", "status": "False"}, node]}
+            )
+        began = time.monotonic()
+        result = deploy(ABSENT, wait_timeout=wait_timeout)
+        assert item(cluster, "Role"), "the rest stays"
+        return {"said": result["msg"].splitlines()[0], "seconds": time.monotonic() - began}
+
+    return remove
+
+
+def test_a_pod_on_a_lost_node_is_not_waited_for(lost: Callable[..., dict[str, Any]]) -> None:
+    found = lost(20, LOST)
+    assert re.sub(r"2\d s", "20 s", found["said"]) == (
+        "router payments/db is not removed: pod db-abc on node worker-1 has not ended 20 s after its grace period, and the node is not "
+        "ready (Kubelet stopped posting node status). If the node comes back, the pod ends: run again then. If it is gone for good, "
+        "delete its Node object"
+    )
+    assert found["seconds"] < 10
+
+
+@pytest.mark.parametrize(("overdue", "node"), [
+    (-5, LOST), (20, {"type": "Ready", "status": "True"}), (20, None),
+], ids=["grace period", "node is ready", "node is gone"])  # fmt: skip
+def test_a_pod_that_may_still_end_is_waited_for(
+    lost: Callable[..., dict[str, Any]], overdue: float, node: dict[str, Any] | None
+) -> None:
+    assert "is not removed after 1 s: waiting for pod db-abc" in lost(overdue, node, wait_timeout=1)["said"]
+
+
+@pytest.mark.parametrize(("overdue", "ends"), [(20, False), (60, True)])
+def test_a_pod_on_a_node_that_may_not_be_read(
+    cluster: FakeCluster, lost: Callable[..., dict[str, Any]], overdue: float, ends: bool
+) -> None:
+    """It may only be slow, so it gets more time."""
+    cluster.fault = lambda method, path: (403, "nodes is forbidden") if path.endswith("/nodes/worker-1") else None
+    said = lost(overdue, LOST, wait_timeout=1)["said"]
+    assert ("whether node worker-1 is ready may not be read: look at it. If the node comes back" in said) is ends
+    assert ("is not removed after 1 s" in said) is not ends
+
+
+def test_as_long_as_another_pod_may_end_it_is_waited_for(
+    cluster: FakeCluster, lost: Callable[..., dict[str, Any]]
+) -> None:
+    labels = item(cluster, "Deployment")["spec"]["selector"]["matchLabels"]
+    cluster.add("pods", "payments", "db-xyz", metadata={"labels": labels}, spec={"nodeName": "worker-2"})
+    assert "is not removed after 1 s" in lost(20, LOST, wait_timeout=1)["said"]
 
 
 def test_an_object_that_was_replaced_meanwhile_stays(cluster: FakeCluster, deploy: Run) -> None:
