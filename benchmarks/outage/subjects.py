@@ -78,7 +78,7 @@ def await_whole(subject: Subject) -> None:
             return
         # The scheduler counts pods that end, so its choice may be another one now.
         subject.cluster.delete("Pod", NAMESPACE, together)
-        until(lambda gone=together: gone not in _names(subject), f"{together} is gone", PATIENCE)
+        until(lambda: together not in _names(subject), f"{together} is gone", PATIENCE)
     raise AssertionError(f"the pods of {subject.name} stay on one node")
 
 

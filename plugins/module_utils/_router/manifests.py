@@ -81,6 +81,8 @@ _LOST_NODE_SECONDS = 30
 _END_SECONDS = 5
 # Before a pod relays, it tells the other one which connections; after relay_seconds, it resets what is still open.
 _AROUND_RELAY_SECONDS = 5
+# The preparation counts as time of the relay, and may take so long even if the relay itself is not to.
+_PREPARE_SECONDS = 7
 
 
 @dataclass(frozen=True)
@@ -438,7 +440,7 @@ def _pod_spec(router: Router) -> dict[str, Any]:
 def _grace_seconds(router: Router) -> int:
     """How long a pod may take to end. It ends as soon as none of its connections is open any more."""
     relay_seconds = router.failover.relay_seconds if router.has_standbys else 0
-    return _END_SECONDS + (_AROUND_RELAY_SECONDS + relay_seconds if relay_seconds else 0)
+    return _END_SECONDS + (_AROUND_RELAY_SECONDS + max(relay_seconds, _PREPARE_SECONDS) if relay_seconds else 0)
 
 
 def _of_lost_nodes(router: Router) -> list[dict[str, Any]]:

@@ -377,6 +377,8 @@ def test_the_only_pod_leaves_a_lost_node_after_half_a_minute(
         ({"failover": {"relay_seconds": 600}}, 5),
         ({"replicas": 2}, 70),
         ({"replicas": 3, "failover": {"relay_seconds": 600}}, 610),
+        # Preparing a move may take longer than the relay.
+        ({"replicas": 2, "failover": {"relay_seconds": 1}}, 17),
         ({"replicas": 2, "failover": {"relay_seconds": 0}}, 5),
     ],
 )
