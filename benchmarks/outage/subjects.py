@@ -78,8 +78,12 @@ def await_whole(subject: Subject) -> None:
             return
         # The scheduler counts pods that end, so its choice may be another one now.
         subject.cluster.delete("Pod", NAMESPACE, together)
-        until(lambda: together not in _names(subject), f"{together} is gone", PATIENCE)
+        _await_removal(subject, together)
     raise AssertionError(f"the pods of {subject.name} stay on one node")
+
+
+def _await_removal(subject: Subject, pod: str) -> None:
+    until(lambda: pod not in _names(subject), f"{pod} is gone", PATIENCE)
 
 
 def _await(problem: Callable[[], str]) -> None:

@@ -16,6 +16,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.failover i
     BEAT_PORT,
     KEY,
     PREVIOUS_KEY,
+    RELAY_PORT,
     STOP,
     Failover,
 )
@@ -198,9 +199,10 @@ def test_the_port_is_not_redirected(pair: tuple[Router, Router]) -> None:
     first, _second = pair
     first.set_rules("fallback 203.0.113.10\n")
     goes_on(first, 2.0)
-    version = first.put_rules(f"{BEAT_PORT} UDP 203.0.113.10\n")
+    version = first.put_rules("".join(f"{port} UDP 203.0.113.10\n" for port in (BEAT_PORT, RELAY_PORT)))
     until(lambda: first.status().rules_version == version, "the agent dealt with the rules")
-    assert f"rule {BEAT_PORT}/UDP" in first.status().rules_error and "uses this port" in first.status().rules_error
+    for port in (BEAT_PORT, RELAY_PORT):
+        assert f"rule {port}/UDP of router billing-db: the agent itself uses this port" in first.status().rules_error
 
 
 def test_thousands_of_rules_do_not_delay_the_beats(

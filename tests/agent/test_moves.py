@@ -214,6 +214,7 @@ def test_the_successor_does_not_answer(make_pods: MakePods, api: FakeApi, seen: 
     first.failover = PATIENT
     first.start()
     until(lambda: second.status().serving and second.status().successor == first.pod, "the other serves", 40)
+    assert second.status().relay_error == "failover.relay_seconds is 0"
     stream = Stream(second.ip4, 5432)
     hand_over(api, second, "1")
     settle(first, second)

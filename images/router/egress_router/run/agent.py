@@ -146,6 +146,7 @@ class Agent:
             take_over_cause=taken.cause,
             take_over_seconds=taken.seconds,
             beats_lost=str(driver.beats_lost),
+            relay_error=self._relay.problem if config.replicas > 1 else "",
         )
 
     def _adopt(self) -> int:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from ansible_collections.egress.router.plugins.module_utils._contract.failover import BEAT_PORT
-from ansible_collections.egress.router.plugins.module_utils._contract.names import AGENT_PORT
+from ansible_collections.egress.router.plugins.module_utils._contract.ports import OWN_PORTS
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet, not_remote
 
 from ..config import Config
@@ -21,7 +20,7 @@ def refusals(config: Config, rules: RuleSet) -> list[str]:
     for rule in rules.rules:
         where = f"rule {rule.port}/{rule.protocol} of router {config.router}"
         problems += _destination(config, where, rule.destination_ip)
-        if (rule.port, rule.protocol) in ((AGENT_PORT, "TCP"), (BEAT_PORT, "UDP")):
+        if (rule.port, rule.protocol) in OWN_PORTS:
             problems.append(f"{where}: the agent itself uses this port; choose another one")
     if rules.fallback_ip:
         problems += _destination(config, f"fallback of router {config.router}", rules.fallback_ip)
