@@ -17,8 +17,8 @@ description:
   - The request is an annotation of the router's Lease. The pod that serves reads it there, so no access to the pods is needed.
     The identity in use must be allowed to get, list and patch Leases, and to get and list Deployments and Pods.
   - All routers are looked at before any of them is asked. A router that cannot be handed over is refused, such as one with
-    a single replica or with O(routers[].backend=egress_router_cr), without a pod that stands by, or whose other pod cannot serve. As a pod that has just handed over needs a moment
-    until it stands by again, reasons that may pass are looked at for up to 10 seconds.
+    a single replica or with O(routers[].backend=egress_router_cr), without a pod that stands by, or whose other pod cannot
+    serve. As a pod that has just handed over needs a moment until it stands by again, reasons that may pass are looked at for up to 10 seconds.
   - Where the pods of a router have changed between the look and the request, nothing is asked of it.
 options:
   namespaces:

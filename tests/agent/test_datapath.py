@@ -273,6 +273,9 @@ def test_what_the_pod_sends_from_an_egress_address_leaves_by_net1(router: Router
 def narrow_pod_network(router: Router) -> Iterator[None]:
     """The cluster's network is an overlay: its packets are smaller than those of the segment."""
     namespaces.ip(f"-n @{router.pod} link set eth0 mtu 1400")
+    for family in (4, 6):
+        # What earlier tests have told the servers.
+        namespaces.ip(f"-n @outside -{family} route flush cache")
     yield
     namespaces.ip(f"-n @{router.pod} link set eth0 mtu 1500")
 

@@ -52,7 +52,7 @@ class Pools:
         return {item["metadata"]["name"]: item["metadata"] for item in self.plane.request("GET", self.path)["items"]}
 
     def run(
-        self, *names: str, check: bool = False, pool: Any = POOL, client: Any = None, kind: Any = Run, **args: Any
+        self, *names: str, check: bool = False, pool: Any = None, client: Any = None, kind: Any = Run, **args: Any
     ) -> Any:
         """A run of the module, planned."""
         routers = [
@@ -60,7 +60,7 @@ class Pools:
             for name in names
         ]
         state = {"state": "present", "release_unused": False, **args}
-        found = option.arguments({"routers": routers, "pools": [pool], **state}, _read_text)
+        found = option.arguments({"routers": routers, "pools": [pool or POOL], **state}, _read_text)
         params = {
             **found, "namespace": self.space, "create_namespace": False, "node_checks": False, "node_checks_namespace": "",
             "cni_directory": "", "wait_timeout": 1,

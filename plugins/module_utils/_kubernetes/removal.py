@@ -21,7 +21,6 @@ from .._contract import names
 from .cluster import Cluster
 from .selection import router_of
 
-Item: TypeAlias = "dict[str, Any]"
 Key: TypeAlias = "tuple[str, str]"
 
 # So long after its grace period a pod's node is looked at.
@@ -33,7 +32,7 @@ UNREADABLE_SECONDS = 45.0
 def wait_for_removal(cluster: Cluster, keys: set[Key], seconds: float) -> None:
     """Until the Deployments and pods of these routers are gone. NotReady, if they are not in time or will not be."""
     spaces = list(dict.fromkeys(namespace for namespace, _name in keys))
-    left: list[Item] = []
+    left: list[dict[str, Any]] = []
 
     def gone() -> list[str] | None:
         """Empty when all are gone; sentences when nothing that is left will go by itself."""
@@ -52,11 +51,11 @@ def wait_for_removal(cluster: Cluster, keys: set[Key], seconds: float) -> None:
         raise NotReady("\n".join(stuck))
 
 
-def _pods(items: Iterable[Item]) -> list[Item]:
+def _pods(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [item for item in items if item["kind"] == "Pod"]
 
 
-def _stuck(cluster: Cluster, pod: Item) -> str:
+def _stuck(cluster: Cluster, pod: dict[str, Any]) -> str:
     """Why the pod will not end by itself, with what to do; empty if it may."""
     node, overdue = (pod.get("spec") or {}).get("nodeName") or "", _overdue(pod, cluster.now())
     if not node or overdue < OVERDUE_SECONDS:
@@ -77,14 +76,14 @@ def _stuck(cluster: Cluster, pod: Item) -> str:
     )
 
 
-def _overdue(pod: Item, now: datetime) -> float:
+def _overdue(pod: dict[str, Any], now: datetime) -> float:
     """For how many seconds the pod's grace period has been over; negative before, and if the pod is not deleted yet."""
     # Kubernetes writes the end of the grace period there.
     until = pod["metadata"].get("deletionTimestamp")
     return (now - datetime.fromisoformat(until.replace("Z", "+00:00"))).total_seconds() if until else -1.0
 
 
-def _not_ready(node: Item) -> str:
+def _not_ready(node: dict[str, Any]) -> str:
     """What the node's condition Ready says, unless it is ready."""
     conditions = (node.get("status") or {}).get("conditions") or []
     ready = next((one for one in conditions if one.get("type") == "Ready"), None)
@@ -94,7 +93,7 @@ def _not_ready(node: Item) -> str:
     return f"the node is not ready ({said.rstrip('.')})"
 
 
-def _still_there(item: Item, seconds: float) -> str:
+def _still_there(item: dict[str, Any], seconds: float) -> str:
     namespace, router = router_of(item)
     name, node = item["metadata"]["name"], (item.get("spec") or {}).get("nodeName")
     what = f"pod {name} on node {node or 'none'}" if item["kind"] == "Pod" else f"Deployment {name}"

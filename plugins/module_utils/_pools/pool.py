@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from .._contract.rules import DNS_LABEL, IPAddress, IPNetwork, no_host
 from .._router.fields import Fields, expected, is_list, is_omitted
@@ -88,7 +89,7 @@ def address(version: int, number: int) -> IPAddress:
     return ipaddress.IPv4Address(number) if version == 4 else ipaddress.IPv6Address(number)
 
 
-def read_pools(data: object) -> tuple[dict[str, Pool], list[Problem]]:
+def read_pools(data: Any) -> tuple[dict[str, Pool], list[Problem]]:
     """The pools by name, and every problem of all of them. With problems they must not be used."""
     if data is None:
         return {}, []
@@ -97,7 +98,6 @@ def read_pools(data: object) -> tuple[dict[str, Pool], list[Problem]]:
     problems = Problems("")
     pools: list[Pool] = []
     names: list[str] = []
-    assert isinstance(data, Iterable)
     for number, item in enumerate(data):
         if is_omitted(item):
             continue

@@ -117,8 +117,9 @@ def used() -> Counter[int]:
 def open_ports(half_open: bool = True) -> dict[tuple[int, bytes, int], list[int]]:
     """The egress source ports of redirected connections that have not ended, by protocol, server (packed) and its port.
 
-    Without `half_open`: but for those of TCP that only one end has opened. Raises OSError. Made for tens of thousands, because a move of the address waits for it: the kernel writes messages the same
-    way each time, and only one that looks different is read attribute by attribute.
+    Without `half_open`: but for those of TCP that only one end has opened. Raises OSError. Made for tens of thousands, because
+    a move of the address waits for it: the kernel writes messages the same way each time, and only one that looks different
+    is read attribute by attribute.
     """
     found: dict[tuple[int, bytes, int], list[int]] = {}
     ignored = _TCP_ENDED if half_open else (*_TCP_ENDED, *_TCP_HALF_OPEN)

@@ -73,7 +73,10 @@ def test_no_pools() -> None:
     [
         ({"ranges": ["198.51.101.64-198.51.101.95"]}, "ranges[0]: '198.51.101.64-198.51.101.95' is not in the subnet 198.51.100.0/24"),
         ({"ranges": ["198.51.100.250-198.51.101.3"]}, "is not in the subnet 198.51.100.0/24, that of gateway 198.51.100.1"),
-        ({"ranges": ["198.51.100.64", "198.51.101.9"], "gateway": None}, "ranges[1]: '198.51.101.9' is not in the subnet 198.51.100.0/24, that of the first range"),
+        (
+            {"ranges": ["198.51.100.64", "198.51.101.9"], "gateway": None},
+            "ranges[1]: '198.51.101.9' is not in the subnet 198.51.100.0/24, that of the first range",
+        ),
         ({"ranges": ["198.51.100.95-198.51.100.64"]}, "is reversed: write 198.51.100.64-198.51.100.95"),
         ({"ranges": ["198.51.100.1-198.51.100.9"]}, "contains the gateway 198.51.100.1: end the range before it"),
         ({"ranges": ["198.51.100.101/30"]}, "does not begin at the first address of its block: write 198.51.100.100/30"),
