@@ -536,40 +536,6 @@ def test_a_pod_that_never_serves_relays_nothing(world: World) -> None:
     assert new.far == {}
 
 
-@pytest.mark.parametrize("lost", [0.0, 0.4])
-def test_both_pods_end(world: World, lost: float) -> None:
-    """Nobody serves afterwards, so nobody waits for that."""
-    old, new = world.add(5), world.add()
-    assert world.move(old, new)
-    chances = random.Random(7)
-    world.loses = lambda message: chances.random() < lost
-    old.leaving.end(world.now, world.now + 60)
-    new.serve(False)
-    new.leaving.end(world.now, world.now + 60)
-    new.hosting.end(world.now)
-    began = world.now
-    while not (old.leaving.over and new.hosting.told):
-        world.run(STEP)
-    assert world.now < began + 2 and old.resets == 1 and not new.far
-
-
-def test_a_pod_that_ends_is_not_waited_for_before_the_move(world: World) -> None:
-    old, new = world.add(5), world.add()
-    new.hosting.end(world.now)
-    began = world.now
-    assert not world.move(old, new)
-    assert "it ends" in old.why and world.now < began + 0.5 and not new.far
-
-
-def test_who_ends_after_a_move_sends_its_guests_on(world: World) -> None:
-    first, second, third = world.add(5), world.add(), world.add()
-    assert world.move(first, second) and world.move(second, third)
-    second.leaving.end(world.now, world.now + 60)
-    second.hosting.end(world.now)
-    world.run(2.0)
-    assert first.near == third.ip and first.resets == 0 and second.hosting.told
-
-
 def test_more_than_can_be_relayed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relayed, "MAX_FLOWS", 100)
     monkeypatch.setattr(relayed.limited, "__defaults__", (100,))

@@ -49,8 +49,7 @@ messages.py, is proved as beats are; RELAY and MOVED are said again, and chunks 
         old     each second, RELAY, and whether former.flows() has anything left; if not: former.close(), say OVER, and the pod may end.
                 Now and then all flows again, which lasts as long at the new pod's as if they had just come.
                 relay_seconds are over since SIGTERM: former.reset(0.3), which tells both ends, then close
-        new     OVER, or nothing for SILENT_SECONDS: holder.close(ip). If it ends itself, and nobody serves after it, it refuses: the
-                old one does not wait for a pod that is gone, and resets
+        new     OVER, or nothing for SILENT_SECONDS: holder.close(ip)
     the holder fails while others relay through it
         the next one takes over as always; former pods do as at "afterwards", as soon as it is in the Lease. A pod that
         crashed had the state of its connections: those are lost

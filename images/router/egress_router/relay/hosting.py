@@ -17,7 +17,7 @@ from ..kernel.ports import Ports
 from ..net import IP
 from .errors import RelayError
 from .flows import Assembly, ChunkError, Flows
-from .leaving import AGAIN_SECONDS, ENDS, FAREWELLS, INFINITE, SILENT_SECONDS, Say
+from .leaving import AGAIN_SECONDS, FAREWELLS, INFINITE, SILENT_SECONDS, Say
 from .messages import Kind, Message
 
 # A pod that does not serve, nor becomes the one that does within this, need not be able to relay.
@@ -79,9 +79,6 @@ class Hosting:
         self._serves = False
         # Who serves now, by which term, and how often that is still to be said.
         self._moved: tuple[IP, int, int] | None = None
-        self._ends = False
-        # Who has to look for another pod, and how often that is still to be said.
-        self._refused: dict[IP, int] = {}
         self.due = INFINITE
 
     @property
@@ -104,11 +101,6 @@ class Hosting:
         # Those of new connections in a moment count more.
         return found + 2 * [guest.range[0] for guest in self._guests.values() if guest.range[0]]
 
-    @property
-    def told(self) -> bool:
-        """Whether everybody knows that a pod which ends relays nothing any more."""
-        return not self._refused
-
     # --- What happens ---
 
     def adopt(self, now: float, peers: Sequence[IP]) -> None:
@@ -129,23 +121,15 @@ class Hosting:
         self._moved = (to, term, FAREWELLS)
         self.tick(now)
 
-    def end(self, now: float) -> None:
-        """The pod ends, and does not serve. Who relays through it, and does not know of another pod, had better not wait."""
-        self._ends = True
-        self.tick(now)
-
     def relay(self, now: float, message: Message) -> None:
         """A pod relays through this one, or is about to."""
         peer = message.address
-        if self._ends:
-            self._refuse(peer, ENDS)
-            return
         guest = self._guests.get(peer)
         if guest is None:
             try:
                 self._kernel.open_far(peer)
             except RelayError as error:
-                self._refuse(peer, str(error))
+                self._say(peer, Kind.ANSWER, yes=False, body=str(error).encode()[:300])
                 return
             guest = self._guests[peer] = _Guest(now)
         guest.heard_at = now
@@ -198,8 +182,6 @@ class Hosting:
         self.due = INFINITE
         if self._moved is not None:
             self._tell_moved(now)
-        elif self._ends:
-            self._tell_end(now)
         for peer, guest in list(self._guests.items()):
             until = guest.heard_at + SILENT_SECONDS
             if not self._serves:
@@ -220,17 +202,6 @@ class Hosting:
         self._moved = (to, term, left - 1) if self._guests else None
         self.due = min(self.due, now + AGAIN_SECONDS)
 
-    def _tell_end(self, now: float) -> None:
-        self._refused = {peer: left for peer, left in self._refused.items() if left}
-        for peer in self.guests:
-            self._close(peer)
-            self._refused[peer] = FAREWELLS
-        for peer, left in self._refused.items():
-            self._refuse(peer, ENDS)
-            self._refused[peer] = left - 1
-        if self._refused:
-            self.due = now + AGAIN_SECONDS
-
     def _accept(self, peer: IP, guest: _Guest, now: float) -> None:
         left = guest.range_until - now
         if left > 0:
@@ -238,9 +209,6 @@ class Hosting:
 
     def _answer(self, peer: IP, guest: _Guest) -> None:
         self._say(peer, Kind.ANSWER, yes=True, newcomers=guest.newcomers, parcel=guest.chosen, body=guest.receipt)
-
-    def _refuse(self, peer: IP, why: str) -> None:
-        self._say(peer, Kind.ANSWER, yes=False, body=why.encode()[:300])
 
     def _close(self, peer: IP) -> None:
         del self._guests[peer]

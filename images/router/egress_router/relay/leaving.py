@@ -50,8 +50,6 @@ SILENT_SECONDS = 60.0
 WHOLE_SECONDS = 20.0
 # How often it is said that nothing is left: nobody answers that.
 FAREWELLS = 3
-# Why a pod refuses, if that will not change.
-ENDS = "it ends"
 # Connections that are looked at twice.
 FEW = 1000
 
@@ -245,8 +243,6 @@ class Leaving:
             return
         if self._prepared is not None:
             self._watch(link, now)
-        elif not self._serves and link.refusal == ENDS:
-            self._give_up(now)
         elif not self._serves:
             lasts = SILENT_SECONDS if link.ready else GIVE_UP_SECONDS
             if self._reached(now, link.heard_at + lasts):

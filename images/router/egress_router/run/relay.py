@@ -113,7 +113,7 @@ class Relay:
     @property
     def over(self) -> bool:
         """Whether a pod that ends has nothing to relay any more."""
-        return bool(self.problem) or (self._jobs.empty() and self._leaving.over and self._hosting.told)
+        return bool(self.problem) or (self._jobs.empty() and self._leaving.over)
 
     # --- What others tell ---
 
@@ -143,7 +143,6 @@ class Relay:
     def end(self, until: float) -> None:
         """The pod ends, and its connections last until then at most; `over` says when they do not any more."""
         self._post(lambda now: self._leaving.end(now, until))
-        self._post(self._hosting.end)
 
     def hear(self, text: bytes) -> bool:
         """Another pod said something; returns whether it did for the first time."""
