@@ -339,6 +339,12 @@ def test_one_replica_is_replaced_after_one_duration() -> None:
     assert world.serves(second, began + PERIODS.lease + PERIODS.renew + 2 * PERIODS.ask + 1)
 
 
+def test_the_first_pod_of_one_replica_asks_while_it_is_bound() -> None:
+    """The question takes longer than what an earlier process may have promised: there is no reason to wait for both."""
+    world = World(9, 1, periods=PERIODS)
+    assert world.serves(world.pods[0], PERIODS.ask + PERIODS.promise / 2)
+
+
 def test_one_replica_is_adopted_after_a_restart() -> None:
     world, holder, _other = pair(8, pods=1)
     began = world.time
