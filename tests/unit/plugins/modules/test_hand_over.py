@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
 from ansible_collections.egress.router.plugins.module_utils._contract import names
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import hand_over as _hand_over
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.cluster import Cluster
 from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster, add_router
 from ansible_collections.egress.router.tests.support.fake_pair import Pair
 
@@ -55,6 +57,15 @@ def test_over_and_back(run: Run, pair: Pair) -> None:
     assert len(set(pair.asked)) == 2, "each request is a new one"
     owners = [entry["manager"] for entry in pair.cluster.objects[LEASE]["metadata"]["managedFields"]]
     assert owners == [names.FIELD_MANAGER_HAND_OVER]
+
+
+def test_two_requests_at_the_same_time_are_two(run: Run, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.now(timezone.utc)
+    monkeypatch.setattr(Cluster, "now", lambda self: now)
+    for served in (ONE, TWO):
+        (router,) = run("hand_over", routers=[DB], wait_timeout=2)["routers"]
+        assert router["changed"] and {key: router["before"][key] for key in served} == served
+    assert len(set(pair.asked)) == 2
 
 
 def test_only_the_lease_is_written(cluster: FakeCluster, run: Run, pair: Pair) -> None:
