@@ -22,6 +22,7 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 from .._common.errors import (
     ApiError,
@@ -105,6 +106,13 @@ class Cluster:
     def now(self) -> datetime:
         """The time by the API server's clock, as its last answer had it: the nodes' clocks are nearer to it than ours may be."""
         return datetime.now(timezone.utc) + self._ahead
+
+    def request_value(self) -> str:
+        """The value of an annotation that asks for something by being a new one.
+
+        The time is for people. Alone it may be the same twice within a second, because that is all that is known of the clock.
+        """
+        return f"{self.now():%Y-%m-%dT%H:%M:%SZ} {uuid4()}"
 
     def find(
         self, kind: str, namespace: str | None = None, labels: str = "", fields: str = "", metadata_only: bool = False

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 from .._common.concurrent import each, wait_until
 from .._common.errors import Conflict, EgressError, InputError, NotFound, NotReady
@@ -188,8 +187,7 @@ def seconds_of(status: Status) -> float | None:
 
 def ask(cluster: Cluster, facts: Facts) -> None:
     """Asks the pod that serves, if it is still the one that was seen. Conflict if it is another one."""
-    # The time is for people: two requests within a second may have the same one.
-    seen, value = facts.status.pod, f"{cluster.now():%Y-%m-%dT%H:%M:%SZ} {uuid4()}"
+    seen, value = facts.status.pod, cluster.request_value()
     for attempt in range(_ATTEMPTS):
         metadata = (facts.lease or {})["metadata"]
         # With the version: what was written in between may say that another pod serves.

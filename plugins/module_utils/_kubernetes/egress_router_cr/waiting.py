@@ -98,8 +98,7 @@ class Waiter:
             )
 
     def _wake_up(self, router: Router) -> None:
-        now = self.cluster.now().isoformat(timespec="seconds")
-        fields = {"metadata": {"annotations": {WAKE_UP: now}}}
+        fields = {"metadata": {"annotations": {WAKE_UP: self.cluster.request_value()}}}
         self.cluster.merge(RESOURCE.name, router.namespace, router.name, fields, MANAGER)
 
     def _operators_word(self, router: Router) -> str:
