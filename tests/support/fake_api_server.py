@@ -27,6 +27,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.status imp
 from .server_side_apply import ApplyConflict, applied, updated
 
 Key = tuple[str, str, str]
+LEASE_SECONDS = 600
 # What a fault answers instead of the server: status and message, or None for the server's own answer.
 Fault = Callable[[str, str], "tuple[int, str] | None"]
 
@@ -286,7 +287,8 @@ class FakeAgent:
         lease["metadata"].setdefault("annotations", {}).update(Status(**status).annotations())
         clock = datetime.now(timezone.utc) + timedelta(seconds=self.cluster.ahead)
         now = clock.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        lease["spec"] = {"holderIdentity": status["pod"], "leaseDurationSeconds": 15, "renewTime": now}
+        # Nobody renews it, however long the test takes on a busy machine.
+        lease["spec"] = {"holderIdentity": status["pod"], "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now}
 
 
 def add_router(

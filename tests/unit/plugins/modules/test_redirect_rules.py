@@ -16,7 +16,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.status imp
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import cluster as _cluster
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import redirect_rules as _redirect_rules
 from ansible_collections.egress.router.tests.support import fake_api_server
-from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster, add_router
+from ansible_collections.egress.router.tests.support.fake_api_server import LEASE_SECONDS, FakeCluster, add_router
 
 from .conftest import Run
 
@@ -641,7 +641,7 @@ def test_a_clock_that_is_not_the_clusters(cluster: FakeCluster, run: Run, ahead:
     result = run("redirect_rules", routers=[router(DB)])
     assert result["changed"] and not result.get("failed"), result
     # The last report grows old by the cluster's clock.
-    cluster.ahead = ahead + 120
+    cluster.ahead = ahead + 2 * LEASE_SECONDS
     assert "has not renewed its lease" in run("redirect_rules", routers=[router(DB)], wait_timeout=0)["msg"]
 
 
