@@ -1,4 +1,4 @@
-"""Connects every 10 ms, and prints for how long no connection got an answer: HOST PORT FILE. It ends when the file is there."""
+"""Connects every 10 ms, and prints for how long no connection got an answer: HOST PORT FILE. It ends when the file is made."""
 
 import json
 import socket
@@ -24,6 +24,8 @@ def connect(began: float) -> None:
     seen.append((began, answer.get("source_mac", "")))
 
 
+# An earlier run may have left it.
+FILE.unlink(missing_ok=True)
 end = time.monotonic() + SECONDS
 threads = []
 while time.monotonic() < end and not FILE.exists():

@@ -1,6 +1,6 @@
 """Asks the segment again and again who has an address; prints the MAC addresses that answered each time, as JSON.
 
-Usage: arp_answers.py INTERFACE ADDRESS TIMES [FILE]. It asks twice a second, and ends when the file is there.
+Usage: arp_answers.py INTERFACE ADDRESS TIMES [FILE]. It asks twice a second, and ends when the file is made.
 """
 
 import json
@@ -30,6 +30,9 @@ def ask(raw: socket.socket, address: bytes, seconds: float) -> list[str]:
 
 def main(interface: str, address: str, times: str, file: str = "") -> None:
     answers: list[list[str]] = []
+    # An earlier run may have left it.
+    if file:
+        Path(file).unlink(missing_ok=True)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as raw:
         raw.bind((interface, 0x0806))
         while len(answers) < int(times) and not (file and Path(file).exists()):

@@ -1,6 +1,6 @@
 """Connects again and again; prints for how many seconds at most nobody answered, as JSON.
 
-Usage: outage.py HOST PORT SECONDS FILE. It ends when the file is there. A server that answers is one that sends something.
+Usage: outage.py HOST PORT SECONDS FILE. It ends when the file is made. A server that answers is one that sends something.
 """
 
 import json
@@ -19,6 +19,8 @@ def answered(host: str, port: int) -> bool:
 
 
 def main(host: str, port: str, seconds: str, file: str) -> None:
+    # An earlier run may have left it.
+    Path(file).unlink(missing_ok=True)
     begin = last = time.monotonic()
     longest, count = 0.0, 0
     while time.monotonic() - begin < float(seconds) and not Path(file).exists():
