@@ -31,7 +31,8 @@ def ensure(release: Release) -> None:
         shutil.rmtree(release.venv, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", str(release.venv)], check=True)
         command = [str(release.venv / "bin/pip"), "install", "--quiet", "--disable-pip-version-check"]
-        command += ["--constraint", str(release.constraints), *release.packages]
+        # Most of what comes is never imported: Python compiles what is, when it is.
+        command += ["--no-compile", "--constraint", str(release.constraints), *release.packages]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise ServerError(f"Neutron {release.name} cannot be installed: {done.stderr[-2000:]}")
