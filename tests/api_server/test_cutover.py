@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -38,6 +40,7 @@ NEW = {
     "redirect_rules": [{"port": 5432, "destination_ip": "203.0.113.10"}],
     "service": {"name": "billing-db"},
 }
+CUT_OVER = ["ansible-playbook", "--inventory=localhost,", "egress.router.cutover", "--extra-vars"]
 NEW_PODS = {names.LABEL_INSTANCE: "billing"}
 
 
@@ -274,3 +277,31 @@ def test_a_new_router_that_does_not_serve(make: Make) -> None:
     until(lambda: migration.leads_to() == migration.addresses_of_pods(LABELS), "clients reach the old router")
     migration.works = True
     good(migration.cut())
+
+
+def test_a_new_router_that_verification_fails_of(make: Make) -> None:
+    """The whole playbook. There is no kubelet, so a pod that is to connect through the new router cannot run its command."""
+    migration = make("Deployment")
+    before = migration.service()
+    variables = {
+        "egress_routers": [{**NEW, "namespace": migration.world.namespace}],
+        "migrate_cutover": f"{migration.world.namespace}/billing",
+    }
+    done = subprocess.run(
+        [*CUT_OVER, json.dumps(variables)],
+        env={**os.environ, "K8S_AUTH_KUBECONFIG": str(migration.world.servers.kubeconfig)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    # It did take over, and gave everything back because of what verification found.
+    for said in (
+        "took over from Deployment",
+        "TASK [egress.router.verify : Connect",
+        "start the old router, wait for the old pods",
+    ):
+        assert said in done.stdout, done.stdout
+    assert spec_of(migration.service()) == spec_of(before)
+    until(lambda: migration.leads_to() == migration.addresses_of_pods(LABELS), "clients reach the old router")
+    assert migration.old_pods() and not migration.serves()

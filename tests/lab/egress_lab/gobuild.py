@@ -94,7 +94,7 @@ _MAJOR, _MINOR = KUBERNETES_VERSION.removeprefix("v").split(".")[:2]
 # With CoreDNS and etcd, which share a third of their packages with it.
 KUBERNETES = Module(
     "kubernetes",
-    ("tool", "./coredns"),
+    ("tool", "./coredns", "./kubernetes"),
     "6 minutes",
     f"-s -w -X {_BASE}.gitVersion={KUBERNETES_VERSION} -X {_BASE}.gitMajor={_MAJOR} -X {_BASE}.gitMinor={_MINOR}",
 )

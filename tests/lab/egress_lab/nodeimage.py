@@ -20,7 +20,7 @@ REGISTRY = "registry.k8s.io"
 KINDEST = f"docker.io/kindest/node:{KUBERNETES_VERSION}"
 FOLDER = HERE / "nodeimage"
 PARTS = (gobuild.KUBERNETES, gobuild.PAUSE, gobuild.KIND)
-CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+KUBERNETES = ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler")
 
 
 def ensure(engine: Engine, beside: Callable[[], object]) -> str:
@@ -87,27 +87,16 @@ def _cluster_images(engine: Engine, context: Path, programs: dict[str, Path]) ->
 
     references = []
 
-    def build(name: str, tag: str, containerfile: str, *arguments: str) -> None:
-        reference = f"{REGISTRY}/{name}:{tag}"
-        engine.run(
-            "build",
-            "-q",
-            *baseimage.build_arguments(engine),
-            "-f",
-            str(FOLDER / containerfile),
-            *arguments,
-            "-t",
-            reference,
-            str(binaries),
-        )
-        references.append(reference)
+    def build(containerfile: str, *images: str) -> None:
+        tags = [f"{REGISTRY}/{image}" for image in images]
+        arguments = [*baseimage.build_arguments(engine), "-f", str(FOLDER / containerfile)]
+        engine.run("build", "-q", *arguments, *(f"--tag={tag}" for tag in tags), str(binaries))
+        references.extend(tags)
 
-    for program in CONTROL_PLANE:
-        build(program, KUBERNETES_VERSION, "program.Containerfile", "--build-arg", f"PROGRAM={program}")
-    build("etcd", ETCD_TAG, "program.Containerfile", "--build-arg", "PROGRAM=etcd")
-    build("kube-proxy", KUBERNETES_VERSION, "kube-proxy.Containerfile")
-    build("coredns/coredns", COREDNS_TAG, "coredns.Containerfile")
-    build("pause", PAUSE_TAG, "pause.Containerfile")
+    build("kubernetes.Containerfile", *(f"{program}:{KUBERNETES_VERSION}" for program in KUBERNETES))
+    build("etcd.Containerfile", f"etcd:{ETCD_TAG}")
+    build("coredns.Containerfile", f"coredns/coredns:{COREDNS_TAG}")
+    build("pause.Containerfile", f"pause:{PAUSE_TAG}")
     many = ["--multi-image-archive"] if engine.name == "podman" else []
     engine.run("save", *many, "-o", str(context / "images.tar"), *references)
     engine.run("rmi", *references, check=False)
@@ -119,8 +108,10 @@ def _build(engine: Engine, context: Path, programs: dict[str, Path], image: str)
     for path in (context / "kind").rglob("*"):
         path.chmod(path.stat().st_mode | 0o200)  # Go's module cache is read-only
     (context / "bin").mkdir()
-    for program in ("kubeadm", "kubelet", "kubectl"):
+    for program in ("kubernetes", "kubectl"):
         _link(programs["kubernetes"] / program, context / "bin" / program)
+    for name in ("kubeadm", "kubelet"):
+        (context / "bin" / name).symlink_to("kubernetes")
     shutil.copy(FOLDER / "adapt", context / "adapt")
     engine.run(
         "build",

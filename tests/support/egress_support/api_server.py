@@ -44,7 +44,7 @@ def start(state: Path, controllers: str = "", users: Iterable[str] = ()) -> Path
         state,
         "kube-apiserver",
         [
-            str(programs / "kube-apiserver"),
+            *(str(programs / "kubernetes"), "kube-apiserver"),
             f"--etcd-servers=http://127.0.0.1:{client}",
             "--bind-address=127.0.0.1",
             f"--secure-port={secure}",
@@ -75,7 +75,7 @@ def start(state: Path, controllers: str = "", users: Iterable[str] = ()) -> Path
             state,
             "kube-controller-manager",
             [
-                str(programs / "kube-controller-manager"),
+                *(str(programs / "kubernetes"), "kube-controller-manager"),
                 f"--kubeconfig={kubeconfig}",
                 f"--controllers={controllers}",
                 "--bind-address=127.0.0.1",
