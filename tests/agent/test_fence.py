@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from egress_router.config import Address, Config
-from egress_router.kernel.fence import Fence
+from egress_router.kernel.fence import RESTORE_SECONDS, Fence
 from egress_router.kernel.firewall import Firewall
 from egress_router.segment import conflict
 
@@ -204,6 +204,48 @@ def test_a_right_with_permits_of_the_moment_comes_back(kernel: Kernel) -> None:
         assert kernel.fence.grant(number, granted)
         granted = number
         assert answered() == {EGRESS4, EGRESS6}
+
+
+@pytest.mark.parametrize("frozen", [1, 2])
+def test_what_comes_back_ends_when_it_should(kernel: Kernel, monkeypatch: pytest.MonkeyPatch, frozen: int) -> None:
+    """Whoever is frozen between reading the clock and changing the kernel does not give its permit time that is another pod's."""
+    clock, freezes = time.monotonic, iter(range(frozen))
+    kernel.grant(1.0)
+    end = kernel.fence.until
+    kernel.firewall.repair()
+    kernel.nft("flush set inet egress_router permits")
+
+    def frozen_afterwards() -> float:
+        now = clock()
+        if kernel.fence.lock.locked() and next(freezes, None) is not None:
+            until(lambda: clock() > now + 0.4, "it is thawed", 5)
+        return now
+
+    monkeypatch.setattr(kernel.fence, "_clock", frozen_afterwards)
+    kernel.firewall.repair()
+    assert kernel.fence.restored
+    assert next(freezes, None) is None
+    until(lambda: clock() > end, "its time is over", 5)
+    assert answered(0.1) == set()
+
+
+def test_a_right_that_could_not_come_back_at_once(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process was frozen too often: it tries again."""
+    kernel.grant(30)
+    clock = time.monotonic
+
+    def frozen_afterwards() -> float:
+        now = clock()
+        if kernel.fence.lock.locked():
+            until(lambda: clock() > now + 2 * RESTORE_SECONDS, "it is thawed", 5)
+        return now
+
+    kernel.nft("flush ruleset")
+    with monkeypatch.context() as patch:
+        patch.setattr(kernel.fence, "_clock", frozen_afterwards)
+        assert kernel.firewall.repair() and answered(0.1) == set()
+    kernel.firewall.repair()
+    assert answered() == {EGRESS4, EGRESS6}
 
 
 @pytest.mark.parametrize(("seconds", "endless"), [(None, True), (60.0, False)])

@@ -23,17 +23,23 @@ from .nft import FirewallError, Nft
 # Elements of the set have 32 bits, and 0 is the mark of a packet without one.
 _NUMBERS = 0xFFFFFFFF
 INFINITE = float("inf")
+# What comes back has to be in the kernel within this after the clock was read, and ends earlier by as much. A process that was
+# frozen meanwhile reads the clock again.
+RESTORE_SECONDS = 0.05
+RESTORE_ATTEMPTS = 5
 
 
 class Fence:
     """Permits of one pod. All methods are for any thread.
 
-    `lock` is held while the kernel changes; `commits` counts the changes.
+    `lock` is held while the kernel changes; `commits` counts the changes. `restored`: the last restore() succeeded, which it does not
+    without the table, nor if the process is frozen again and again.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.lock = threading.Lock()
         self.commits = 0
+        self.restored = True
         self._nft = Nft()
         self._clock = clock
         # Of an earlier process of this pod, and of this boot, all numbers were lower.
@@ -73,8 +79,7 @@ class Fence:
         """
         with self.lock:
             now = self._clock()
-            self._last += 1
-            number = self._last % _NUMBERS + 1
+            number = self._next()
             # Noted as ending before the kernel's does.
             self._until = {n: until for n, until in self._until.items() if until > now or n == self._granted}
             self._until[number] = INFINITE if seconds is None else now + seconds
@@ -120,18 +125,24 @@ class Fence:
 
     def restore(self) -> None:
         """Bring back permits that have not run out, and what is granted: somebody may have removed them. With `lock` held."""
-        now = self._clock()
-        left = {number: until - now for number, until in self._until.items() if until > now}
-        changes = [
-            change
-            for number, seconds in left.items()
-            for change in permits.permit(number, None if seconds == INFINITE else seconds)
-        ]
-        if self._granted in left:
-            changes += permits.grant(self._granted)
-        if changes:
-            with contextlib.suppress(FirewallError):
-                self._commit(changes)
+        self.restored = any(self._restore() for _attempt in range(RESTORE_ATTEMPTS))
+
+    def _restore(self) -> bool:
+        guard = self._next()
+        try:
+            self._commit(permits.permit(guard, RESTORE_SECONDS))
+            # Only now: if the guard has not run out when the kernel changes, the clock was read no longer ago than that.
+            end = self._clock() + RESTORE_SECONDS
+            left = {number: until - end for number, until in self._until.items() if until > end}
+            changes = permits.revoke(guard)
+            for number, seconds in left.items():
+                changes += permits.permit(number, None if seconds == INFINITE else seconds)
+            if self._granted in left:
+                changes += permits.grant(self._granted)
+            self._commit(changes)
+        except FirewallError:
+            return False
+        return True
 
     def reassert(self) -> None:
         """The same, without the lock."""
@@ -143,6 +154,10 @@ class Fence:
         with self.lock:
             self._nft.run(commands)
             self.commits += 1
+
+    def _next(self) -> int:
+        self._last += 1
+        return self._last % _NUMBERS + 1
 
     def _commit(self, changes: list[bytes]) -> None:
         self._nft.commit(changes)

@@ -78,7 +78,7 @@ class Firewall:
     def repair(self) -> bool:
         """Restore what others changed since the last call. Costs one small message if nobody did."""
         generation = self._changes()
-        if generation == self._generation:
+        if generation == self._generation and self._fence.restored:
             return False
         self._fence.reassert()
         listing = self._nft.listing()
