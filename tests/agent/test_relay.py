@@ -587,6 +587,27 @@ def test_time_is_over(pods: tuple[Pod, Pod], record: Callable[[str], Frames]) ->
         assert "relay" not in old.state()
 
 
+def test_a_reset_ends_with_the_tunnel(make: Callable[..., Pod]) -> None:
+    """The table stays, because another pod relays through this one; its connections, and those of later moves, go on."""
+    old, new, third = (make(node, replicas=3) for node in ("node1", "node2", "node1"))
+    old.serve()
+    first = Stream(old.ip4, 5432)
+    move(old, new)
+    old.do(lambda: old.holder.open(third.ip, 60))
+    old.do(lambda: old.former.reset(0.1))
+    assert not first.echoes()
+    old.do(old.former.close)
+    assert old.holder.peers == [third.ip]
+    new.give_up()
+    old.serve()
+    second = Stream(old.ip4, 5432)
+    assert second.echoes()
+    move(old, new)
+    assert second.echoes(), "nor is it reset when it is relayed"
+    for stream in (first, second):
+        stream.close()
+
+
 @pytest.mark.parametrize("count", [2, 3])
 def test_five_moves_in_a_row(make: Callable[..., Pod], count: int) -> None:
     """Connections of every stop go on at every other one, and a pod that gets the address back serves its own directly."""

@@ -90,4 +90,7 @@ class Former:
         with self._guard.translated("close the tunnel"):
             holder = self.holder
             self._tunnels.close(RELAY)
+            if self._tunnels.present():
+                # The table stays for the tunnels of others.
+                self._guard.run(rules.end_reset())
             self._guard.exclude(holder)

@@ -27,6 +27,7 @@ from ..net import IP
 from .flows import Flows
 
 GUARD = "egress_router_relay"
+_ENDING = "ending"
 # Flows that one command adds: the kernel's other changes wait for so long.
 _AT_ONCE = 1000
 # Adding what is there does not prolong it.
@@ -72,7 +73,7 @@ table inet {GUARD} {{
   }}
   # The tunnel's own packets would have the mark too, by which errors and resets for servers were led into it.
   chain postrouting {{ type filter hook postrouting priority mangle; policy accept; oifname "{RELAY}" meta mark set 0; }}
-  # Before the agent's own table; see `reset`.
+  # Before the agent's own table.
   chain forward {{
     type filter hook forward priority filter - 1; policy accept;
     iifname "{CLUSTER_INTERFACE}" oifname "{RELAY}" ct state new jump newcomers
@@ -97,11 +98,22 @@ def peer(verb: str, address: IP) -> str:
 
 
 def reset() -> str:
-    """Commands that reset relayed TCP connections when somebody says something."""
-    return f"""\
-flush chain inet {GUARD} forward
-add rule inet {GUARD} forward meta l4proto tcp ct mark & {MASK:#x} == {BASE:#x} reject with tcp reset
-"""
+    """Commands that reset relayed TCP connections when somebody says something, until end_reset()."""
+    # A chain of its own, because the table may outlive the tunnel.
+    rules = "".join(
+        f'add rule inet {GUARD} {_ENDING} {way} "{RELAY}" meta l4proto tcp ct mark & {MASK:#x} == {BASE:#x} reject with tcp reset\n'
+        for way in ("iifname", "oifname")
+    )
+    return f"{_add_ending()}flush chain inet {GUARD} {_ENDING}\n{rules}"
+
+
+def end_reset() -> str:
+    """Commands that undo reset(), whether it was done or not."""
+    return f"{_add_ending()}delete chain inet {GUARD} {_ENDING}\n"
+
+
+def _add_ending() -> str:
+    return f"add chain inet {GUARD} {_ENDING} {{ type filter hook forward priority filter - 2; policy accept; }}\n"
 
 
 def accept(config: Config, ports: Ports, seconds: float) -> str:
