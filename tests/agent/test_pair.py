@@ -170,10 +170,20 @@ def hand_over(api: FakeApi, pod: Router, value: str) -> None:
     assert code == 200, answer
 
 
-def test_it_hands_over_when_it_is_asked_to(pair, api: FakeApi, seen: Owners, client: Client) -> None:
+@pytest.mark.parametrize("pair", [PATIENT], indirect=True)
+def test_it_hands_over_when_it_is_asked_to(
+    pair, api: FakeApi, seen: Owners, client: Client, record_property: Figure
+) -> None:
     first, second = pair
     stream = Stream(first.ip4, 5432)
+    renewed = first.lease()["spec"]["renewTime"]
+    until(lambda: first.lease()["spec"]["renewTime"] != renewed, "the next renewal is far away")
     hand_over(api, first, "1")
+    asked = time.monotonic()
+    until(lambda: "event=hand-over " in first.log(), "the watch brings the wish", 10, 0.005)
+    seconds = time.monotonic() - asked
+    record_property("figure", f"a hand-over that is asked for begins after {seconds:.3f} s")
+    assert seconds < first.failover.lease_seconds / 6, "it did not wait for the next renewal"
     second.wait_serving(10)
     assert second.status().take_over_cause == "handed-over"
     assert stream.echoes(), "its connection goes on"

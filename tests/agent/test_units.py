@@ -28,6 +28,7 @@ from egress_router.net import checksum
 from egress_router.proof import sniffer
 from egress_router.run import agent, life
 from egress_router.run import keys as keys_module
+from egress_router.run import lease as lease_module
 from egress_router.run.driver import PEEK, TELL, Answer, Driver
 from egress_router.run.keys import Keys
 from egress_router.run.kube import ApiError
@@ -269,7 +270,7 @@ STATUS = Status(
 @pytest.mark.parametrize("acquired", [True, False])
 def test_what_a_holder_writes(acquired: bool) -> None:
     api = Api()
-    api.leases.swap(Swap(5, "41", "pod", "billing-db-b", 8, "pod/1/5"), STATUS, acquired)
+    api.leases.swap(Swap(5, "41", "pod", "billing-db-b", 8, "pod/1/5"), STATUS, acquired, "10.244.0.9")
     assert api.wait() == (5, Found.read(lease()))
     (patch,) = api.patches
     assert patch["metadata"]["resourceVersion"] == "41"
@@ -281,6 +282,7 @@ def test_what_a_holder_writes(acquired: bool) -> None:
     }
     annotations = patch["metadata"]["annotations"]
     assert annotations["egress.router/writer"] == "pod/1/5"
+    assert annotations["egress.router/successor-ip"] == "10.244.0.9"
     # The protocol's word, not the status'.
     assert Status.from_lease(patch) == replace(STATUS, successor="billing-db-b")
 
@@ -333,8 +335,8 @@ class Driven:
         self.driver._protocol._bound_until = 0.0
         self.driver._step(Tick())
         self.hear({**lease(**annotations), "spec": {"leaseTransitions": 7}})
-        assert self.leases.swap.call_args.kwargs["acquired"]
-        action = self.leases.swap.call_args.args[0]
+        action, _status, acquired, _successor_ip = self.leases.swap.call_args.args
+        assert acquired
         assert (action.holder, action.term, action.version) == ("pod", 8, "41")
         body = lease(writer=action.writer, pod="pod", **annotations)
         body["spec"] = {"holderIdentity": "pod", "leaseTransitions": 8}
@@ -465,6 +467,57 @@ def test_where_messages_go() -> None:
     driven.channel.addresses["billing-db-a"] = "10.244.0.10"
     driven.driver._send(hello)
     driven.channel.send.assert_called_with("10.244.0.10", hello.message)
+
+
+def test_a_restarted_holder_finds_its_successor() -> None:
+    driven = Driven(replicas=2)
+    driven.driver._step(Tick())
+    body = lease(pod="pod", pod_ip="10.244.0.8", successor="billing-db-b", successor_ip="10.244.0.9")
+    body["spec"] = {"holderIdentity": "pod", "leaseTransitions": 8}
+    driven.hear(body)
+    assert driven.driver.holding and driven.driver.successor == "billing-db-b"
+    (sent,) = driven.channel.send.call_args_list
+    assert sent.args[0] == "10.244.0.9" and sent.args[1].kind is Kind.BEAT
+    # It goes on to say so.
+    driven.driver._swap(Swap(5, "41", "pod", "billing-db-b", 8, "pod/1/5"))
+    assert driven.leases.swap.call_args.args[3] == "10.244.0.9"
+    driven.driver._swap(Swap(6, "41", "pod", "", 8, "pod/1/6"))
+    assert driven.leases.swap.call_args.args[3] == ""
+
+
+def test_what_the_watch_brings_is_a_reason_to_ask() -> None:
+    """It may be older than what this pod has read."""
+    driven = Driven()
+    driven.hold_the_lease(hand_over="1")
+    before = driven.leases.look.call_count
+    seen = lease(pod="somebody-else", hand_over="1")
+    driven.driver._see(Found.read(seen))
+    assert driven.leases.look.call_count == before
+    for changed in ({"hand_over": "2"}, {"hand_over": "1", "hold": ""}):
+        driven.driver._see(Found.read(lease(**changed)))
+        before += 1
+        assert driven.leases.look.call_count == before and driven.leases.look.call_args == call(PEEK)
+        assert driven.driver._found is not None and driven.driver._found.hand_over == "1"
+
+
+def test_a_lease_that_cannot_be_watched_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The role may be that of an older release."""
+    seen: list[Found] = []
+    rounds = iter(range(3))
+
+    def refused() -> Any:
+        yield lease(hand_over=str(next(rounds)))
+        raise ApiError(403, "watch is forbidden")
+
+    monkeypatch.setattr(lease_module.time, "sleep", lambda seconds: None)
+    leases = Leases(Mock(watch_lease=refused), load(), Mock())
+    with pytest.raises(RuntimeError):
+        # There are no more rounds.
+        leases._watch(seen.append)
+    assert [found.hand_over for found in seen] == ["0", "1", "2"]
+    assert capsys.readouterr().out.count("event=lease-watch-failed error=") == 1
 
 
 # --- The keys ---

@@ -46,8 +46,8 @@ class FakeApi:
         self.requests: list[str] = []
         self.refused: list[str] = []
         self._version = 1000
-        # Names of ConfigMaps with the version at which each was deleted.
-        self._deleted: dict[str, int] = {}
+        # Kinds and names with the version at which each was deleted.
+        self._deleted: dict[tuple[str, str], int] = {}
         # Requests wait while this is not set: a server that accepts and does not answer.
         self.thawed = threading.Event()
         self.thawed.set()
@@ -134,7 +134,7 @@ class FakeApi:
         with self.changed:
             self._version += 1
             del self.objects[kind, name]
-            self._deleted[name] = self._version
+            self._deleted[kind, name] = self._version
             self.changed.notify_all()
 
     def patch(self, kind: str, name: str, patch: Json) -> tuple[int, Json]:
@@ -159,13 +159,13 @@ class FakeApi:
     def get_locked(self, kind: str, name: str) -> Json:
         return json.loads(json.dumps(self.objects[kind, name]))
 
-    def events_since(self, name: str, version: int) -> list[Json]:
-        """What a watch of one ConfigMap has to say."""
-        found = self.objects.get(("configmaps", name))
+    def events_since(self, kind: str, name: str, version: int) -> list[Json]:
+        """What a watch of one object has to say."""
+        found = self.objects.get((kind, name))
         if found is not None and int(found["metadata"]["resourceVersion"]) > version:
             return [{"type": "MODIFIED", "object": found}]
-        if self._deleted.get(name, 0) > version and found is None:
-            gone = {"metadata": {"name": name, "resourceVersion": str(self._deleted[name])}}
+        if self._deleted.get((kind, name), 0) > version and found is None:
+            gone = {"metadata": {"name": name, "resourceVersion": str(self._deleted[kind, name])}}
             return [{"type": "DELETED", "object": gone}]
         return []
 
@@ -231,11 +231,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if not selected.endswith("-rules"):
                 self._refuse("list without the name")
             elif query.get("watch") == "true":
-                self._watch(selected, query)
+                self._watch(kind, selected, query)
             else:
                 with self.fake.changed:
                     items = [item for key, item in self.fake.objects.items() if key == ("configmaps", selected)]
                     self._answer(200, {"metadata": {"resourceVersion": str(self.fake.version)}, "items": items})
+        elif kind == "leases" and not name and query.get("watch") == "true":
+            self._watch(kind, query.get("fieldSelector", "").partition("metadata.name=")[2], query)
         elif kind in ("leases", "endpointslices") and name:
             found = self.fake.get(kind, name)
             self._answer(200 if found else 404, found or {"message": f'{kind} "{name}" not found'})
@@ -277,7 +279,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         rest = parts.path.partition(f"/namespaces/{NAMESPACE}/")[2].split("/")
         return rest[0], rest[1] if len(rest) > 1 else "", dict(parse_qsl(parts.query))
 
-    def _watch(self, name: str, query: dict[str, str]) -> None:
+    def _watch(self, kind: str, name: str, query: dict[str, str]) -> None:
         version = int(query["resourceVersion"])
         end = time.monotonic() + float(query["timeoutSeconds"])
         self.send_response(200)
@@ -286,7 +288,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         while time.monotonic() < end and not self.fake.stopped:
             with self.fake.changed:
-                events = self.fake.events_since(name, version) if self.fake.thawed.is_set() else []
+                events = self.fake.events_since(kind, name, version) if self.fake.thawed.is_set() else []
                 if not events:
                     self.fake.changed.wait(0.1)
             for event in events:

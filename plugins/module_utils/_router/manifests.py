@@ -315,7 +315,7 @@ def _role(router: Router) -> Manifest:
     slices = [names.endpoint_slice(router.name, family) for family in router.families]
     rules = [
         _rule("", ["configmaps"], [names.rules_config_map(router.name)], ["list", "watch"]),
-        _rule("coordination.k8s.io", ["leases"], [router.name], ["get", "patch"]),
+        _rule("coordination.k8s.io", ["leases"], [router.name], ["get", "watch", "patch"]),
         _rule("discovery.k8s.io", ["endpointslices"], slices, ["get", "patch"]),
         # Before OpenShift lets somebody publish addresses of pods or Services, as the agent does, it asks whether he may
         # create this, by the slice's name. It asks the same for a patch, never for `patch`. There is nothing to create

@@ -119,6 +119,8 @@ class Driver:
         self._protocol = self._new_protocol(adopted)
         if adopted:
             self._permits[adopted] = (adopted, protocol.INFINITE)
+        if self._config.replicas > 1:
+            leases.watch(self._see)
         threading.Thread(target=self._run, name="failover", daemon=True).start()
 
     # --- What others may ask and tell ---
@@ -329,6 +331,12 @@ class Driver:
 
     # --- The Lease ---
 
+    def _see(self, seen: Found) -> None:
+        """The watch's thread. What it brings may be old, so it is only a reason to ask: when people want something else of the holder."""
+        known = self._found
+        if known is not None and (seen.hand_over, seen.on_hold) != (known.hand_over, known.on_hold):
+            self._leases.look(PEEK)
+
     def _hear(self, answered: Answer) -> None:
         request, answer = answered
         if isinstance(answer, ApiError):
@@ -450,12 +458,19 @@ class Driver:
         self._permits.clear()
 
     def _send(self, action: protocol.Send) -> None:
-        address = self._channel.addresses.get(action.to)
-        if address is None and self._found is not None and self._found.status.pod == action.to:
-            address = self._found.status.pod_ip
+        address = self._address_of(action.to)
         if address:
             self.beats_sent += action.message.kind is Kind.BEAT
             self._channel.send(address, action.message)
+
+    def _address_of(self, pod: str) -> str:
+        """Where a pod's last message came from; before there is any, what the Lease says."""
+        address, found = self._channel.addresses.get(pod, ""), self._found
+        if address or found is None:
+            return address
+        if found.status.pod == pod:
+            return found.status.pod_ip
+        return found.successor_ip if found.lease.successor == pod else ""
 
     def _look(self, action: protocol.Look) -> None:
         self._leases.look(action.request)
@@ -465,7 +480,8 @@ class Driver:
         self._swaps.add(action.request)
         self._written = replace(status, beats_lost="")
         before = self._found.lease.holder if self._found else ""
-        self._leases.swap(action, status, acquired=bool(action.holder) and before != self._config.pod)
+        successor_ip = self._address_of(action.successor) if action.successor else ""
+        self._leases.swap(action, status, bool(action.holder) and before != self._config.pod, successor_ip)
 
     def _announce(self, action: protocol.Announce) -> None:
         self._swaps.add(action.request)

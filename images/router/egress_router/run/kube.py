@@ -66,18 +66,19 @@ class ApiServer:
 
 
 class Kube:
-    """The objects of one router. `timeout` bounds every request but the watch. All methods may be called from any thread."""
+    """The objects of one router. `timeout` bounds every request but watches. All methods may be called from any thread."""
 
     def __init__(self, server: ApiServer, namespace: str, router: str, timeout: Timeout) -> None:
         self._server = server
-        # One connection each for the watch, the Lease, the endpoints, and a late one. The CA file is read for each connection.
+        # One connection each for both watches, the Lease, the endpoints, and a late one. The CA file is read for each connection.
         self._pool = urllib3.connection_from_url(
-            server.url, maxsize=4, cert_reqs="CERT_REQUIRED", ca_certs=server.ca_file
+            server.url, maxsize=5, cert_reqs="CERT_REQUIRED", ca_certs=server.ca_file
         )
         self._timeout = timeout
         self._router = router
         self._config_maps = f"/api/v1/namespaces/{namespace}/configmaps"
-        self._lease = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{router}"
+        self._leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._lease = f"{self._leases}/{router}"
         self._slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
 
     def lease(self, timeout: Timeout | None = None) -> Json:
@@ -100,23 +101,32 @@ class Kube:
 
     def watch_rules(self) -> Iterator[Json | None]:
         """The rules ConfigMap (None: it does not exist), now and after each change; call again when it ends."""
-        query = {"fieldSelector": f"metadata.name={names.rules_config_map(self._router)}"}
-        listed = self._json("GET", self._config_maps, query=query)
+        name = names.rules_config_map(self._router)
+        listed = self._json("GET", self._config_maps, query={"fieldSelector": f"metadata.name={name}"})
         items = listed.get("items") or []
         yield items[0] if items else None
-        query |= {
+        yield from self._watch("ConfigMap", self._config_maps, name, listed)
+
+    def watch_lease(self) -> Iterator[Json | None]:
+        """The router's Lease (None: it was deleted), now and after each change; call again when it ends."""
+        found = self.lease()
+        yield found
+        yield from self._watch("Lease", self._leases, self._router, found)
+
+    def _watch(self, kind: str, path: str, name: str, since: Json) -> Iterator[Json | None]:
+        query = {
+            "fieldSelector": f"metadata.name={name}",
             "watch": "true",
-            "resourceVersion": str(listed["metadata"]["resourceVersion"]),
+            "resourceVersion": str(since["metadata"]["resourceVersion"]),
             "timeoutSeconds": str(WATCH_SECONDS),
         }
         timeout = (self._timeout[0], WATCH_SECONDS + 5.0)
-        response = self._request("GET", self._config_maps, None, query, timeout, preload=False)
+        response = self._request("GET", path, None, query, timeout, preload=False)
         try:
             for line in _lines(response):
                 yield _watched(json.loads(line))
         except (HTTPError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            watched = names.rules_config_map(self._router)
-            raise ApiError(0, f"the watch of ConfigMap {watched} broke off: {_plain(error)}") from error
+            raise ApiError(0, f"the watch of {kind} {name} broke off: {_plain(error)}") from error
         finally:
             response.close()
             response.release_conn()

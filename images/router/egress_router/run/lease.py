@@ -5,15 +5,18 @@
 """The router's Lease, as the failover protocol and the agent read and write it.
 
     spec.holderIdentity, leaseTransitions     the holder, and its term
-    annotations egress.router/*               the holder's status, in which `successor` is the protocol's; and `writer`, `standby`
+    annotations egress.router/*               the holder's status, in which `successor` is the protocol's; and `writer`, `standby`,
+                                              `successor-ip`, by which a restarted holder finds its successor
 
-Requests are threads of their own: each may hang for as long as its timeout, and nobody waits for it.
+Requests are threads of their own: each may hang for as long as its timeout, and nobody waits for it. So is the watch, which brings
+wishes of people at once.
 """
 
 from __future__ import annotations
 
 import datetime
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -23,19 +26,30 @@ from ansible_collections.egress.router.plugins.module_utils._contract.status imp
 
 from ..config import Config
 from ..failover.protocol import Announce, Lease, Swap
-from .kube import ApiError, Kube
+from ..log import Problem
+from . import life
+from .kube import WATCH_SECONDS, ApiError, Kube
 
 WRITER = ANNOTATION_PREFIX + "writer"
 STANDBY = ANNOTATION_PREFIX + "standby"
+SUCCESSOR_IP = ANNOTATION_PREFIX + "successor-ip"
+# After a watch that failed: so often the Lease is asked for instead.
+_WATCH_RETRY_SECONDS = 1.0
+# The watch ends by itself, or times out, within this.
+_WATCH_ROUND_SECONDS = 3.0 * WATCH_SECONDS
 
 
 class Found(NamedTuple):
-    """The Lease as somebody read it. `on_hold`, `hand_over`: what people want of the holder, see names."""
+    """The Lease as somebody read it. `on_hold`, `hand_over`: what people want of the holder, see names.
+
+    `successor_ip`: the successor's cluster address, empty if the holder did not know it.
+    """
 
     lease: Lease
     status: Status
     on_hold: bool
     hand_over: str
+    successor_ip: str = ""
 
     @classmethod
     def read(cls, body: dict[str, Any]) -> Found:
@@ -51,7 +65,9 @@ class Found(NamedTuple):
             annotations.get(WRITER, ""),
             annotations.get(STANDBY, ""),
         )
-        return cls(lease, status, HOLD in annotations, annotations.get(HAND_OVER, ""))
+        return cls(
+            lease, status, HOLD in annotations, annotations.get(HAND_OVER, ""), annotations.get(SUCCESSOR_IP, "")
+        )
 
 
 # The number of the request, and what the API server answered.
@@ -70,7 +86,27 @@ class Leases:
         """Read it."""
         self._begin(request, self._kube.lease)
 
-    def swap(self, action: Swap, status: Status, acquired: bool) -> None:
+    def watch(self, seen: Callable[[Found], None]) -> None:
+        """Call `seen` with it now and after each change, in a thread of its own. Where it cannot be watched, every second."""
+        threading.Thread(target=self._watch, args=(seen,), name="lease-watch", daemon=True).start()
+
+    def _watch(self, seen: Callable[[Found], None]) -> None:
+        problem = Problem("lease-watch-failed")
+        while True:
+            life.beat(_WATCH_ROUND_SECONDS)
+            try:
+                for number, body in enumerate(self._kube.watch_lease()):
+                    life.beat(_WATCH_ROUND_SECONDS)
+                    if number:
+                        # The first one was asked for.
+                        problem.note()
+                    if body is not None:
+                        seen(Found.read(body))
+            except ApiError as error:
+                problem.note(str(error))
+                time.sleep(_WATCH_RETRY_SECONDS)
+
+    def swap(self, action: Swap, status: Status, acquired: bool, successor_ip: str = "") -> None:
         """Write it if it is still at the action's version, with the holder's status; `acquired`: it had another holder."""
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         if action.holder:
@@ -84,7 +120,7 @@ class Leases:
         else:
             status = replace(status, state=STOPPED, addresses="", mac="", successor="", successor_error="", error="")
             spec = {"holderIdentity": None}
-        annotations = {**status.annotations(), WRITER: action.writer}
+        annotations = {**status.annotations(), WRITER: action.writer, SUCCESSOR_IP: successor_ip}
         metadata = {"resourceVersion": action.version, "annotations": annotations}
         patch = {"metadata": metadata, "spec": {**spec, "leaseTransitions": action.term}}
         self._begin(action.request, lambda: self._kube.patch_lease(patch))

@@ -233,7 +233,7 @@ def test_the_agent_may_do_this_and_nothing_else() -> None:
             "apiGroups": ["coordination.k8s.io"],
             "resources": ["leases"],
             "resourceNames": ["billing-db"],
-            "verbs": ["get", "patch"],
+            "verbs": ["get", "watch", "patch"],
         },
         {
             "apiGroups": ["discovery.k8s.io"],
@@ -249,7 +249,7 @@ def test_the_agent_may_do_this_and_nothing_else() -> None:
         },
     ]
     granted = agent_permissions(router())
-    assert len(granted) == 2 + 2 + 2 + 1 and Permission("patch", "coordination.k8s.io", "leases") in granted
+    assert len(granted) == 2 + 3 + 2 + 1 and Permission("patch", "coordination.k8s.io", "leases") in granted
 
 
 def test_on_openshift_the_pods_are_pinned_to_constraints_that_their_account_may_use() -> None:
