@@ -756,6 +756,51 @@ def test_a_pod_that_ends_withdraws_itself_and_nobody_else(published: str | None,
     assert patched == ([{"endpoints": []}] if withdrawn else [])
 
 
+def test_a_pod_that_ends_prepares_one_move() -> None:
+    """Somebody asks for one meanwhile, which would be prepared instead."""
+    parts = MagicMock()
+    parts.fence.serves, parts.relay.over = False, True
+    made = agent.Agent(
+        load(),
+        parts.fence,
+        parts.rules,
+        parts.address,
+        parts.driver,
+        TakeOvers(),
+        parts.publisher,
+        parts.relay,
+        threading.Event(),
+    )
+    parts.driver.leave = made._leave
+
+    def prepare(prepared: Any) -> None:
+        if parts.relay.prepare.call_count == 1:
+            parts.driver.leave(lambda: None)
+        prepared(True, "")
+        made._then.pop()()
+
+    parts.relay.prepare.side_effect = prepare
+    made._end()
+    assert parts.relay.prepare.call_count == 1
+    parts.publisher.withdraw.assert_called_once_with(agent.RELEASE_TIMEOUT, agent.HEIR_SECONDS)
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_pod_that_ends_leaves_its_place_to_its_heir(comes: bool) -> None:
+    slices = {"metadata": {"resourceVersion": "7"}, "endpoints": [{"targetRef": {"name": "pod"}}]}
+    other = {"metadata": {"resourceVersion": "8"}, "endpoints": [{"targetRef": {"name": "heir"}}]}
+    kube = Mock()
+    kube.endpoint_slice.side_effect = [slices, slices, *([other] * 2 if comes else [slices] * 100)]
+    kube.patch_endpoint_slice.return_value = slices
+    publisher = Publisher(load(), kube, lambda: False)
+    publisher.publish({4: {"endpoints": ["me"]}})
+    began = time.monotonic()
+    publisher.withdraw((1.0, 1.0), 10.0 if comes else 0.3)
+    assert kube.patch_endpoint_slice.call_count == (not comes)
+    seconds = time.monotonic() - began
+    assert seconds < 5 if comes else seconds >= 0.3
+
+
 def test_a_frame_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another router may have the address by the time the port is used again."""
     monkeypatch.setattr(sniffer, "_on_link", lambda _ip: True)

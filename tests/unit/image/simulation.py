@@ -21,6 +21,7 @@ from ansible_collections.egress.router.images.router.egress_router.failover.prot
     Conflict,
     Drop,
     End,
+    Ending,
     Failed,
     Found,
     Grant,
@@ -648,10 +649,23 @@ def _hand_over(world: World, choose: random.Random) -> None:
 
 def _stop(world: World, choose: random.Random) -> None:
     """A pod is deleted, and another one made."""
-    pod = _some(world, choose)
+    _replace(world, choose, _some(world, choose))
+
+
+def _stop_all(world: World, choose: random.Random) -> None:
+    """All at once, or nearly."""
+    for pod in choose.sample(world.pods, len(world.pods)):
+        world.at(world.time + choose.choice((0.0, 0.0, 0.01, 0.5)), _replace, world, choose, pod)
+
+
+def _replace(world: World, choose: random.Random, pod: Pod) -> None:
     if pod.process is not None and not pod.gone and len(world.pods) < 5:
         world.log("{} is to end", pod.name)
-        world.tell(pod, End())
+        world.tell(pod, Ending())
+        # Its connections take some time.
+        incarnation = pod.incarnation
+        seconds = choose.choice((0.0, 0.1, 2.0)) * world.periods.promise
+        world.at(world.time + seconds, world.deliver, pod, incarnation, End())
         rate, offset = 1 + 0.005 * choose.uniform(-1, 1), choose.uniform(1000, 1e6)
         world.at(world.time + choose.choice((0.2, 2.0)), lambda: world.add(Pod(len(world.pods), rate, offset)))
 
@@ -672,5 +686,6 @@ FAULTS: dict[str, Callable[[World, random.Random], None]] = {
     "on hold": _hold,
     "hand-over": _hand_over,
     "stopped": _stop,
+    "all stopped": _stop_all,
 }
 NAMES = list(FAULTS)

@@ -20,6 +20,7 @@ from ansible_collections.egress.router.images.router.egress_router.failover.prot
     Able,
     Drop,
     End,
+    Ending,
     HandOver,
     Kind,
     Lease,
@@ -31,6 +32,7 @@ from ansible_collections.egress.router.images.router.egress_router.failover.prot
     Send,
 )
 from ansible_collections.egress.router.plugins.module_utils._contract import failover
+from ansible_collections.egress.router.tests.unit.image import simulation
 from ansible_collections.egress.router.tests.unit.image.simulation import Pod, TwoServe, World, Wrong, schedule
 
 # A router's own: node loss within a second.
@@ -229,6 +231,70 @@ def test_the_holder_serves_on(fault: Callable[..., None]) -> None:
         fault(world, holder, successor)
         world.run(began + 60)
         assert world.server() is holder and world.longest_gap(began) == 0, f"seed {seed}"
+
+
+@pytest.mark.parametrize("first", ["holder", "successor"])
+@pytest.mark.parametrize("pods", [2, 3])
+def test_pods_that_end_at_once_do_not_wait_for_each_other(first: str, pods: int) -> None:
+    for seed in range(10):
+        world, holder, successor = pair(seed, pods=pods)
+        began = world.time
+        for pod in (holder, successor) if first == "holder" else (successor, holder):
+            world.tell(pod, End())
+            world.run(world.time + world.random.uniform(0, 0.01))
+        world.run(began + 3 * QUICK)
+        assert holder.gone and successor.gone, f"seed {seed}"
+        assert world.lease is not None and world.lease.holder == "", f"seed {seed}: the next one need not wait"
+
+
+def test_a_pod_that_ends_unheard_is_waited_for() -> None:
+    world, holder, successor = pair(3)
+    world.cut = {(successor.number, holder.number)}
+    began = world.time
+    world.tell(successor, End())
+    world.tell(holder, End())
+    assert world.run(began + 5, lambda: holder.gone)
+    assert 2 * PERIODS.promise <= world.time - began
+
+
+@pytest.mark.parametrize("ending", [True, False])
+def test_a_pod_that_is_about_to_end_keeps_its_successor(ending: bool) -> None:
+    """A busy machine may lose some beats while connections are prepared for the move."""
+    world, holder, successor = pair(3)
+    lost = {(successor.number, holder.number)}
+    if ending:
+        world.tell(holder, Ending())
+    world.cut |= lost
+    world.run(world.time + PERIODS.silent + PERIODS.beat)
+    world.cut -= lost
+    assert world.server() is holder and world.lease is not None
+    assert (world.lease.successor == successor.name) == ending
+    began = world.time
+    if ending:
+        world.tell(holder, End())
+        assert world.serves(successor, began + QUICK)
+
+
+def test_a_pod_that_is_about_to_end_and_has_lost_its_successor() -> None:
+    world, holder, successor = pair(3)
+    world.tell(holder, Ending())
+    world.run(world.time + 0.1)
+    world.destroy(successor)
+    world.run(world.time + 2)
+    assert world.server() is None
+    world.tell(holder, End())
+    assert world.run(world.time + 2 * PERIODS.promise + QUICK, lambda: holder.gone)
+    assert world.lease is not None and world.lease.holder == "", "the next one need not wait"
+
+
+def test_a_successor_that_ends_is_replaced_at_once() -> None:
+    world, holder, successor = pair(3, pods=3)
+    (third,) = (pod for pod in world.pods if pod not in (holder, successor))
+    began = world.time
+    world.tell(successor, End())
+    assert world.run(began + QUICK, lambda: world.lease is not None and world.lease.successor == "")
+    assert world.run(began + 3, lambda: world.lease is not None and world.lease.successor == third.name)
+    assert world.server() is holder and world.longest_gap(began) == 0
 
 
 def test_without_beats_a_router_is_as_fast_as_its_lease() -> None:
@@ -581,6 +647,55 @@ def test_a_beat_of_an_older_term_gets_the_news() -> None:
     process = Protocol("pod-1", PERIODS, 0.0, 100)
     assert heard(process, 1.0, Message(Kind.BEAT, "pod-0", 3, 50, 1)) == [Kind.PROMISE]
     assert heard(process, 1.1, Message(Kind.BEAT, "pod-2", 2, 50, 1)) == [Kind.NEWS]
+
+
+@pytest.mark.parametrize(
+    ("what", "counts"),
+    [
+        ({}, True),
+        ({"session": 5}, False),
+        ({"term": 0}, False),
+        ({"counter": 0}, False),
+        ({"sender": "pod-7"}, False),
+    ],
+    ids=["the successor", "its process before", "an older term", "late or twice", "another pod"],
+)
+def test_who_ends(what: dict[str, Any], counts: bool) -> None:
+    """Whoever does not count on this pod, or is not the successor any more, changes nothing."""
+    world, holder, successor = pair(13)
+    process, other = holder.process, successor.process
+    assert process is not None and other is not None and process.heir
+    said = Message(Kind.ENDS, successor.name, process.term, other._counter + 1, other._session)._replace(**what)
+    process.step(holder.local(world.time), Received(said))
+    assert process.heir == (not counts)
+    assert process.peer_reason == (f"pod {successor.name} ends" if counts else "")
+
+
+def test_a_pod_that_ends_says_so_to_a_holder_that_counts_on_it() -> None:
+    """Not to the one before: a third may serve."""
+    process = Protocol("pod-1", PERIODS, 0.0, 100)
+    process.step(1.0, Received(Message(Kind.BEAT, "pod-0", 3, 50, 1, protocol.COUNTS)))
+    process.step(1.1, Received(Message(Kind.HELLO, "pod-2", 4, 50, 1)))
+    assert not [action for action in process.step(1.2, End()) if isinstance(action, Send)]
+    process = Protocol("pod-1", PERIODS, 0.0, 100)
+    process.step(1.0, Received(Message(Kind.BEAT, "pod-0", 3, 50, 1, protocol.COUNTS)))
+    (said,) = (action for action in process.step(1.2, End()) if isinstance(action, Send))
+    assert (said.to, said.message.kind, said.message.term) == ("pod-0", Kind.ENDS, 3)
+
+
+@pytest.mark.parametrize("pods", [2, 3])
+def test_a_holder_that_ends_says_so_to_the_one_before_if_nobody_is_left(
+    pods: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, holder, successor = pair(3, pods=pods)
+    world.tell(holder, End())
+    assert world.serves(successor, world.time + QUICK)
+    told: list[Send] = []
+    world.run(world.time + 3)
+    monkeypatch.setitem(simulation._CARRY_OUT, Send, lambda world, pod, action: told.append(action))
+    world.tell(successor, End())
+    assert world.run(world.time + 3, lambda: successor.gone)
+    assert ((holder.name, Kind.ENDS) in [(said.to, said.message.kind) for said in told]) == (pods == 2)
 
 
 def test_yours_counts_only_for_the_process_that_it_was_said_to() -> None:

@@ -242,6 +242,33 @@ def test_a_planned_move(world: World, count: int, lost: float) -> None:
     assert old.goes_on(through=new) and new.hosting.guests == [old.ip]
 
 
+def test_a_successor_that_ends_is_not_waited_for(world: World) -> None:
+    old, new = world.add(5), world.add()
+    told: list[tuple[bool, str]] = []
+    new.alive = False
+    old.leaving.prepare(world.now, new.ip, 1, lambda done, why: told.append((done, why)))
+    old.leaving.ends(world.now, ipaddress.ip_address("192.0.2.77"))
+    assert told == [] and old.leaving.through == new.ip
+    old.leaving.ends(world.now, new.ip)
+    assert told == [(False, f"pod {new.ip} ends too")] and old.leaving.through is None
+
+
+@pytest.mark.parametrize("both", [True, False])
+@pytest.mark.parametrize("later", [True, False])
+def test_pods_that_end_do_not_relay_through_each_other(world: World, both: bool, later: bool) -> None:
+    """One that does not end itself waits for a third pod, or may be about to take the address again."""
+    old, new = world.add(5), world.add()
+    assert world.move(old, new)
+    if both and not later:
+        old.leaving.end(world.now, world.now + 60)
+    old.leaving.ends(world.now, new.ip)
+    if both and later:
+        assert old.resets == 0
+        old.leaving.end(world.now, world.now + 60)
+    world.run(1)
+    assert old.resets == both and old.leaving.over == both
+
+
 def test_the_successor_chooses_ports_before_the_old_pod_hands_over(world: World) -> None:
     old, new = world.add(5), world.add()
     chosen: list[bool] = []

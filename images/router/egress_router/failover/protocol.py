@@ -120,6 +120,8 @@ class Kind(enum.IntEnum):
     YOURS = 4
     # There is a newer term.
     NEWS = 5
+    # To the holder, or to the one before if no other pod is left: I end, so do not count on me.
+    ENDS = 6
 
 
 class Message(NamedTuple):
@@ -211,6 +213,10 @@ class Hold(NamedTuple):
     on: bool
 
 
+class Ending(NamedTuple):
+    """This pod is to end in a moment, and tells its successor of its connections meanwhile."""
+
+
 class End(NamedTuple):
     """Event: this pod is to end. Action: it may."""
 
@@ -279,7 +285,20 @@ class Ask(NamedTuple):
 
 
 Event = (
-    Tick | Received | Found | Swapped | Conflict | Failed | Segment | Able | Refused | HandOver | Rewrite | Hold | End
+    Tick
+    | Received
+    | Found
+    | Swapped
+    | Conflict
+    | Failed
+    | Segment
+    | Able
+    | Refused
+    | HandOver
+    | Rewrite
+    | Hold
+    | Ending
+    | End
 )
 Action = Permit | Grant | Drop | Send | Look | Swap | Announce | Ask | End
 
@@ -396,6 +415,7 @@ class Protocol:
         self._leaving = False
         self._asked_to_leave = False
         self._leave_until = 0.0
+        self._ending = False
         # The successor's side. What an earlier process promised is not known: as much as can be.
         self._bound_until = self._bound_to_others = now + periods.promise
         self._bound_to = ""
@@ -492,7 +512,8 @@ class Protocol:
     def _unwanted(self) -> bool:
         """Whether the holder is better off without its successor."""
         if self._reached(self._promised_at + self.periods.silent):
-            return True
+            # Who ends needs it whatever happens, unless it said that it ends too: at worst it takes over a moment earlier, by itself.
+            return not self._ending or self._promised_at == -INFINITE
         return not self.peer_able and any(
             able and name != self.successor and self.now - at < self.periods.promise * 3
             for name, (at, able) in self._others.items()
@@ -677,6 +698,19 @@ class Protocol:
     def _on_news(self, message: Message) -> None:
         pass
 
+    def _on_ends(self, message: Message) -> None:
+        # Of the process that promised, in this term: of another one, or before, it would say nothing about the successor.
+        if (
+            not self.holding
+            or message.sender != self.successor
+            or message.session != self._peer_session
+            or message.term != self.term
+        ):
+            return
+        self.peer_able, self.peer_reason = False, f"pod {self.successor} ends"
+        self._promised_at = -INFINITE
+        self._leave_until = min(self._leave_until, self.now)
+
     def _on_found(self, event: Found) -> None:
         request = self._answered(event.request)
         if request is None:
@@ -787,6 +821,9 @@ class Protocol:
         self._on_hold = event.on
         self._question = None
         self._ask_at = self.now
+
+    def _on_ending(self, event: Ending) -> None:
+        self._ending = True
 
     def _on_end(self, event: End) -> None:
         self._stopping = True
@@ -982,6 +1019,10 @@ class Protocol:
 
     def _finish(self) -> None:
         self._give_up()
+        # Not if another pod serves already, or will: whoever ends too counts on that one then.
+        last = not (self.successor or self._others) if self.holding else self._bound_term == self.term
+        if self._bound_to and last:
+            self._send(self._bound_to, Kind.ENDS)
         self.holding = False
         self.ended = True
         self.due = INFINITE
@@ -1001,6 +1042,7 @@ _HANDLERS: dict[type, str] = {
     HandOver: "_on_hand_over",
     Rewrite: "_on_rewrite",
     Hold: "_on_held",
+    Ending: "_on_ending",
     End: "_on_end",
 }
 _MESSAGES: dict[Kind, str] = {
@@ -1009,4 +1051,5 @@ _MESSAGES: dict[Kind, str] = {
     Kind.PROMISE: "_on_promise",
     Kind.YOURS: "_on_yours",
     Kind.NEWS: "_on_news",
+    Kind.ENDS: "_on_ends",
 }

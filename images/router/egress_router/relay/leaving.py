@@ -93,6 +93,7 @@ class Link:
         self.answered = False
         self.newcomers = False
         self.refusal = ""
+        self.ends = False
         self.parcel: Parcel | None = None
         self.told: Flows = {}
         # All that was told has arrived, once at least.
@@ -219,6 +220,12 @@ class Leaving:
             self._receive(link, message)
         self.tick(now)
 
+    def ends(self, now: float, to: IP) -> None:
+        """`to` ends, and no third pod serves as far as it knows."""
+        if self._link is not None and self._link.to == to:
+            self._link.ends = True
+            self.tick(now)
+
     def end(self, now: float, until: float) -> None:
         """The pod ends: connections last until then at most."""
         self._ends_at = until
@@ -245,7 +252,9 @@ class Leaving:
             self._watch(link, now)
         elif not self._serves:
             lasts = SILENT_SECONDS if link.ready else GIVE_UP_SECONDS
-            if self._reached(now, link.heard_at + lasts):
+            # Two that end do not wait for each other. Another pod may be about to take the address, and relays nothing then.
+            both_end = link.ends and self._ends_at < INFINITE
+            if both_end or self._reached(now, link.heard_at + lasts):
                 self._give_up(now)
         if self._link is link:
             self._talk(link, now)
@@ -259,7 +268,9 @@ class Leaving:
 
     def _watch(self, link: Link, now: float) -> None:
         """The successor takes too long, or says no."""
-        if link.refusal:
+        if link.ends:
+            why = f"pod {link.to} ends too"
+        elif link.refusal:
             why = f"pod {link.to} cannot relay: {link.refusal}"
         elif not link.answered and self._reached(now, link.began + ANSWER_SECONDS):
             why = f"pod {link.to} does not answer"

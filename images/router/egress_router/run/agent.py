@@ -43,6 +43,8 @@ HEALTHY_SECONDS = 20
 # lease that is not released costs the next pod its whole duration.
 RELEASE_TIMEOUT = (1.0, 2.0)
 RELEASE_SECONDS = 3.5
+# An heir has so long to put itself in this pod's place in the EndpointSlices: until then this one takes new connections for it.
+HEIR_SECONDS = 2.0
 
 
 class Agent:
@@ -88,6 +90,7 @@ class Agent:
         self._driver.changed = self._publisher.changed = self.wake
         self._driver.repair = self._wake_rules.set
         self._driver.leave = self._leave
+        self._driver.ends = self._relay.ends
         self._relay.change_ports = self._wake_rules.set
         self._tell()
         self._driver.start(leases, self.status, adopted)
@@ -227,12 +230,17 @@ class Agent:
         began = time.monotonic()
         self._publisher.stop()
         released = threading.Event()
+        patience = 0.0
+        # A move that somebody asks for now would be prepared instead of this one.
+        self._driver.leave = lambda then: None
 
         def release(relayed: bool, why: str) -> None:
             self._then.append(lambda: give_up(relayed, why))
             self.wake()
 
         def give_up(relayed: bool, why: str) -> None:
+            nonlocal patience
+            patience = HEIR_SECONDS if relayed else 0.0
             if not relayed and self._address.present:
                 self._reset_connections(why)
             self._driver.end()
@@ -242,16 +250,17 @@ class Agent:
             self._relay.serves(False)
             released.set()
 
+        self._driver.prepare_end()
         self._relay.prepare(release)
         released.wait(PREPARE_SECONDS + RELEASE_SECONDS)
         self._driver.end()
         failover = self._config.failover
-        self._driver.ended.wait(2 * failover.promise_ms / 1000 + RELEASE_SECONDS)
-        withdraw = threading.Thread(target=self._withdraw, name="withdraw", daemon=True)
-        withdraw.start()
-        withdraw.join(max(0.5, began + RELEASE_SECONDS - time.monotonic()))
-        left = time.monotonic()
         self._relay.end(began + failover.relay_seconds)
+        self._driver.ended.wait(2 * failover.promise_ms / 1000 + RELEASE_SECONDS)
+        withdraw = threading.Thread(target=self._withdraw, args=(patience,), name="withdraw", daemon=True)
+        withdraw.start()
+        withdraw.join(max(patience + 0.5, began + RELEASE_SECONDS - time.monotonic()))
+        left = time.monotonic()
         while not self._relay.over:
             self._keep_rules()
             self._wake_rules.wait(TICK_SECONDS)
@@ -260,8 +269,8 @@ class Agent:
         now = time.monotonic()
         event("stopped", seconds=f"{left - began:.3f}", relayed_for=f"{now - left:.3f}")
 
-    def _withdraw(self) -> None:
+    def _withdraw(self, patience: float) -> None:
         try:
-            self._publisher.withdraw(RELEASE_TIMEOUT)
+            self._publisher.withdraw(RELEASE_TIMEOUT, patience)
         except ApiError as error:
             event("release-failed", error=error)

@@ -60,7 +60,8 @@ class Driver:
 
     `lease_error`: why the last request of the Lease failed; empty if it did not. `reached`: whether one ever succeeded.
     `changed`: called when something happened that decides about the address; `repair`: called when the table is gone;
-    `leave`: called before the pod hands over because somebody asks for it, with what to do then.
+    `leave`: called before the pod hands over because somebody asks for it, with what to do then; `ends`: called when another pod
+    says that it ends, with its cluster address.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Driver:
         self.changed: Callable[[], None] = lambda: None
         self.repair: Callable[[], None] = lambda: None
         self.leave: Callable[[Callable[[], None]], None] = lambda then: then()
+        self.ends: Callable[[IP], None] = lambda address: None
         self.ended = threading.Event()
         self.lease_error = ""
         self.reached = False
@@ -211,6 +213,10 @@ class Driver:
             self._events.append(found)
         self._poke()
 
+    def prepare_end(self) -> None:
+        """The pod is to end, and its connections are prepared for that."""
+        self._post(protocol.Ending())
+
     def end(self) -> None:
         """The pod is to end: `ended` is set when it may."""
         self._post(protocol.End())
@@ -255,6 +261,7 @@ class Driver:
             if self._channel.fileno() in readable:
                 for message in self._channel.received():
                     self._step(protocol.Received(message))
+                    self._tell_end(message)
             self._drain()
             if time.monotonic() >= self._protocol.due:
                 self._step(protocol.Tick())
@@ -269,8 +276,13 @@ class Driver:
             self._leases.look(PEEK)
             until = time.monotonic() + IDLE_SECONDS
             while select.select([self._channel.fileno()], [], [], max(0.0, until - time.monotonic()))[0]:
-                list(self._channel.received())
+                for message in self._channel.received():
+                    self._tell_end(message)
             self._drain()
+
+    def _tell_end(self, message: protocol.Message) -> None:
+        if message.kind is Kind.ENDS:
+            self.ends(ipaddress.ip_address(self._channel.addresses[message.sender]))
 
     def _drain(self) -> None:
         while self._events:

@@ -23,6 +23,8 @@ from .kube import ApiError, Kube, Timeout
 REPUBLISH_SECONDS = 30.0
 # After a failure.
 RETRY_SECONDS = 0.5
+# How often a pod that ends looks whether the next one is in the slices.
+LOOK_SECONDS = 0.1
 # All requests of one round time out within this.
 ROUND_SECONDS = 60.0
 
@@ -73,9 +75,15 @@ class Publisher:
         self._stopping = True
         self._wake.set()
 
-    def withdraw(self, timeout: Timeout) -> None:
-        """The pod ends: remove it from the slices, and no other one that serves already. Raises ApiError."""
+    def withdraw(self, timeout: Timeout, patience: float = 0.0) -> None:
+        """The pod ends: remove it from the slices, and no other one that serves already. Raises ApiError.
+
+        For `patience` seconds the next one may put itself in its place, so that the Service always leads somewhere.
+        """
+        until = time.monotonic() + patience
         for family in self._patches:
+            while time.monotonic() < until and self._is_in(self._read(family, timeout)):
+                time.sleep(LOOK_SECONDS)
             self._withdraw(family, timeout)
 
     def _run(self) -> None:
@@ -130,8 +138,13 @@ class Publisher:
                 if error.status != 409:
                     raise
         found = self._read(family, timeout)
-        if any((item.get("targetRef") or {}).get("name") == self._config.pod for item in found.get("endpoints") or ()):
+        if self._is_in(found):
             self._patch_version(family, NOBODY, found["metadata"]["resourceVersion"], timeout)
+
+    def _is_in(self, found: dict[str, Any]) -> bool:
+        return any(
+            (item.get("targetRef") or {}).get("name") == self._config.pod for item in found.get("endpoints") or ()
+        )
 
     def _read(self, family: int, timeout: Timeout | None = None) -> dict[str, Any]:
         try:

@@ -144,6 +144,10 @@ class Relay:
         """The pod ends, and its connections last until then at most; `over` says when they do not any more."""
         self._post(lambda now: self._leaving.end(now, until))
 
+    def ends(self, address: IP) -> None:
+        """Another pod ends, and relays nothing any more."""
+        self._post(lambda now: self._leaving.ends(now, address))
+
     def hear(self, text: bytes) -> bool:
         """Another pod said something; returns whether it did for the first time."""
         try:
