@@ -68,6 +68,8 @@ STALL = 5.0
 MTU = 1450
 ADDRESSES = [ipaddress.ip_address(EGRESS4), ipaddress.ip_address(EGRESS6)]
 _numbers = itertools.count(120)
+# Packets at a time, and SO_RCVBUFFORCE for them.
+MANY, _RECEIVE_BYTES = 400, 33
 
 
 class Pod:
@@ -259,6 +261,43 @@ def test_a_connection_survives_a_move(
     assert " packets 0 " not in next(
         line for line in counted.splitlines() if "fwd" in line and f"@flows{family}" in line
     )
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_packets_wait_until_the_new_pod_serves(pods: tuple[Pod, Pod], family: int) -> None:
+    """A datagram is sent once: it is not lost while nobody serves."""
+    old, new = pods
+    with connect("pods", old.ip4 if family == 4 else old.ip6, 7000, kind=socket.SOCK_DGRAM) as datagrams:
+        datagrams.settimeout(5)
+        listener = namespaces.inside("outside", lambda: _listener(family))
+        with listener:
+            datagrams.send(b"before")
+            listener.sendto(*listener.recvfrom(100))
+            assert datagrams.recv(100) == b"before"
+            old.do(lambda: old.former.open(new.ip, waiting=True))
+            new.do(lambda: new.holder.open(old.ip, 60))
+            send(old, new, old.do(old.former.flows))
+            new.choose_ports()
+            old.give_up()
+            # More than the kernel keeps by itself.
+            for number in range(MANY):
+                datagrams.send(b"%d" % number)
+            new.serve()
+            with pytest.raises(TimeoutError):
+                listener.recv(100)
+            old.do(old.former.let_through)
+            listener.settimeout(5)
+            assert [listener.recv(100) for _number in range(MANY)] == [b"%d" % number for number in range(MANY)]
+
+
+def _listener(family: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+    level, free = (socket.IPPROTO_IP, 15) if family == 4 else (socket.IPPROTO_IPV6, 78)
+    made.setsockopt(level, free, 1)
+    made.bind(("203.0.113.10" if family == 4 else "2001:db8:113::10", 7000))
+    made.setsockopt(socket.SOL_SOCKET, _RECEIVE_BYTES, 1 << 22)
+    made.settimeout(0.3)
+    return made
 
 
 def test_without_a_relay_it_breaks(pods: tuple[Pod, Pod]) -> None:

@@ -97,6 +97,7 @@ class Pod:
         self.open: dict[Server, list[int]] = {}
         self.half_open: set[int] = set()
         self.near: IP | None = None
+        self.waits = False
         self.far: dict[IP, dict[Server, list[int]]] = {}
         self.ports: Ports = parts(world.replicas)[0]
         self.accepting_until = 0.0
@@ -127,7 +128,7 @@ class Pod:
         self.serving = serves
         through = self.leaving.through
         self.leaving.serves(self.world.now, serves)
-        self.hosting.serves(self.world.now, serves)
+        self.hosting.serves(self.world.now, serves, self.world.term)
         if not serves and through is not None:
             self.hosting.moved(self.world.now, through, self.world.term)
 
@@ -158,6 +159,7 @@ class Pod:
             Kind.OVER: lambda: self.hosting.over(message),
             Kind.ANSWER: lambda: self.leaving.answer(now, message),
             Kind.MOVED: lambda: self.leaving.moved(now, message),
+            Kind.SERVES: lambda: self.leaving.serving(now, message),
         }[message.kind]()
 
     def say(self, to: IP, kind: Kind, **fields: Any) -> None:
@@ -181,10 +183,14 @@ class Pod:
         used = [port for ports in flows.values() for port in ports]
         return part_numbers(self.world.replicas, [self.ports[0], *used]) | self.hosting.parts
 
-    def open_near(self, holder: IP) -> None:
+    def open_near(self, holder: IP, waiting: bool = False) -> None:
         if self.refuses:
             raise RelayError(self.refuses)
-        self.near = holder
+        self.near, self.waits = holder, waiting
+
+    def let_through(self) -> None:
+        assert self.near is not None
+        self.waits = False
 
     def close_near(self) -> None:
         self.near = None
@@ -239,7 +245,57 @@ def test_a_planned_move(world: World, count: int, lost: float) -> None:
     assert old.ports != new.ports and not old.leaving.over
     assert old.leaving.count == count
     world.run(3 * leaving.WHOLE_SECONDS)
-    assert old.goes_on(through=new) and new.hosting.guests == [old.ip]
+    assert old.goes_on(through=new) and new.hosting.guests == [old.ip] and not old.waits
+
+
+@pytest.mark.parametrize(
+    ("change", "heard"),
+    [({}, True), ({"term": 1}, False), ({"address": ipaddress.ip_address("192.0.2.77")}, False)],
+    ids=["the new holder", "an older term", "another pod"],
+)
+def test_packets_wait_in_the_tunnel_until_the_new_pod_serves(world: World, change: dict[str, Any], heard: bool) -> None:
+    old, new = world.add(5), world.add()
+    world.loses = lambda message: message.kind is Kind.SERVES
+    assert world.move(old, new)
+    assert old.near == new.ip and old.waits
+    (said, *_again) = (message for _to, message in world.said if message.kind is Kind.SERVES)
+    old.hear(said._replace(**change))
+    assert old.waits != heard and old.goes_on(through=new)
+
+
+def test_packets_do_not_wait_for_ever(world: World) -> None:
+    """Everything that the new pod says is lost."""
+    old, new = world.add(5), world.add()
+    world.loses = lambda message: message.kind is Kind.SERVES
+    assert world.move(old, new)
+    began = world.now
+    while old.waits:
+        world.run(STEP)
+    assert world.now - began < leaving.WAIT_SECONDS and old.goes_on(through=new)
+    # Nor with a restarted agent.
+    old.waits = True
+    old.begin()
+    assert not old.waits
+
+
+def test_packets_do_not_wait_when_the_address_is_lost_before_the_move_is_prepared(world: World) -> None:
+    old, new = world.add(5), world.add()
+    world.loses = lambda message: message.kind is Kind.SERVES
+    old.leaving.prepare(world.now, new.ip, 1, lambda done, why: None)
+    old.serve(False)
+    new.serve(True)
+    world.run(leaving.WAIT_SECONDS + STEP)
+    assert not old.waits and old.goes_on(through=new)
+
+
+def test_what_waits_is_told_that_it_is_over(world: World) -> None:
+    old, new = world.add(5), world.add()
+    world.loses = lambda message: message.kind is Kind.SERVES
+    assert world.move(old, new)
+    waited: list[bool] = []
+    old.reset = lambda: waited.append(old.waits)  # type: ignore[method-assign]
+    old.leaving.end(world.now, world.now)
+    assert waited == [False]
 
 
 def test_a_successor_that_ends_is_not_waited_for(world: World) -> None:

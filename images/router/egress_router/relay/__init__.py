@@ -35,11 +35,14 @@ messages.py, is proved as beats are; RELAY and MOVED are said again, and chunks 
                 firewall.use_ports(holder.ports(...)), holder.reserve(firewall.ports), holder.accept(); only then the last receipt
         old     former.accept()
     the protocol hands over
-        old     Drop: fence.drop(); then at once Network.release(), and not the reset of connections.
+        old     Drop: fence.drop(); then at once Network.release(), and not the reset of connections. Packets wait in the tunnel, whose
+                next hop has no MAC address yet, instead of getting lost at a pod that does not serve: a new connection would be
+                begun again after a second
                 Send YOURS; then, while new ones may come often, late = without(former.flows(), flows), and if there is any, another
                 parcel. Say MOVED to each of its guests, then holder.close()
-        new     Grant: fence.grant(), Network.claim() and take() without a probe (the old pod has given up), announce. After that
-                former.close() if it relayed itself: its own connections are direct now. Chunks are taken before and after
+        new     Grant: fence.grant(), Network.claim() and take() without a probe (the old pod has given up), announce. Say SERVES, by
+                which the old one lets through what waits; it does so after a second anyway. Then former.close() if it relayed itself: its
+                own connections are direct now. Chunks are taken before and after
     afterwards
         others  that have flows: say RELAY to the new holder and send it their flows, as above; then former.open(its ip), by which their
                 packets change their way. They know it by MOVED, or by the Lease, whichever has the higher term. So does a pod that lost

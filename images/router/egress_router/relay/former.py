@@ -43,18 +43,26 @@ class Former:
         """Packets to the tunnels' port that no peer sent, since the tunnel was opened."""
         return self._guard.refused()
 
-    def open(self, holder: IP) -> None:
-        """Have connections of this pod take the tunnel when net1 is given up. While this pod serves, nothing changes."""
+    def open(self, holder: IP, waiting: bool = False) -> None:
+        """Have connections of this pod take the tunnel when net1 is given up. While this pod serves, nothing changes.
+
+        With `waiting`, packets wait in it until let_through().
+        """
         with self._guard.translated(f"open a tunnel to {holder}"):
             before = self.holder
             self._guard.admit(holder)
             try:
-                self._tunnels.open_near(holder)
+                self._tunnels.open_near(holder, waiting)
             except Exception:
                 self.close()
                 self._guard.exclude(holder)
                 raise
             self._guard.exclude(before)
+
+    def let_through(self) -> None:
+        """The other pod serves: send what waits."""
+        with self._guard.translated("let packets into the tunnel"):
+            self._tunnels.let_through()
 
     def flows(self, half_open: bool = True) -> Flows:
         """The redirected connections that this pod has and that have not ended. May be more than are relayed, see `limited`.

@@ -79,6 +79,8 @@ class Hosting:
         self._serves = False
         # Who serves now, by which term, and how often that is still to be said.
         self._moved: tuple[IP, int, int] | None = None
+        # By which term this pod serves, and how often that is still to be said.
+        self._serving: tuple[int, int] = (0, 0)
         self.due = INFINITE
 
     @property
@@ -108,10 +110,11 @@ class Hosting:
         self._guests.update((peer, _Guest(now)) for peer in peers)
         self._served_at = now
 
-    def serves(self, now: float, serves: bool) -> None:
-        """The address is here now, or is not any more."""
+    def serves(self, now: float, serves: bool, term: int) -> None:
+        """The address is here now by `term`, or is not any more."""
         self._serves = serves
         self._served_at = now
+        self._serving = (term, FAREWELLS if serves else 0)
         if serves:
             self._moved = None
         self.tick(now)
@@ -182,6 +185,7 @@ class Hosting:
         self.due = INFINITE
         if self._moved is not None:
             self._tell_moved(now)
+        self._tell_serving(now)
         for peer, guest in list(self._guests.items()):
             until = guest.heard_at + SILENT_SECONDS
             if not self._serves:
@@ -201,6 +205,14 @@ class Hosting:
                 self._close(peer)
         self._moved = (to, term, left - 1) if self._guests else None
         self.due = min(self.due, now + AGAIN_SECONDS)
+
+    def _tell_serving(self, now: float) -> None:
+        term, left = self._serving
+        if left:
+            for peer in self.guests:
+                self._say(peer, Kind.SERVES, term=term)
+            self._serving = (term, left - 1)
+            self.due = min(self.due, now + AGAIN_SECONDS)
 
     def _accept(self, peer: IP, guest: _Guest, now: float) -> None:
         left = guest.range_until - now

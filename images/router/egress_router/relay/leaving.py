@@ -39,6 +39,8 @@ CONNECTIONS_PER_SECOND = 20000
 # After the move the cluster sends new connections here until it has heard of the other pod.
 SPREAD_SECONDS = 3.0
 SPREAD_ROUND_SECONDS = 0.2
+# Until the other pod says that it serves, packets wait in the tunnel; that may be lost.
+WAIT_SECONDS = 1.0
 # From when the move is prepared: what is accepted late has to be named before the other pod does not relay it without a name.
 ACCEPT_SECONDS = 5.0
 # How much longer they are relayed without a name.
@@ -63,8 +65,11 @@ class Kernel(Protocol):
     def parts(self, flows: Flows) -> int:
         """Which parts of the source ports these and others that it knows of use: a bit for each."""
 
-    def open_near(self, holder: IP) -> None:
-        """Have them take a tunnel to `holder` as soon as the address is given up."""
+    def open_near(self, holder: IP, waiting: bool = False) -> None:
+        """Have them take a tunnel to `holder` as soon as the address is given up; with `waiting`, packets wait in it at first."""
+
+    def let_through(self) -> None:
+        """What waits in the tunnel goes on."""
 
     def close_near(self) -> None:
         """Without a tunnel again."""
@@ -94,6 +99,9 @@ class Link:
         self.newcomers = False
         self.refusal = ""
         self.ends = False
+        # Packets wait in the tunnel, and at most until then.
+        self.waits = False
+        self.waits_until = INFINITE
         self.parcel: Parcel | None = None
         self.told: Flows = {}
         # All that was told has arrived, once at least.
@@ -142,18 +150,21 @@ class Leaving:
     def adopt(self, through: IP | None) -> None:
         """An earlier process of this pod had a tunnel to `through`."""
         self.through = through
+        if through is not None:
+            self._kernel.let_through()
 
     def prepare(self, now: float, to: IP, term: int, prepared: Prepared) -> None:
         """The pod is to hand over to `to`, which will serve by a term above `term`; calls `prepared` some time."""
         self._term = max(self._term, term + 1)
         try:
-            self._kernel.open_near(to)
+            self._kernel.open_near(to, waiting=True)
         except RelayError as error:
             prepared(False, str(error))
             return
         self.through = to
         self._prepared = prepared
         self._link = Link(to, now)
+        self._link.waits = True
         self.tick(now)
 
     def stays(self, now: float) -> None:
@@ -185,6 +196,8 @@ class Leaving:
         else:
             self._spread_until = now + SPREAD_SECONDS if link.newcomers else -INFINITE
             link.look_at = now
+        if not serves and link is not None:
+            link.waits_until = now + WAIT_SECONDS
         self.tick(now)
 
     def holder(self, now: float, to: IP, term: int) -> None:
@@ -220,6 +233,11 @@ class Leaving:
             self._receive(link, message)
         self.tick(now)
 
+    def serving(self, now: float, message: Message) -> None:
+        """A pod says that it serves now."""
+        if self._link is not None and message.address == self._link.to and message.term >= self._term:
+            self._let_through(self._link)
+
     def ends(self, now: float, to: IP) -> None:
         """`to` ends, and no third pod serves as far as it knows."""
         if self._link is not None and self._link.to == to:
@@ -251,6 +269,8 @@ class Leaving:
         if self._prepared is not None:
             self._watch(link, now)
         elif not self._serves:
+            if link.waits and self._reached(now, link.waits_until):
+                self._let_through(link)
             lasts = SILENT_SECONDS if link.ready else GIVE_UP_SECONDS
             # Two that end do not wait for each other. Another pod may be about to take the address, and relays nothing then.
             both_end = link.ends and self._ends_at < INFINITE
@@ -258,6 +278,11 @@ class Leaving:
                 self._give_up(now)
         if self._link is link:
             self._talk(link, now)
+
+    def _let_through(self, link: Link) -> None:
+        if link.waits:
+            self._kernel.let_through()
+            link.waits = False
 
     def _reached(self, now: float, at: float) -> bool:
         """Whether it is time; if not, the next tick is due then."""
@@ -388,6 +413,8 @@ class Leaving:
             # The clients' side at least: it takes a way on which their packets can be answered.
             self._kernel.open_near(link.to)
             self.through = link.to
+        elif link is not None:
+            self._let_through(link)
         self._abandoned = True
         try:
             self._kernel.reset()

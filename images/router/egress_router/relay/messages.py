@@ -39,6 +39,8 @@ class Kind(enum.IntEnum):
     MOVED = 4
     # From the one that relays: nothing is left.
     OVER = 5
+    # From the one that serves, to those that relay through it: from now on.
+    SERVES = 6
 
 
 class Message(NamedTuple):
@@ -48,7 +50,7 @@ class Message(NamedTuple):
     `parts`: of RELAY, which parts of the source ports (a bit for each, see kernel/ports.py) connections have that the sender knows of.
     `first`, `last`, `seconds`: of RELAY, the source ports of connections that begin at the sender after the move, and for how long those
     are to be relayed without being named. `newcomers`: of ANSWER, that they are.
-    `term`, `holder`: of MOVED, who serves.
+    `term`, `holder`: of MOVED, who serves; `term` of SERVES too.
     """
 
     kind: Kind

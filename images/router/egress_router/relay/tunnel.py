@@ -27,6 +27,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.names impo
 
 from ..config import Config
 from ..kernel import link, settings
+from ..kernel import waiting as waiting_packets
 from ..kernel.network import LAST_METRIC, TABLE
 from ..kernel.table import RELAY
 from ..net import IP
@@ -40,6 +41,8 @@ _NEXT_HOPS = {4: "169.254.29.2", 6: "fe80::e6c6:2"}
 # Worse than the routes of a router that serves, for IPv6 too, whose default is 1024; better than the last route.
 METRIC = 2048
 assert METRIC < LAST_METRIC
+# What waits in the tunnel: the kernel's own limit is some hundred packets.
+WAITING_BYTES = 8 << 20
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _NUMBERS = 1 << 24
 _NO_PREFIX_ROUTE = 0x200
@@ -74,13 +77,15 @@ class Tunnels:
         self._config = config
         self._ipr = IPRoute()
 
-    def open_near(self, peer: IP) -> None:
-        """The end of a pod that relays through `peer`, and a way into it that is taken when no better one is left."""
+    def open_near(self, peer: IP, waiting: bool = False) -> None:
+        """The end of a pod that relays through `peer`, and a way into it that is taken when no better one is left.
+
+        With `waiting`, packets wait in the kernel until let_through(), for three seconds at most.
+        """
         own = self._own(peer)
         index = self._open(RELAY, number(own), own, peer, self._config.mac)
         for address in self._config.addresses:
             family, gateway = _FAMILIES[address.family], _NEXT_HOPS[address.family]
-            self._ipr.neigh("replace", dst=gateway, lladdr=FAR_MAC, ifindex=index, state=_PERMANENT, family=family)
             self._ipr.route(
                 "replace",
                 dst="default",
@@ -91,6 +96,17 @@ class Tunnels:
                 family=family,
                 flags=["onlink"],
             )
+        if waiting:
+            waiting_packets.allow(index, WAITING_BYTES)
+        else:
+            self.let_through()
+
+    def let_through(self) -> None:
+        """Send what waits, and what comes: until now nobody knew the next hop's MAC address, so the kernel kept it."""
+        for index in self._ipr.link_lookup(ifname=RELAY):
+            for address in self._config.addresses:
+                family, gateway = _FAMILIES[address.family], _NEXT_HOPS[address.family]
+                self._ipr.neigh("replace", dst=gateway, lladdr=FAR_MAC, ifindex=index, state=_PERMANENT, family=family)
 
     def open_far(self, peer: IP) -> str:
         """The end of the pod that serves; returns its name."""

@@ -195,6 +195,11 @@ class EgressAddress:
         with contextlib.suppress(NetworkError, NetlinkError):
             self._network.release()
 
+    def hand_over(self) -> None:
+        """Another pod is to serve; if nothing comes of it, the address is taken again."""
+        self._publisher.forget()
+        self.release()
+
     def end(self) -> None:
         """The pod ends: nothing is done by tick() any more."""
         self._ended = True

@@ -208,7 +208,10 @@ class Agent:
 
     def _hand_over(self, relayed: bool, why: str, then: Callable[[], None]) -> None:
         """The address thread's: nothing else is done for the address meanwhile."""
-        if not relayed:
+        if relayed:
+            # Before the kernel drops: from here on packets wait in the tunnel instead.
+            self._address.hand_over()
+        else:
             self._reset_connections(why)
         then()
         self._until_dropped()
@@ -241,7 +244,10 @@ class Agent:
         def give_up(relayed: bool, why: str) -> None:
             nonlocal patience
             patience = HEIR_SECONDS if relayed else 0.0
-            if not relayed and self._address.present:
+            if relayed:
+                # As when it hands over.
+                self._address.release()
+            elif self._address.present:
                 self._reset_connections(why)
             self._driver.end()
             if relayed:

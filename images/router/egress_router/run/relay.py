@@ -222,13 +222,13 @@ class Relay:
         through, peers = self._former.holder, self._holder.adopt(int(SILENT_SECONDS))
         if through is not None or peers:
             event("relay-adopted", through=through or "none", pods=",".join(map(str, peers)) or "none")
-        self._leaving.adopt(through)
         self._hosting.adopt(now, peers)
+        self._leaving.adopt(through)
 
     def _note_serves(self, now: float, serves: bool) -> None:
         through = self._leaving.through
         self._leaving.serves(now, serves)
-        self._hosting.serves(now, serves)
+        self._hosting.serves(now, serves, self._driver.term)
         if not serves and through is not None:
             # Those that relay through this pod go there too.
             self._hosting.moved(now, through, self._driver.term + 1)
@@ -251,6 +251,8 @@ class Relay:
             self._leaving.answer(now, message)
         elif message.kind is Kind.MOVED:
             self._leaving.moved(now, message)
+        elif message.kind is Kind.SERVES:
+            self._leaving.serving(now, message)
 
     def _count_strangers(self, now: float) -> None:
         if self._leaving.through is None and not self._hosting.guests:
@@ -284,10 +286,13 @@ class Relay:
         ports = [port for some in flows.values() for port in some]
         return part_numbers(self._config.replicas, [self._firewall.ports[0], *ports]) | self._hosting.parts
 
-    def open_near(self, holder: IP) -> None:
-        self._former.open(holder)
+    def open_near(self, holder: IP, waiting: bool = False) -> None:
+        self._former.open(holder, waiting)
         self._started = time.monotonic()
         event("relay", through=holder)
+
+    def let_through(self) -> None:
+        self._former.let_through()
 
     def close_near(self) -> None:
         self._former.close()
