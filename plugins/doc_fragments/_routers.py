@@ -43,7 +43,7 @@ options:
           - With V(egress_router_cr), it is the pod that OpenShift's Cluster Network Operator makes of an EgressRouter resource, on
             clusters with OVN-Kubernetes. There is one such router in a namespace.
           - The operator and its CNI plugin do less. Such a router has one IPv4 address with a gateway, IPv4 destinations and
-            one pod. It has no O(routers[].fallback_ip), O(routers[].mac) and O(routers[].mtu), and no
+            one pod. It has no O(routers[].routes), O(routers[].fallback_ip), O(routers[].mac) and O(routers[].mtu), and no
             O(routers[].macvlan_mode) but V(bridge). The list is refused if it asks for more. Nor has it names of rules, they are
             left out.
           - O(routers[].master) has no effect. The router is attached to the interface of the node's default route, a warning says so.
@@ -78,6 +78,26 @@ options:
               - The module M(egress.router.address_pool) allocates it, and fills in O(routers[].addresses[].ip) and
                 O(routers[].addresses[].gateway) for all other modules, which do not know pools. The playbooks see to that.
             type: str
+      routes:
+        description:
+          - Networks of servers that another router of the egress network reaches. All other servers outside the subnets of
+            O(routers[].addresses) are reached by O(routers[].addresses[].gateway).
+          - A router whose gateway of a route does not answer serves all the same. RV(egress.router.router_info#module:routers[].routes_error)
+            and a metric say so.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          destination:
+            description: The network in canonical form, for example V(203.0.113.0/24). A single server is V(203.0.113.7/32).
+            type: str
+            required: true
+          gateway:
+            description:
+              - The next hop, an address in the subnet of O(routers[].addresses) of the same family. An IPv6 gateway may be
+                link-local.
+            type: str
+            required: true
       mac:
         description:
           - The MAC address that goes with O(routers[].addresses).
@@ -335,12 +355,11 @@ options:
       - What every router has unless it says otherwise. The variable C(egress_router_defaults) of the collection's roles.
       - The keys are those of O(routers) that do not identify a router, which are O(routers[].backend),
         O(routers[].disruption_budget), O(routers[].failover), O(routers[].fallback_ip), O(routers[].host_users),
-        O(routers[].image),
-        O(routers[].image_pull_secrets), O(routers[].macvlan_mode), O(routers[].master), O(routers[].mtu),
+        O(routers[].image), O(routers[].image_pull_secrets), O(routers[].macvlan_mode), O(routers[].master), O(routers[].mtu),
         O(routers[].namespace), O(routers[].node_selector), O(routers[].pod_annotations), O(routers[].pod_labels),
         O(routers[].priority_class_name), O(routers[].redirect_rules), O(routers[].replicas), O(routers[].resources),
-        O(routers[].runtime_class_name), O(routers[].security_context_constraints), O(routers[].service), O(routers[].state)
-        and O(routers[].tolerations).
+        O(routers[].routes), O(routers[].runtime_class_name), O(routers[].security_context_constraints), O(routers[].service),
+        O(routers[].state) and O(routers[].tolerations).
       - Dictionaries are merged, a router's own keys win. Lists are replaced.
       - A router with O(routers[].backend=egress_router_cr) takes none of those keys from here that say how the pods of the other backend
         are made, which are O(routers[].host_users), O(routers[].image), O(routers[].image_pull_secrets),

@@ -137,6 +137,9 @@ routers:
     error:
       description: Why its agent does not serve, as it reports it. Without an agent, why its pod does not run.
       type: str
+    routes_error:
+      description: Which gateways of its routes do not answer, as its agent reports it. Empty if all do.
+      type: str
     failover:
       description:
         - How its pods stand by for each other. Of a router with one pod there is no successor.

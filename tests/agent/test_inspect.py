@@ -76,8 +76,18 @@ def test_a_free_address(node: None, target: Json) -> None:
     assert seen == {
         **{"ip": target["ip"], "mac": MAC, "master": "eth1", "error": ""},
         **{"holder_mac": None, "mac_seen_at": None, "mac_asked": True, "gateway_mac": GATEWAY_MAC},
-        **{"node_has_ip_on": None, "node_has_mac_on": None},
+        **{"node_has_ip_on": None, "node_has_mac_on": None, "silent_route_gateways": []},
     }
+
+
+@pytest.mark.parametrize(
+    ("target", "gateways"),
+    [(TARGET4, [GATEWAY4, "198.51.100.2"]), (TARGET6, [GATEWAY6, "2001:db8:51::2"])],
+    ids=["IPv4", "IPv6"],
+)
+def test_gateways_of_routes(node: None, target: Json, gateways: list[str]) -> None:
+    (seen,) = inspect({**target, "route_gateways": gateways})["targets"]
+    assert seen["silent_route_gateways"] == gateways[1:]
 
 
 @pytest.mark.parametrize("target", [TARGET4, TARGET6], ids=["IPv4", "IPv6"])

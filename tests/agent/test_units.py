@@ -45,6 +45,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.identity i
     EgressAddress,
     Identity,
     Port,
+    Route,
 )
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import parse
 from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
@@ -126,6 +127,7 @@ def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
         headless=True,
         extra_ports=(Port(8443, "TCP"),),
         failover=Failover(50, 300, 30, 0, "stop"),
+        routes=(Route("192.0.2.0/24", "198.51.100.2"), Route("2001:db8:9::/48", "fe80::2")),
     )
     found = config.load({**ENVIRONMENT, VARIABLE: identity.to_json()})
     assert (found.router, found.mac, found.replicas, found.headless) == ("billing-db", identity.mac, 2, True)
@@ -134,6 +136,10 @@ def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
         ("2001:db8:51::50/64", ""),
     ]
     assert (found.extra_ports, found.failover) == (((8443, "TCP"),), identity.failover)
+    assert [(str(route.network), str(route.gateway), route.family) for route in found.routes] == [
+        ("192.0.2.0/24", "198.51.100.2", 4),
+        ("2001:db8:9::/48", "fe80::2", 6),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +169,24 @@ def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
         ({"failover": {"without_api": "go"}}, "failover.without_api 'go' is neither serve nor stop"),
         ({"failover": {"lease": 1}}, "unknown keys failover.lease\\. This image"),
         ({"lease_seconds": 15}, "unknown keys lease_seconds\\. This image"),
+        (
+            {"routes": [{"destination": "192.0.2.7/24", "gateway": "198.51.100.2"}]},
+            r"routes\[0\].destination '192.0.2.7/24' is not a",
+        ),
+        (
+            {"routes": [{"destination": None, "gateway": "198.51.100.2"}]},
+            r"routes\[0\].destination 'None' is not a network",
+        ),
+        (
+            {"routes": [{"destination": "192.0.2.0/24", "gateway": "203.0.113.1"}]},
+            r"routes\[0\].gateway '203.0.113.1' is outside",
+        ),
+        (
+            {"routes": [{"destination": "0.0.0.0/0", "gateway": "198.51.100.2"}]},
+            r"routes\[0\].destination '0.0.0.0/0' is every",
+        ),
+        ({"routes": [{"destination": "192.0.2.0/24", "gateway": 7}]}, r"routes\[0\].gateway '7' is not an IP address"),
+        ({"routes": [{"to": "192.0.2.0/24"}]}, r"unknown keys routes\[0\].to\. This image"),
         ({"extra_ports": [{"port": 70000, "protocol": "TCP"}]}, r"extra_ports\[0\].port '70000' is above 65535"),
         ({"extra_ports": [{"port": 80, "protocol": "ICMP"}]}, r"extra_ports\[0\].protocol 'ICMP' is not one of"),
     ],

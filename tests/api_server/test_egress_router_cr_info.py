@@ -46,7 +46,7 @@ def test_a_router_that_serves(world: World) -> None:
         "node": "worker-1", "pod": pod["metadata"]["name"], "pod_ips": [pod["status"]["podIP"]], "restarts": 0,
         "addresses": ["198.51.100.50/24"], "mac": f"3a:00:00:00:00:{world.nodes.started % 256:02x}", "rules_count": 1,
         "rules_version": "", "rules_error": "", "applied_at": pod["metadata"]["creationTimestamp"], "error": "",
-        "failover": {},
+        "routes_error": "", "failover": {},
     }  # fmt: skip
     # Without a name it is found by its labels, by somebody who may list such resources.
     assert read(world, routers=None, namespaces=[world.namespace]) == read(world, wait=True)

@@ -22,6 +22,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.identity i
     EgressAddress,
     Identity,
     Port,
+    Route,
 )
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet, parse
 from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
@@ -61,6 +62,7 @@ class Router:
         self.headless = False
         self.user_namespace = False
         self.extra_ports: tuple[Port, ...] = ()
+        self.routes: tuple[Route, ...] = ()
         # As in a cluster; otherwise each page is as fresh as the request.
         self.keeps_pages = False
         self.process: subprocess.Popen[bytes] | None = None
@@ -93,6 +95,7 @@ class Router:
             headless=self.headless,
             extra_ports=self.extra_ports,
             failover=self.failover,
+            routes=self.routes,
         )
         environment = {
             **os.environ,

@@ -23,11 +23,13 @@ from ansible_collections.egress.router.plugins.module_utils._contract.identity i
     Identity,
     IdentityError,
     Port,
+    Route,
 )
+from ansible_collections.egress.router.plugins.module_utils._contract.routes import problems as problems_of_routes
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import PROTOCOLS
 from ansible_collections.egress.router.plugins.module_utils._contract.version import VERSION
 
-from .net import IP, Interface, is_mac
+from .net import IP, Interface, Network, is_mac
 
 
 class ConfigError(ValueError):
@@ -53,6 +55,19 @@ class Address:
 
 
 @dataclass(frozen=True)
+class StaticRoute:
+    """A network of servers that another router of the segment reaches."""
+
+    network: Network
+    gateway: IP
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return self.network.version
+
+
+@dataclass(frozen=True)
 class Config:
     """What `egress-router run` was started with. Durations are in seconds."""
 
@@ -68,6 +83,7 @@ class Config:
     headless: bool = False
     extra_ports: tuple[tuple[int, str], ...] = ()
     failover: Failover = field(default_factory=Failover)
+    routes: tuple[StaticRoute, ...] = ()
 
     def pod_ip(self, family: int) -> IP | None:
         """The pod's address of one family on the cluster network."""
@@ -87,6 +103,7 @@ def load(environment: Mapping[str, str]) -> Config:
             f"{error}. This image is of version {VERSION}, and has to be as new as the collection that wrote it"
         ) from error
     downward = "the pod template takes it from the downward API"
+    addresses = _addresses(identity.addresses)
     return Config(
         router=_name(identity.router),
         namespace=_variable(environment, "POD_NAMESPACE", downward),
@@ -94,12 +111,13 @@ def load(environment: Mapping[str, str]) -> Config:
         node=_variable(environment, "NODE_NAME", downward),
         pod_uid=environment.get("POD_UID", ""),
         pod_ips=tuple(_ip(text, "POD_IPS:") for text in _variable(environment, "POD_IPS", downward).split(",")),
-        addresses=_addresses(identity.addresses),
+        addresses=addresses,
         mac=_mac(identity.mac),
         replicas=_whole_number(identity.replicas, "replicas", least=1),
         headless=_boolean(identity.headless, "headless"),
         extra_ports=tuple(_port(item, number) for number, item in enumerate(identity.extra_ports)),
         failover=_failover(identity.failover),
+        routes=_routes(identity.routes, addresses),
     )
 
 
@@ -125,6 +143,15 @@ def _addresses(items: Iterable[EgressAddress]) -> tuple[Address, ...]:
     if not addresses:
         raise ConfigError(f"{VARIABLE}: addresses is empty; a router has at least one")
     return tuple(addresses[version] for version in sorted(addresses))
+
+
+def _routes(items: Iterable[Route], addresses: Iterable[Address]) -> tuple[StaticRoute, ...]:
+    routes = [Route(str(item.destination), str(item.gateway)) for item in items]
+    for place, name, message in problems_of_routes(routes, [str(address.interface) for address in addresses]):
+        raise ConfigError(f"{VARIABLE}: routes[{place}].{name} {message}")
+    return tuple(
+        StaticRoute(ipaddress.ip_network(route.destination), ipaddress.ip_address(route.gateway)) for route in routes
+    )
 
 
 def _mac(value: object) -> str:

@@ -20,6 +20,7 @@ from .failover import Failover
 VARIABLE = "EGRESS_ROUTER"
 # How an agent's reason begins not to start with a document. The collection knows it by this in the message of a pod.
 UNREADABLE = f"{VARIABLE} is not the description of a router"
+_LEFT_OUT_IF_EMPTY = ("routes",)
 
 
 class IdentityError(ValueError):
@@ -43,10 +44,24 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Route:
+    """Servers that another router of the segment reaches. `destination`: a network such as `203.0.113.0/24`."""
+
+    destination: str
+    gateway: str
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self.destination else 4
+
+
+@dataclass(frozen=True)
 class Identity:
     """`router`: the router's name. `addresses`: one of each family. `mac`: lower case, with colons.
 
-    `extra_ports`: fallback ports that the Service names. `failover`: how its pods stand by for each other.
+    `extra_ports`: fallback ports that the Service names. `failover`: how its pods stand by for each other. `routes`: besides those
+    of the addresses.
     """
 
     router: str
@@ -56,10 +71,13 @@ class Identity:
     headless: bool = False
     extra_ports: tuple[Port, ...] = ()
     failover: Failover = field(default_factory=Failover)
+    routes: tuple[Route, ...] = ()
 
     def to_json(self) -> str:
         """The document, on one line. `Identity.from_json(x.to_json()) == x`."""
-        return json.dumps(asdict(self))
+        found = asdict(self)
+        # A pod restarts when its document changes: one without such a field has the document of older versions.
+        return json.dumps({key: value for key, value in found.items() if value or key not in _LEFT_OUT_IF_EMPTY})
 
     @classmethod
     def from_json(cls, text: str) -> Identity:
@@ -70,7 +88,8 @@ class Identity:
             addresses = tuple(EgressAddress(**item) for item in data.pop("addresses"))
             ports = tuple(Port(**item) for item in data.pop("extra_ports", ()))
             failover = Failover(**data.pop("failover", {}))
-            return cls(addresses=addresses, extra_ports=ports, failover=failover, **data)
+            routes = tuple(Route(**item) for item in data.pop("routes", ()))
+            return cls(addresses=addresses, extra_ports=ports, failover=failover, routes=routes, **data)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise IdentityError(f"{UNREADABLE}: {error}") from error
 
@@ -82,6 +101,7 @@ def _refuse_unknown_keys(data: dict[str, Any]) -> None:
         ("failover.", Failover, data.get("failover", {})),
         *((f"addresses[{place}].", EgressAddress, item) for place, item in enumerate(data["addresses"])),
         *((f"extra_ports[{place}].", Port, item) for place, item in enumerate(data.get("extra_ports", ()))),
+        *((f"routes[{place}].", Route, item) for place, item in enumerate(data.get("routes", ()))),
     ]
     unknown = [
         where + key for where, kind, part in parts for key in part if key not in {one.name for one in fields(kind)}

@@ -31,12 +31,16 @@ class AnswerError(ValueError):
 
 @dataclass(frozen=True)
 class EgressAddress:
-    """An egress address to ask the segment of `master` for, without prefix length. `gateway`: None if it has none."""
+    """An egress address to ask the segment of `master` for, without prefix length. `gateway`: None if it has none.
+
+    `route_gateways`: those of the router's routes of the same family.
+    """
 
     ip: str
     mac: str
     gateway: str | None = None
     master: str = ""
+    route_gateways: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Question:
         try:
             data = json.loads(text)
             masters = tuple(str(name) for name in data.pop("masters", ()))
-            targets = tuple(EgressAddress(**item) for item in data.pop("targets", ()))
+            targets = tuple(_made(EgressAddress, item) for item in data.pop("targets", ()))
             timeout = float(data.pop("timeout", cls.timeout))
             return cls(masters=masters, targets=targets, timeout=timeout, **data)
         except (ValueError, TypeError, AttributeError) as error:
@@ -108,8 +112,8 @@ class Occupancy:
     `holder_mac`: who answered for the address. `mac_seen_at`: the address of the host that has the MAC address on the
     segment, empty if that host has no known address; `mac_asked` is false if the MAC address could only be overheard,
     for want of an IPv6 link-local address. `node_has_ip_on`, `node_has_mac_on`: the interface of this node that has the
-    address or receives for the MAC address; the segment does not lead to the node itself. `error`: why the segment was not
-    asked, empty if it was.
+    address or receives for the MAC address; the segment does not lead to the node itself. `silent_route_gateways`: those that did
+    not answer. `error`: why the segment was not asked, empty if it was.
     """
 
     ip: str
@@ -121,6 +125,7 @@ class Occupancy:
     node_has_ip_on: str | None = None
     node_has_mac_on: str | None = None
     gateway_mac: str | None = None
+    silent_route_gateways: tuple[str, ...] = ()
     error: str = ""
 
 

@@ -326,7 +326,7 @@ def not_remote(destination_ip: str, address: str, gateway: str) -> str:
     if destination == own.ip:
         return "is the router itself: set the address of the server"
     if destination not in network:
-        return "" if gateway else f"is outside {network} and {address} has no gateway: add a gateway"
+        return "" if gateway else f"is outside {network} and {address} has no gateway: add a gateway or a route"
     taken = no_host(destination, network)
     return f"is {taken} of the router's own segment {network}: set the address of the server" if taken else ""
 
@@ -339,6 +339,14 @@ def no_host(ip: IPAddress, network: IPNetwork) -> str:
     if ip == network.network_address:
         return "the address"
     return "the broadcast address" if ip.version == 4 and ip == network.broadcast_address else ""
+
+
+def no_servers(network: IPNetwork) -> str:
+    """Why a whole network has no remote servers; empty if it may have some."""
+    for networks, reason in _NO_SERVERS:
+        if any(network.version == other.version and network.subnet_of(other) for other in networks):  # type: ignore[arg-type]
+            return reason
+    return ""
 
 
 def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

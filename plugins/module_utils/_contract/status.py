@@ -49,6 +49,7 @@ class Status:
     which pod (empty: none), why, and for how long nobody had served, as far as it knows.
     `beats_lost`: how many messages to its successor were not answered in time since then.
     `relay_error`: why connections that are open would be reset at a planned move; empty if they would go on.
+    `routes_error`: which gateways of its routes do not answer, so that the router does not reach the servers behind them.
     """
 
     state: str = ""
@@ -71,6 +72,7 @@ class Status:
     take_over_seconds: str = ""
     beats_lost: str = ""
     relay_error: str = ""
+    routes_error: str = ""
 
     @property
     def serving(self) -> bool:

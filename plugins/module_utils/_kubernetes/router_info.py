@@ -204,6 +204,7 @@ class Facts:
             "rules_error": status.rules_error,
             "applied_at": status.applied_at,
             "error": status.error,
+            "routes_error": status.routes_error,
             "failover": {
                 **described(self.lease or {}, status, self.serving, self.pods, self.lacking()),
                 "relay_seconds": self.identity and self.identity.failover.relay_seconds,

@@ -216,7 +216,7 @@ def _too_many(requests: list[Request], pools: Mapping[str, Pool]) -> Iterator[Pr
 
 
 def _destinations(data: object, defaults: object, pools: Mapping[str, Pool]) -> dict[IPAddress, str]:
-    """Servers of the list that are in a pool."""
+    """Servers of the list, and gateways of routes, that are in a pool."""
     found = {}
     for router in _routers(data, defaults):
         rules = router.get("redirect_rules")
@@ -224,6 +224,11 @@ def _destinations(data: object, defaults: object, pools: Mapping[str, Pool]) -> 
         for ip in map(_ip, (*servers, router.get("fallback_ip"))):
             if ip and any(ip in pool for pool in pools.values()):
                 found[ip] = f"is a destination of router {router.get('namespace')}/{router.get('name')}"
+        routes = router.get("routes")
+        gateways = [route.get("gateway") for route in routes if isinstance(route, Mapping)] if is_list(routes) else []  # type: ignore[union-attr]
+        for ip in map(_ip, gateways):
+            if ip and any(ip in pool for pool in pools.values()):
+                found[ip] = f"is the gateway of a route of router {router.get('namespace')}/{router.get('name')}"
     return found
 
 

@@ -130,13 +130,19 @@ def question(routers: Iterable[Router], cni_directory: str) -> Question:
     return Question(
         masters=tuple(dict.fromkeys(router.master for router in routers)),
         targets=tuple(
-            EgressAddress(address.ip, router.mac, address.gateway or None, router.master)
+            EgressAddress(
+                address.ip, router.mac, address.gateway or None, router.master, _route_gateways(router, address.family)
+            )
             for router in routers
             for address in router.addresses
         ),
         timeout=PROBE_SECONDS,
         cni_directory=cni_directory,
     )
+
+
+def _route_gateways(router: Router, family: int) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(route.gateway for route in router.routes if route.family == family))
 
 
 def _images(routers: Iterable[Router]) -> list[str]:

@@ -12,6 +12,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from .._common.mac import is_multicast, normal_mac, unquoted
+from .._contract.routes import no_gateway
 from .._contract.rules import IPAddress, IPNetwork, no_host
 from .fields import Fields
 
@@ -149,15 +150,8 @@ def _read_gateway(fields: Fields, interface: ipaddress.IPv4Interface | ipaddress
     network = interface.network
     if gateway.version != network.version:
         fields.problem("gateway", f"'{written}' is IPv{gateway.version} and the address is IPv{network.version}")
-    elif gateway == interface.ip:
-        fields.problem("gateway", f"'{written}' is the router's own address: set the address of the next hop")
-    elif gateway.version == 6 and gateway.is_link_local:
-        # Routers advertise themselves by link-local addresses; net1 is the link.
-        return str(gateway)
-    elif gateway not in network:
-        fields.problem("gateway", f"'{written}' is outside the subnet {network}: choose a gateway in it")
-    elif _not_a_host(gateway, network):
-        fields.problem("gateway", f"'{written}' {_not_a_host(gateway, network)}: set the address of the next hop")
+    elif reason := no_gateway(gateway, [interface]):
+        fields.problem("gateway", f"'{written}' {reason}")
     else:
         return str(gateway)
     return ""

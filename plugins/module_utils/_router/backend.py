@@ -71,6 +71,11 @@ def _refuse_for_egress_router_cr(fields: Fields, addresses: tuple[Address, ...],
                 key, f"is for the pods of backend {AGENT}; the operator makes the pod of this one: remove it here"
             )
     _refuse_addresses(fields, addresses, present)
+    if fields.raw("routes"):
+        fields.problem(
+            "routes",
+            f"are not supported by backend {EGRESS_ROUTER_CR}, whose pod reaches all servers by its gateway: {_ADVICE}",
+        )
     _refuse_interface(fields)
     _refuse_rules(fields.problem, rules)
     if fields.section("service").raw("extra_ports"):

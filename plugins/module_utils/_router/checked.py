@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._contract.failover import Failover
+from .._contract.identity import Route
 from .._contract.rules import Rule, RuleSet
 from .addresses import Address
 from .router import Router, Service
@@ -33,6 +34,7 @@ def _to_dict(router: Router) -> dict[str, Any]:
         "service": vars(router.service),
         "failover": vars(router.failover),
         "addresses": [vars(address) for address in router.addresses],
+        "routes": [vars(route) for route in router.routes],
         "rules": [
             [[r.port, r.protocol, r.family, r.destination_ip, r.target_port, r.name] for r in router.rules.rules],
             router.rules.fallback_ip,
@@ -49,6 +51,7 @@ def _from_dict(data: dict[str, Any]) -> Router:
             "service": Service(**{**service, "extra_ports": ports}),
             "failover": Failover(**data["failover"]),
             "addresses": tuple(Address(**address) for address in data["addresses"]),
+            "routes": tuple(Route(**route) for route in data["routes"]),
             "rules": RuleSet(tuple(Rule(*rule) for rule in rules), fallback),
         }
     )

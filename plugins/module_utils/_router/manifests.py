@@ -296,6 +296,7 @@ def identity(router: Router) -> Identity:
         headless=router.service.headless,
         extra_ports=tuple(Port(port, protocol) for port, protocol in router.service.extra_ports),
         failover=router.failover,
+        routes=router.routes,
     )
 
 

@@ -75,6 +75,7 @@ _ROUTER: dict[str, Any] = {
     "state": _one_of(STATES, default="present"),
     "backend": _one_of(tuple(BACKENDS), default=AGENT),
     "addresses": _list_of({"ip": _TEXT, "gateway": _TEXT, "pool": _TEXT}),
+    "routes": _list_of({"destination": _REQUIRED_TEXT, "gateway": _REQUIRED_TEXT}),
     "mac": _TEXT,
     "master": _TEXT,
     "macvlan_mode": _one_of(MACVLAN_MODES, default="bridge"),

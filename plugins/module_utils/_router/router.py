@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._contract.failover import Failover
+from .._contract.identity import Route
+from .._contract.routes import gateway_to
 from .._contract.rules import DNS_LABEL, RuleSet, not_remote
 from . import own
 from .addresses import Address, read_addresses, read_mac
@@ -28,6 +30,7 @@ from .passed_on import (
 )
 from .problems import Problems
 from .redirects import PortKey, read_port, read_rule_set
+from .routes import read_routes
 from .standby import read_disruption_budget, read_failover
 
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru")
@@ -65,6 +68,7 @@ class Router:
     state: str = "present"
     backend: str = AGENT
     addresses: tuple[Address, ...] = ()
+    routes: tuple[Route, ...] = ()
     mac: str = ""
     master: str = ""
     macvlan_mode: str = "bridge"
@@ -151,6 +155,7 @@ def read_router(
         backend=backend.name,
         service=_read_service(fields, name, rules, backend),
         addresses=addresses,
+        routes=read_routes(fields, addresses),
         mac=read_mac(fields, addresses) if backend.has_mac else "",
         master=_read_master(fields),
         macvlan_mode=fields.choice("macvlan_mode", MACVLAN_MODES, "bridge"),
@@ -302,5 +307,6 @@ def _unreachable(router: Router, destination: str, family: int) -> str:
     address = router.address(family)
     if address is None:
         return f"destination '{destination}' is IPv{family} and the router has no IPv{family} address: add one to addresses"
-    reason = not_remote(destination, address.cidr, address.gateway)
+    gateway = address.gateway or gateway_to(destination, router.routes)
+    reason = not_remote(destination, address.cidr, gateway)
     return f"destination '{destination}' {reason}" if reason else ""

@@ -35,6 +35,7 @@ DEFAULT_KEYS = (
     "redirect_rules",
     "replicas",
     "resources",
+    "routes",
     "runtime_class_name",
     "security_context_constraints",
     "service",

@@ -81,9 +81,10 @@ def _target(asked: EgressAddress) -> Target:
     try:
         ip = ipaddress.ip_address(asked.ip)
         gateway = ipaddress.ip_address(asked.gateway) if asked.gateway else None
+        others = tuple(ipaddress.ip_address(text) for text in asked.route_gateways)
     except ValueError as error:
         raise QuestionError(f"the question cannot be read: {error}") from error
-    return Target(ip, mac, gateway, asked.master)
+    return Target(ip, mac, gateway, asked.master, others)
 
 
 def _occupancy(target: Target, found: Links, heard: Heard) -> Occupancy:
@@ -99,6 +100,9 @@ def _occupancy(target: Target, found: Links, heard: Heard) -> Occupancy:
         node_has_ip_on=owner and owner.interface,
         node_has_mac_on=_node_has_mac_on(target, found),
         gateway_mac=_gateway_mac(target.gateway, found, heard) if target.gateway else None,
+        silent_route_gateways=tuple(
+            str(gateway) for gateway in target.route_gateways if not _gateway_mac(gateway, found, heard)
+        ),
         error=heard.error,
     )
 

@@ -47,12 +47,21 @@ _FILTER = (
 
 @dataclass(frozen=True)
 class Target:
-    """An address that a router will have on interface `master`, with its MAC address and its gateway, if any."""
+    """An address that a router will have on interface `master`, with its MAC address and its gateway, if any.
+
+    `route_gateways`: those of the router's routes.
+    """
 
     ip: IP
     mac: str
     gateway: IP | None
     master: str
+    route_gateways: tuple[IP, ...] = ()
+
+    @property
+    def gateways(self) -> tuple[IP, ...]:
+        """All of them."""
+        return (*((self.gateway,) if self.gateway else ()), *self.route_gateways)
 
 
 @dataclass
@@ -126,7 +135,8 @@ def _turns(interface: Interface, targets: Sequence[Target], seconds: float) -> l
     """
     own = frames.mac_bytes(str(interface.mac))
     link_local = links.link_local(interface)
-    ips = dict.fromkeys([target.gateway for target in targets if target.gateway] + [target.ip for target in targets])
+    gateways = itertools.chain.from_iterable(target.gateways for target in targets)
+    ips = dict.fromkeys([*gateways, *(target.ip for target in targets)])
     echoes = [
         _Question(mac, 6, frames.echo(own, link_local, frames.mac_bytes(mac)))
         for mac in dict.fromkeys(target.mac for target in targets)

@@ -5,9 +5,9 @@
 """The pod's interfaces through pyroute2: MAC and addresses of net1, and the routes of redirected traffic.
 
 The default route through eth0 stays: replies to clients take the cluster's network. What arrives on eth0 and is forwarded
-is looked up in table 100, which leads to net1, and so is what the pod itself sends from an egress address. While the router
-does not serve, that table has only an unreachable route, so that nothing leaves the pod another way. The main table knows
-nothing of net1, not even its subnet: a client may live there too, and its answers take the cluster's network.
+is looked up in table 100, which leads to net1 and has the router's other routes too, and so is what the pod itself sends from
+an egress address. While the router does not serve, that table has only an unreachable route, so that nothing leaves the pod another
+way. The main table knows nothing of net1, not even its subnet: a client may live there too, and its answers take the cluster's network.
 """
 
 from __future__ import annotations
@@ -166,6 +166,7 @@ class Network:
                 self._add_address(index, address)
             for address in self._config.addresses:
                 self._add_routes(index, address)
+            self._add_static_routes(index)
             return True
 
     def repair(self, allowed: Callable[[], bool], *, settings_only: bool = False) -> list[str]:
@@ -220,6 +221,8 @@ class Network:
                 done.append("rule")
             if self._add_routes(index, address):
                 done.append("route")
+        if self._add_static_routes(index):
+            done.append("route")
         return done
 
     def _set_up(self, index: int) -> bool:
@@ -281,6 +284,30 @@ class Network:
             )
             changed = True
         return changed
+
+    def _add_static_routes(self, index: int) -> bool:
+        """Add what table 100 lacks of the routes by other gateways; returns whether something was missing."""
+        present = {
+            (_destination(route), route.get_attr("RTA_GATEWAY"))
+            for family in {route.family for route in self._config.routes}
+            for route in self._routes(family)
+            if route.get_attr("RTA_OIF") == index
+        }
+        missing = [one for one in self._config.routes if (str(one.network), str(one.gateway)) not in present]
+        own = {address.family: address.ip for address in reversed(self._config.addresses)}
+        for one in missing:
+            # Not "add": somebody may have put another gateway into its place.
+            self._request(
+                self._ipr.route,
+                "replace",
+                dst=str(one.network),
+                gateway=str(one.gateway),
+                oif=index,
+                prefsrc=str(own[one.family]),
+                table=TABLE,
+                family=_FAMILIES[one.family],
+            )
+        return bool(missing)
 
     def _add_last_route(self, family: int) -> bool:
         if any(route.get_attr("RTA_PRIORITY") == LAST_METRIC for route in self._routes(family)):

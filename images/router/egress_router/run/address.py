@@ -133,6 +133,16 @@ class EgressAddress:
         return self._neighbours.gateways(GATEWAY_SILENT_SECONDS) if self.present else {}
 
     @property
+    def routes_error(self) -> str:
+        """Which gateways of its routes do not answer, and what is not reached; empty if all do. The others are served."""
+        gateways = self.gateways
+        silent = [route for route in self._config.routes if not gateways.get(route.gateway, True)]
+        return "; ".join(
+            f"gateway {route.gateway} of the route to {route.network} does not answer on {names.EGRESS_INTERFACE}"
+            for route in silent
+        )
+
+    @property
     def due(self) -> float:
         """When tick() has something to do at the latest (monotonic seconds)."""
         if self.present and (self.state, self.error) == (status.STARTING, ""):
@@ -384,8 +394,9 @@ class EgressAddress:
         return due, everything
 
     def _silent(self, seconds: float) -> str:
-        """Which gateways did not answer for so long, and what to look at; empty if all did."""
-        silent = " and ".join(str(ip) for ip, answers in self._neighbours.gateways(seconds).items() if not answers)
+        """Which gateways of its addresses did not answer for so long, and what to look at; empty if all did."""
+        required, answers = self._neighbours.required, self._neighbours.gateways(seconds)
+        silent = " and ".join(str(ip) for ip in answers if ip in required and not answers[ip])
         if not silent:
             return ""
         return (

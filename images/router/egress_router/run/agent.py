@@ -150,6 +150,7 @@ class Agent:
             take_over_seconds=taken.seconds,
             beats_lost=str(driver.beats_lost),
             relay_error=self._relay.problem if config.replicas > 1 else "",
+            routes_error=address.routes_error,
         )
 
     def _adopt(self) -> int:

@@ -101,7 +101,9 @@ class Metrics:
         claims = "Times that another host claimed the router's address while it served"
         yield CounterMetricFamily("egress_router_address_claims", claims, self._address.claims)
         gateways = GaugeMetricFamily(
-            "egress_router_gateway_answers", "1 while the gateway answers the serving router", labels=["gateway"]
+            "egress_router_gateway_answers",
+            "1 while the gateway of an address or route answers the serving router",
+            labels=["gateway"],
         )
         for gateway, answers in self._address.gateways.items():
             gateways.add_metric([str(gateway)], float(answers))

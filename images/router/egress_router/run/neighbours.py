@@ -36,7 +36,12 @@ class Neighbours:
         self._config = config
         self._may_serve = may_serve
         self._ips = [address.ip for address in config.addresses]
-        self._gateways = {address.gateway: address.ip for address in config.addresses if address.gateway is not None}
+        own = {address.family: address.ip for address in reversed(config.addresses)}
+        gateways = [address.gateway for address in config.addresses if address.gateway is not None]
+        # Without these the router does not serve; those of its routes are asked too.
+        self.required = set(gateways)
+        others = (route.gateway for route in config.routes)
+        self._gateways = {gateway: own[gateway.version] for gateway in (*gateways, *others)}
         self._macs: dict[IP, str] = {}
         self._heard: dict[IP, float] = {}
         # How often each was asked since.
@@ -76,8 +81,8 @@ class Neighbours:
 
     @property
     def all_known(self) -> bool:
-        """Whether each gateway has answered."""
-        return self._gateways.keys() <= self._macs.keys()
+        """Whether each gateway has answered that the router needs to serve."""
+        return self.required <= self._macs.keys()
 
     def gateways(self, seconds: float) -> dict[IP, bool]:
         """Each gateway, and whether it answered in the last `seconds`.

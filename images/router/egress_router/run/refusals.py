@@ -41,5 +41,6 @@ def _destination(config: Config, where: str, destination: str) -> list[str]:
         ]
     if ip in config.pod_ips:
         return [f"{where}: destination '{destination}' is the router's own pod: set the address of the server"]
-    reason = not_remote(destination, str(address.interface), str(address.gateway or ""))
+    gateway = address.gateway or next((route.gateway for route in config.routes if ip in route.network), "")
+    reason = not_remote(destination, str(address.interface), str(gateway))
     return [f"{where}: destination '{destination}' {reason}"] if reason else []

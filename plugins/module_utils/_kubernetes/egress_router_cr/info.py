@@ -120,6 +120,7 @@ class Facts:
             "rules_error": self.rules_error(),
             "applied_at": pod["metadata"].get("creationTimestamp") or "",
             "error": self.trouble,
+            "routes_error": "",
             "failover": {},
         }
 

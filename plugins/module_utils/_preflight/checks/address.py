@@ -111,6 +111,16 @@ def _gateway(facts: Facts) -> Iterator[Finding]:
                 f"Correct gateway or master, check the VLAN of {router.master or 'the master'}, and that the gateway is up",
                 (router.id,), (node,),
             )  # fmt: skip
+        if address != router.address(address.family):
+            # All addresses of a family have the same routes.
+            continue
+        for gateway in target.silent_route_gateways:
+            networks = ", ".join(route.destination for route in router.routes if route.gateway == gateway)
+            yield Finding(
+                "gateway", ERROR, f"the gateway {gateway} of the route to {networks} does not answer", "an answer within seconds",
+                f"Correct routes or master, check the VLAN of {router.master or 'the master'}, and that the gateway is up",
+                (router.id,), (node,),
+            )  # fmt: skip
 
 
 def _not_asked(facts: Facts) -> Iterator[Finding]:

@@ -187,7 +187,9 @@ def test_the_pods_may_do_no_more_than_they_have_to(cluster: FakeCluster, preflig
     assert container["volumeMounts"] == [{"name": "cni", "mountPath": "/opt/cni/bin", "readOnly": True}]
     assert json.loads(container["env"][0]["value"]) == {
         "masters": ["eth1"],
-        "targets": [{"ip": "198.51.100.50", "mac": MAC, "gateway": "198.51.100.1", "master": "eth1"}],
+        "targets": [
+            {"ip": "198.51.100.50", "mac": MAC, "gateway": "198.51.100.1", "master": "eth1", "route_gateways": []}
+        ],
         "timeout": 2,
         "cni_directory": "/opt/cni/bin",
     }

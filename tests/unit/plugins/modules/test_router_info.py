@@ -59,7 +59,15 @@ def test_a_serving_router(run: Run, agent: FakeAgent) -> None:
         **DB, "serving": True, "state": "serving", "reason": "", "rolled_out": True, "node": "worker-1",
         "pod": "billing-db-abc", "pod_ips": ["10.244.1.17"], "restarts": 0, "addresses": ["198.51.100.50/24"],
         "mac": "02:e6:c6:33:64:32", "rules_count": 1, "rules_error": "", "applied_at": "", "error": "",
+        "routes_error": "",
     }  # fmt: skip
+
+
+def test_a_gateway_of_a_route_that_is_silent(run: Run, agent: FakeAgent) -> None:
+    said = "gateway 198.51.100.2 of the route to 192.0.2.0/24 does not answer on net1"
+    agent.report(routes_error=said)
+    (router,) = run("router_info", routers=[DB])["routers"]
+    assert (router["routes_error"], router["serving"], router["error"]) == (said, True, "")
 
 
 @pytest.mark.usefixtures("agent")

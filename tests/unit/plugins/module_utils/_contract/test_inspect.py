@@ -23,7 +23,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.inspect im
 
 QUESTION = Question(
     masters=("eth1",),
-    targets=(EgressAddress("198.51.100.50", "02:e6:c6:33:64:32", "198.51.100.1", "eth1"),),
+    targets=(EgressAddress("198.51.100.50", "02:e6:c6:33:64:32", "198.51.100.1", "eth1", ("198.51.100.2",)),),
     timeout=3.0,
     cni_directory="/var/lib/cni/bin",
 )
@@ -31,7 +31,15 @@ ANSWER = Answer(
     node="worker-1",
     kernel="6.1.0",
     interfaces={"eth1": Interface("eth1", exists=True, mac="02:00:00:00:00:11", unicast_filter=("02:e6:00:00:00:01",))},
-    targets=(Occupancy("198.51.100.50", "02:e6:c6:33:64:32", "eth1", gateway_mac="02:00:5e:00:53:01"),),
+    targets=(
+        Occupancy(
+            "198.51.100.50",
+            "02:e6:c6:33:64:32",
+            "eth1",
+            gateway_mac="02:00:5e:00:53:01",
+            silent_route_gateways=("198.51.100.2",),
+        ),
+    ),
     nft=Nft(usable=True, concat_maps=True),
     relay_error="there are no VXLAN interfaces",
     conntrack=Conntrack(max=262144, count=12),

@@ -83,6 +83,12 @@ def test_servers_in_a_pool_are_told() -> None:
     }
 
 
+def test_gateways_of_routes_in_a_pool_are_told() -> None:
+    routes = [{"destination": "192.0.2.0/24", "gateway": "198.51.100.65"}]
+    wanted = asked(router("a", {"ip": "198.51.100.9/24"}, routes=routes))
+    assert wanted.used == {ipaddress.ip_address("198.51.100.65"): "is the gateway of a route of router payments/a"}
+
+
 @pytest.mark.parametrize(
     ("addresses", "said"),
     [

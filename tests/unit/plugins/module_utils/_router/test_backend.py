@@ -38,6 +38,9 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
      [f"addresses: '2001:db8::50/64' {NO_START} it, or use backend agent"]),
     ({"addresses": [V4, {"ip": "198.51.100.51/24", "gateway": "198.51.100.1"}]},
      ["addresses[1].ip: '198.51.100.51/24' is a second IPv4 address: a router has one at most"]),
+    ({"routes": [{"destination": "192.0.2.0/24", "gateway": "198.51.100.2"}]},
+     ["routes: are not supported by backend egress_router_cr, whose pod reaches all servers by its gateway: remove it (set it to "
+      "null if egress_router_defaults has it), or use backend agent"]),
     ({"redirect_rules": [RULE, {"port": 53, "protocol": "UDP", "destination_ip": "2001:db8:1::53"}]},
      [f"redirect_rules: port 53/UDP: destination '2001:db8:1::53' {NO_START} the rule, or use backend agent"]),
     ({"fallback_ip": "203.0.113.99"},

@@ -13,6 +13,7 @@ FULL = {
     "namespace": "payments",
     "addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}, {"ip": "2001:db8:51::50/64"}],
     "image": "registry.example.com/egress-router:1",
+    "routes": [{"destination": "192.0.2.0/24", "gateway": "198.51.100.2"}],
     "master": "eth1",
     "mtu": 1400,
     "macvlan_mode": "private",

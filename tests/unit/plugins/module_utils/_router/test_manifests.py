@@ -83,7 +83,13 @@ CASES: dict[str, dict[str, Any]] = {
         "image_pull_secrets": ["registry"],
     },
     "openshift": {"security_context_constraints": "egress-router"},
-    "network": {"master": "bond0.100", "macvlan_mode": "private", "mtu": 1400, "mac": "02:00:5e:00:53:01"},
+    "network": {
+        "master": "bond0.100",
+        "macvlan_mode": "private",
+        "mtu": 1400,
+        "mac": "02:00:5e:00:53:01",
+        "routes": [{"destination": "192.0.2.0/24", "gateway": "198.51.100.2"}],
+    },
 }
 
 
@@ -164,6 +170,14 @@ def test_the_agent_reads_back_what_it_is_told() -> None:
     found = Identity.from_json(text)
     assert (found.router, found.addresses[0].ip, found.replicas) == ("billing-db", "198.51.100.50/24", 1)
     assert [(port.port, port.protocol) for port in found.extra_ports] == [(123, "UDP"), (9999, "TCP")]
+
+
+def test_a_router_without_routes_has_the_document_of_before_there_were_any() -> None:
+    """Otherwise all pods would restart at an upgrade."""
+    assert "routes" not in json.loads(identity(router()).to_json())
+    with_routes = identity(router(**CASES["network"]))
+    assert Identity.from_json(with_routes.to_json()) == with_routes and with_routes.routes
+    assert Identity.from_json(identity(router()).to_json()).routes == ()
 
 
 def test_rules_do_not_restart_the_pod() -> None:

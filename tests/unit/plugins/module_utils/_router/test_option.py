@@ -78,7 +78,13 @@ def test_the_reader_has_the_defaults_of_the_specification() -> None:
         [{"name": "db", "namespace": "payments", "addresses": [{"ip": "192.0.2.1/24"}], "image": "x"}]
     )
     assert not problems
-    values = {**vars(router), "redirect_rules": list(router.rules.rules), "service": {}, "failover": {}}
+    values = {
+        **vars(router),
+        "redirect_rules": list(router.rules.rules),
+        "routes": list(router.routes),
+        "service": {},
+        "failover": {},
+    }
     for key, option in KEYS.items():
         if "default" in option and key != "addresses":
             assert values[key] == option["default"], key

@@ -100,9 +100,55 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
      ["addresses[0].gateway: '198.51.100.1/24' is not an IP address: write it without a prefix length"]),
     ("no gateway", {"addresses": [{"ip": "198.51.100.50/24"}], "fallback_ip": "203.0.113.99"},
      ["redirect_rules: port 5432/TCP: destination '203.0.113.10' is outside 198.51.100.0/24 and "
-      "198.51.100.50/24 has no gateway: add a gateway",
+      "198.51.100.50/24 has no gateway: add a gateway or a route",
       "fallback_ip: destination '203.0.113.99' is outside 198.51.100.0/24 and 198.51.100.50/24 has no "
-      "gateway: add a gateway"]),
+      "gateway: add a gateway or a route"]),
+    ("route to nothing", {"routes": [{"destination": "10.1", "gateway": "198.51.100.2"}]},
+     ["routes[0].destination: '10.1' is not a network in canonical form: write it as 203.0.113.0/24"]),
+    ("route to a host's network", {"routes": [{"destination": "192.0.2.7/24", "gateway": "198.51.100.2"}]},
+     ["routes[0].destination: '192.0.2.7/24' is not a network in canonical form: write it as 192.0.2.0/24"]),
+    ("route to an address", {"routes": [{"destination": "192.0.2.7", "gateway": "198.51.100.2"}]},
+     ["routes[0].destination: '192.0.2.7' is not a network in canonical form: write it as 192.0.2.7/32"]),
+    ("route with a netmask", {"routes": [{"destination": "192.0.2.0/255.255.255.0", "gateway": "198.51.100.2"}]},
+     ["routes[0].destination: '192.0.2.0/255.255.255.0' is not a network in canonical form: write it as 192.0.2.0/24"]),
+    ("route for everything", {"routes": [{"destination": "0.0.0.0/0", "gateway": "198.51.100.2"}]},
+     ["routes[0].destination: '0.0.0.0/0' is every IPv4 address: set gateway of the router's IPv4 address instead"]),
+    ("route for every IPv6 address", {"addresses": [V4, IPV6], "routes": [{"destination": "::/0", "gateway": "fe80::2"}]},
+     ["routes[0].destination: '::/0' is every IPv6 address: set gateway of the router's IPv6 address instead"]),
+    ("route of another family", {"routes": [{"destination": "2001:db8:9::/48", "gateway": "fe80::2"}]},
+     ["routes[0].destination: '2001:db8:9::/48' is IPv6 and the router has no IPv6 address: add one to addresses"]),
+    ("route to the segment", {"routes": [{"destination": "198.51.100.128/25", "gateway": "198.51.100.2"}]},
+     ["routes[0].destination: '198.51.100.128/25' is in the router's own subnet 198.51.100.0/24, whose hosts are reached "
+      "directly: remove the route"]),
+    ("route to a group", {"routes": [{"destination": "239.0.0.0/8", "gateway": "198.51.100.2"}]},
+     ["routes[0].destination: '239.0.0.0/8' has no remote servers, it is a multicast address: remove the route"]),
+    ("route twice", {"routes": [{"destination": "192.0.2.0/24", "gateway": f"198.51.100.{host}"} for host in (2, 3)]},
+     ["routes[1].destination: '192.0.2.0/24' is in the list twice: remove one of the two"]),
+    ("route's gateway with a prefix length", {"routes": [{"destination": "192.0.2.0/24", "gateway": "198.51.100.2/24"}]},
+     ["routes[0].gateway: '198.51.100.2/24' is not an IP address: write it without a prefix length"]),
+    ("route's gateway of another family",
+     {"addresses": [V4, IPV6], "routes": [{"destination": "192.0.2.0/24", "gateway": "2001:db8::2"}]},
+     ["routes[0].gateway: '2001:db8::2' is IPv6 and the destination is IPv4"]),
+    ("route's gateway elsewhere", {"routes": [{"destination": "192.0.2.0/24", "gateway": "198.51.101.2"}]},
+     ["routes[0].gateway: '198.51.101.2' is outside the subnet 198.51.100.0/24: choose a gateway in it"]),
+    ("route by the router itself", {"routes": [{"destination": "192.0.2.0/24", "gateway": "198.51.100.50"}]},
+     ["routes[0].gateway: '198.51.100.50' is the router's own address: set the address of the next hop"]),
+    ("route by everybody", {"routes": [{"destination": "192.0.2.0/24", "gateway": "198.51.100.255"}]},
+     ["routes[0].gateway: '198.51.100.255' is the broadcast address of the network 198.51.100.0/24: set the address of the "
+      "next hop"]),
+    ("route without a gateway", {"routes": [{"destination": "192.0.2.0/24"}]}, ["routes[0].gateway: is required"]),
+    ("route without a destination", {"routes": [{"gateway": "198.51.100.2"}]}, ["routes[0].destination: is required"]),
+    ("key of a route", {"routes": [{"destination": "192.0.2.0/24", "gateway": "198.51.100.2", "metric": 1}]},
+     ["routes[0].metric: is not a valid key: valid keys are destination, gateway"]),
+    ("route that does not lead there",
+     {"addresses": [{"ip": "198.51.100.50/24"}], "routes": [{"destination": "192.0.2.0/24", "gateway": "198.51.100.2"}]},
+     ["redirect_rules: port 5432/TCP: destination '203.0.113.10' is outside 198.51.100.0/24 and 198.51.100.50/24 has no "
+      "gateway: add a gateway or a route"]),
+    ("route to nothing, and no gateway",
+     {"addresses": [{"ip": "198.51.100.50/24"}], "routes": [{"destination": "10.1", "gateway": "198.51.100.2"}]},
+     ["routes[0].destination: '10.1' is not a network in canonical form: write it as 203.0.113.0/24",
+      "redirect_rules: port 5432/TCP: destination '203.0.113.10' is outside 198.51.100.0/24 and 198.51.100.50/24 has no "
+      "gateway: add a gateway or a route"]),
     ("key of an address", {"addresses": [{**V4, "gatway": "x"}]},
      ["addresses[0].gatway: is not a valid key: did you mean gateway?"]),
     ("rule without port", {"redirect_rules": [{"destination_ip": "203.0.113.10"}]},
@@ -452,7 +498,7 @@ def test_an_absent_router_needs_only_its_name_and_conflicts_with_nobody() -> Non
         "router payments/old, typo: is not a valid key: valid keys are addresses, backend, disruption_budget, failover, fallback_ip, "
         "host_users, image, image_pull_secrets, "
         "mac, macvlan_mode, master, mtu, name, namespace, node_selector, pod_annotations, pod_labels, priority_class_name, "
-        "redirect_rules, replicas, resources, runtime_class_name, security_context_constraints, service, state, tolerations",
+        "redirect_rules, replicas, resources, routes, runtime_class_name, security_context_constraints, service, state, tolerations",
     ]
     # An address may go from one router to another.
     assert sentences([spec(name="old", state="absent"), spec()]) == []
@@ -523,6 +569,13 @@ def test_what_is_fine() -> None:
     assert good(addresses=[{"ip": "198.51.100.50/31", "gateway": "198.51.100.51"}])
     # No gateway is needed for what is on the segment.
     assert good(addresses=[{"ip": "198.51.100.50/24"}], redirect_rules=rule(destination_ip="198.51.100.9"))
+    # Nor for what a route leads to.
+    routes = [{"destination": "203.0.113.0/24", "gateway": "198.51.100.2"}]
+    assert good(addresses=[{"ip": "198.51.100.50/24"}], routes=routes, redirect_rules=rule()).routes[0].family == 4
+    (route,) = good(
+        addresses=[IPV6], redirect_rules=None, routes=[{"destination": "2001:db8:9::/48", "gateway": "FE80::2"}]
+    ).routes
+    assert (route.family, route.gateway) == (6, "fe80::2")
     # A router without rules yet.
     assert good(redirect_rules=None).rules.lines() == []
     # YAML's booleans and numbers as label values.

@@ -264,6 +264,11 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
         facts(deployed={"elsewhere/db": deployed(router(), namespace="elsewhere", ip="198.51.100.99")}),
         "mac", "error", "is also the MAC address of egress router elsewhere/db"),
     "silent gateway": (segment(gateway_mac=None), "gateway", "error", "the gateway 198.51.100.1 does not answer"),
+    "silent gateway of a route": (
+        facts(
+            router(routes=[{"destination": "192.0.2.0/24", "gateway": "198.51.100.2"}]),
+            on_nodes=seen(targets=(target(silent_route_gateways=("198.51.100.2",)),))),
+        "gateway", "error", "the gateway 198.51.100.2 of the route to 192.0.2.0/24 does not answer"),
     "a node's address": (
         facts(nodes=(node("worker-1", ip=IP), node("worker-2", ip="10.0.0.2"))), "cluster_address", "error", "node worker-1"),
     "in the pods' network": (
