@@ -26,7 +26,9 @@ options:
     type: str
     required: true
   targets:
-    description: What to connect to, as C(tcp://HOST:PORT), C(udp://HOST:PORT) or C(http://HOST:PORT/PATH).
+    description:
+      - What to connect to, as C(tcp://HOST:PORT), C(udp://HOST:PORT) or C(http://HOST:PORT/PATH).
+      - With a C(4) or C(6) after the protocol, as in C(tcp6://HOST:PORT), the addresses of that family alone are used.
     type: list
     elements: str
     required: true

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.egress.router.tests.support import namespaces
-from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, MAC, Router
+from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, EGRESS6, MAC, Router
 from ansible_collections.egress.router.tests.support.waiting import until
 
 
@@ -72,6 +72,24 @@ def test_probe_ipv6_and_a_server_that_is_no_observer(router: Router) -> None:
     thread.join()
     listener.close()
     assert (result["connected"], result["observed"]) == (1, [])
+
+
+def test_probe_uses_the_family_that_a_target_names(router: Router) -> None:
+    router.set_rules(
+        "5432 TCP 203.0.113.10\n5432 TCP 2001:db8:113::10\n80 TCP 2001:db8:113::11 8000\n53 UDP 2001:db8:113::12\n"
+    )
+    targets = [
+        f"tcp4://{router.ip4}:5432",
+        f"tcp6://[{router.ip6}]:5432",
+        f"http6://[{router.ip6}]:80",
+        f"udp6://[{router.ip6}]:53",
+    ]
+    targets += [f"tcp4://[{router.ip6}]:5432", f"udp6://{router.ip4}:53"]
+    results = probe(*[word for target in targets for word in ("--target", target)])
+    assert [(result["target"], result["connected"]) for result in results] == list(
+        zip(targets, (1, 1, 1, 1, 0, 0), strict=True)
+    )
+    assert [result["observed"][0]["source_ip"] for result in results[:4]] == [EGRESS4, EGRESS6, EGRESS6, EGRESS6]
 
 
 def test_probe_holds_a_connection(rules: Router) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .._contract.target import family_of
 from .._contract.watch import Gap, Period
 from .._kubernetes.hand_over import Server
 
@@ -60,6 +61,10 @@ class Finding:
     @property
     def failed(self) -> int:
         return sum(seen.failed for seen in self.targets)
+
+    def of_family(self, family: int) -> list[Seen]:
+        """Attempts at targets that ask for one family."""
+        return [seen for seen in self.targets if family_of(seen.target) == family]
 
     @property
     def seconds(self) -> float:

@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
+from .._contract.target import scheme_of
 from .._kubernetes.hand_over import Refusal, Server, node_of, refusal, term
 from .._kubernetes.router_info import Facts
 from .._router.backend import AGENT
@@ -27,13 +29,20 @@ _DOES = {
 
 
 def targets(router: Router) -> list[str]:
-    """What the client connects to: the first TCP port of the router's Service, and the first UDP port."""
-    ports = [(rule.port, rule.protocol) for rule in router.rules.rules]
+    """What the client connects to: the first TCP port of the router's Service, and the first UDP port, in each of its families."""
+    ports = [(rule.protocol, rule.family, rule.port) for rule in router.rules.rules]
     # Without a rule they lead to the fallback.
-    ports += router.service.extra_ports
+    fallback = 6 if ":" in router.rules.fallback_ip else 4
+    ports += [(protocol, fallback, port) for port, protocol in router.service.extra_ports]
     host = f"{router.service.name}.{router.namespace}.svc"
-    firsts = (next((port for port in ports if port[1] == protocol), None) for protocol in ("TCP", "UDP"))
-    return [f"{port[1].lower()}://{endpoint(host, port[0])}" for port in firsts if port is not None]
+    families = tuple(dict.fromkeys(router.families))
+    found = []
+    for protocol, family in itertools.product(("TCP", "UDP"), families):
+        first = next((port for port in ports if port[:2] == (protocol, family)), None)
+        if first is not None:
+            # A router of one family has the name of its Service in that alone.
+            found.append(f"{scheme_of(protocol, family if len(families) > 1 else 0)}://{endpoint(host, first[2])}")
+    return found
 
 
 def input_problems(routers: Iterable[Router], established: int) -> list[str]:
@@ -50,7 +59,7 @@ def input_problems(routers: Iterable[Router], established: int) -> list[str]:
             found.append(
                 f"router {router.id}: there is no TCP or UDP port that the client could connect to: add a rule for one, or leave it out"
             )
-        elif established and not targets(router)[0].startswith("tcp:"):
+        elif established and not targets(router)[0].startswith("tcp"):
             found.append(
                 f"router {router.id}: there is no TCP port for established connections: set established to 0, or leave it out"
             )

@@ -95,11 +95,19 @@ def _row(finding: Finding) -> tuple[str, ...]:
         _place(finding.before),
         _place(finding.after),
         f"{finding.failed} of {finding.attempts}",
-        f"{finding.seconds:.2f} s",
+        _without_service(finding),
         f"{finding.limit:g} s",
         _established(finding.established),
         ", ".join(words),
     )
+
+
+def _without_service(finding: Finding) -> str:
+    """Of a router with both families for each: a target that is not one of a family counts for neither."""
+    families = {family: finding.of_family(family) for family in (4, 6) if finding.of_family(family)}
+    if len(families) < 2:
+        return f"{finding.seconds:.2f} s"
+    return ", ".join(f"IPv{family} {max(one.seconds for one in seen):.2f} s" for family, seen in families.items())
 
 
 def _place(server: Any) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from .._contract.names import AGENT_PORT
 from .._contract.rules import Rule
+from .._contract.target import scheme_of
 from .._router.router import Router
 
 # A connection to a port without a rule must be refused. The first such port from here on is tried.
@@ -62,20 +63,20 @@ def targets(routers: Iterable[Router], states: Iterable[Mapping[str, Any]], scop
 
 
 def checks(router: Router, state: Mapping[str, Any], scope: Scope) -> list[Check]:
-    """Everything there is to prove of one router, in the order of the report."""
+    """Everything there is to prove of one router, in the order of the report. What has to work in each family is proved in each."""
     host = f"{router.service.name}.{router.namespace}.svc"
-    pod = next(iter(state.get("pod_ips") or []), "")
+    families = tuple(dict.fromkeys(router.families))
+    pods = {_family(str(ip)): str(ip) for ip in state.get("pod_ips") or []}
     found = [_rule_check(router, rule, host, scope) for rule in router.rules.rules]
-    found += _fallback_checks(router, host, pod, scope)
-    if not router.rules.fallback_ip:
-        target = _url("tcp", pod, _free_port(router)) if pod else ""
-        found.append(
-            Check(REFUSED, target, note="" if pod else "not probed: the address of the router's pod is unknown")
-        )
-    first = next((rule for rule in router.rules.rules if rule.protocol == "TCP"), None)
-    if first is not None:
-        target = _url(_scheme("TCP", first.target_port, scope), first.destination_ip, first.target_port)
-        found.append(Check(DIRECT, target, source_ip=_source(router, first.family)))
+    found += _fallback_checks(router, host, pods, scope)
+    for family in families:
+        if not router.rules.fallback_ip or _family(router.rules.fallback_ip) != family:
+            found.append(_refused_check(router, family, pods))
+    for family in families:
+        first = next((rule for rule in router.rules.rules if (rule.protocol, rule.family) == ("TCP", family)), None)
+        if first is not None:
+            target = _url(_scheme("TCP", first.target_port, scope), first.destination_ip, first.target_port)
+            found.append(Check(DIRECT, target, source_ip=_source(router, first.family)))
     return found
 
 
@@ -99,20 +100,29 @@ def _rule_check(router: Router, rule: Rule, host: str, scope: Scope) -> Check:
         return Check(RULE, "", note=f"port {rule.port}/SCTP is not probed: the client only speaks TCP and UDP")
     return Check(
         RULE,
-        _url(_scheme(rule.protocol, rule.target_port, scope), host, rule.port),
+        _url(_scheme(rule.protocol, rule.target_port, scope, _named(router, rule.family)), host, rule.port),
         source_ip=_source(router, rule.family),
         source_mac=router.mac,
         destination=endpoint(rule.destination_ip, rule.target_port),
     )
 
 
-def _fallback_checks(router: Router, host: str, pod: str, scope: Scope) -> list[Check]:
+def _refused_check(router: Router, family: int, pods: Mapping[int, str]) -> Check:
+    if family in pods:
+        return Check(REFUSED, _url("tcp", pods[family], _free_port(router)))
+    which = f"IPv{family} address" if _named(router, family) else "address"
+    return Check(REFUSED, "", note=f"not probed: the {which} of the router's pod is unknown")
+
+
+def _fallback_checks(router: Router, host: str, pods: Mapping[int, str], scope: Scope) -> list[Check]:
     fallback = router.rules.fallback_ip
     if not fallback:
         return []
-    ruled = {(rule.port, rule.protocol) for rule in router.rules.rules}
+    family = _family(fallback)
+    pod = pods.get(family, "")
+    ruled = {(rule.port, rule.protocol) for rule in router.rules.rules if rule.family == family}
     probes = [
-        (_url(_scheme(protocol, port, scope), host, port), port)
+        (_url(_scheme(protocol, port, scope, _named(router, family)), host, port), port)
         for port, protocol in router.service.extra_ports
         if protocol != "SCTP"
     ]
@@ -121,7 +131,7 @@ def _fallback_checks(router: Router, host: str, pod: str, scope: Scope) -> list[
         probes += [(_url(_scheme("TCP", port, scope), pod, port), port) for port in free]
     if not probes:
         return [Check(FALLBACK, "", note="not probed: no port is known that the fallback destination serves")]
-    source = _source(router, 6 if ":" in fallback else 4)
+    source = _source(router, family)
     return [
         Check(FALLBACK, target, source_ip=source, source_mac=router.mac, destination=endpoint(fallback, port))
         for target, port in probes
@@ -133,13 +143,22 @@ def _source(router: Router, family: int) -> str:
     return address.ip if address else ""
 
 
+def _family(ip: str) -> int:
+    return 6 if ":" in ip else 4
+
+
+def _named(router: Router, family: int) -> int:
+    """The family that a target by the Service's name has to say: that of a router of both."""
+    return family if len(set(router.families)) > 1 else 0
+
+
 def _free_port(router: Router) -> int:
     taken = {rule.port for rule in router.rules.rules}
     return next(port for port in range(_FREE_PORT_FROM, 65536) if port not in taken)
 
 
-def _scheme(protocol: str, target_port: int, scope: Scope) -> str:
-    return "http" if protocol == "TCP" and target_port in scope.http_ports else protocol.lower()
+def _scheme(protocol: str, target_port: int, scope: Scope, family: int = 0) -> str:
+    return scheme_of("http" if protocol == "TCP" and target_port in scope.http_ports else protocol, family)
 
 
 def _url(scheme: str, host: str, port: int) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 from .._common.concurrent import wait_until
 from .._common.errors import EgressError, InputError, NotReady
 from .._contract.probe import ResultsError, from_json
+from .._contract.target import TargetError, parse
 from .._kubernetes.cluster import Cluster
 from .._kubernetes.constraints import is_openshift
 from .._kubernetes.pods import GRACE_SECONDS, pod_problem
@@ -63,7 +63,8 @@ def check_targets(targets: list[str]) -> None:
     if wrong:
         raise InputError(
             "\n".join(
-                f"targets: '{target}' is not a target: write it as tcp://HOST:PORT, udp:// or http://"
+                f"targets: '{target}' is not a target: write it as tcp://HOST:PORT, udp:// or http://, or as tcp4:// or tcp6:// for one "
+                "family"
                 for target in wrong
             )
         )
@@ -71,14 +72,10 @@ def check_targets(targets: list[str]) -> None:
 
 def _is_target(text: str) -> bool:
     try:
-        parts = urlsplit(text)
-        return (
-            parts.scheme in ("tcp", "udp", "http")
-            and bool(parts.hostname)
-            and bool(parts.port or parts.scheme == "http")
-        )
-    except ValueError:
+        parse(text, ("tcp", "udp", "http"))
+    except TargetError:
         return False
+    return True
 
 
 def _arguments(params: dict[str, Any]) -> list[str]:

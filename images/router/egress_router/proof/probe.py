@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
+from typing import Any
 
 from ansible_collections.egress.router.plugins.module_utils._contract.probe import (
     CONNECTED,
@@ -28,22 +28,14 @@ from ansible_collections.egress.router.plugins.module_utils._contract.probe impo
     Seconds,
     to_json,
 )
+from ansible_collections.egress.router.plugins.module_utils._contract.target import Target, TargetError, parse
+
+from ..net import FAMILIES
 
 # A server that speaks first does so at once; others are not waited for longer than this.
 GREETING_SECONDS = 1.0
 HOLD_INTERVAL = 0.1
 MAX_ERRORS = 10
-
-
-@dataclass
-class Target:
-    """One `scheme://host:port[/path]`; scheme is tcp, udp or http."""
-
-    text: str
-    scheme: str
-    host: str
-    port: int
-    path: str
 
 
 @dataclass
@@ -70,7 +62,12 @@ def main(arguments: Sequence[str]) -> int:
         prog="egress-router probe", description="Connect to servers and print as JSON what happened and what they saw."
     )
     parser.add_argument(
-        "--target", action="append", required=True, type=_target, metavar="tcp|udp|http://HOST:PORT", help="repeatable"
+        "--target",
+        action="append",
+        required=True,
+        type=_target,
+        metavar="tcp|udp|http://HOST:PORT",
+        help="repeatable; tcp4, tcp6 and so on use the addresses of one family",
     )
     parser.add_argument("--count", type=int, default=1, help="attempts for each target (default: %(default)s)")
     parser.add_argument(
@@ -87,23 +84,22 @@ def main(arguments: Sequence[str]) -> int:
     options = _Options(parsed.timeout, parsed.hold)
     with concurrent.futures.ThreadPoolExecutor(max(1, parsed.concurrency)) as pool:
         attempts = [
-            (target, [pool.submit(_attempt, target, options) for _number in range(parsed.count)])
-            for target in parsed.target
+            (text, target, [pool.submit(_attempt, target, options) for _number in range(parsed.count)])
+            for text, target in parsed.target
         ]
-        results = [_summary(target, [future.result() for future in futures], options) for target, futures in attempts]
+        results = [
+            _summary(text, target, [future.result() for future in futures], options)
+            for text, target, futures in attempts
+        ]
     print(to_json(results))
     return 0
 
 
-def _target(text: str) -> Target:
+def _target(text: str) -> tuple[str, Target]:
     try:
-        parts = urlsplit(text)
-        port = parts.port or (80 if parts.scheme == "http" else 0)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"'{text}': {error}") from error
-    if parts.scheme not in _PROBES or not parts.hostname or not port:
-        raise argparse.ArgumentTypeError(f"'{text}' is not tcp://HOST:PORT, udp://HOST:PORT or http://HOST:PORT[/PATH]")
-    return Target(text, parts.scheme, parts.hostname, port, parts.path or "/")
+        return text, parse(text, _PROBES)
+    except TargetError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _attempt(target: Target, options: _Options) -> Attempt:
@@ -122,7 +118,7 @@ def _attempt(target: Target, options: _Options) -> Attempt:
 
 
 def _tcp(target: Target, options: _Options, attempt: Attempt, start: float) -> None:
-    with socket.create_connection((target.host, target.port), options.timeout) as connection:
+    with _connected(target, options) as connection:
         attempt.outcome, attempt.seconds = CONNECTED, time.monotonic() - start
         connection.settimeout(min(options.timeout, GREETING_SECONDS))
         reader = connection.makefile("rb")
@@ -134,6 +130,17 @@ def _tcp(target: Target, options: _Options, attempt: Attempt, start: float) -> N
         if options.hold:
             connection.settimeout(options.timeout)
             _hold(connection, options, attempt)
+
+
+def _connected(target: Target, options: _Options) -> socket.socket:
+    if not target.family:
+        return socket.create_connection((target.host, target.port), options.timeout)
+    *_kind, address = _resolved(target, socket.SOCK_STREAM)
+    return socket.create_connection(address[:2], options.timeout)
+
+
+def _resolved(target: Target, kind: int) -> Any:
+    return socket.getaddrinfo(target.host, target.port, FAMILIES[target.family], kind)[0]
 
 
 def _hold(connection: socket.socket, options: _Options, attempt: Attempt) -> None:
@@ -164,7 +171,7 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
 
 
 def _udp(target: Target, options: _Options, attempt: Attempt, start: float) -> None:
-    family, kind, protocol, _name, address = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_DGRAM)[0]
+    family, kind, protocol, _name, address = _resolved(target, socket.SOCK_DGRAM)
     with socket.socket(family, kind, protocol) as connection:
         connection.settimeout(options.timeout)
         # Connected, so that a refusal (ICMP port unreachable) is reported.
@@ -178,7 +185,7 @@ def _udp(target: Target, options: _Options, attempt: Attempt, start: float) -> N
 def _http(target: Target, options: _Options, attempt: Attempt, start: float) -> None:
     connection = http.client.HTTPConnection(target.host, target.port, timeout=options.timeout)
     try:
-        connection.connect()
+        connection.sock = _connected(target, options)
         attempt.outcome, attempt.seconds = CONNECTED, time.monotonic() - start
         connection.request("GET", target.path, headers={"Connection": "close"})
         attempt.observed = Observation.from_json(connection.getresponse().read(65536))
@@ -189,13 +196,13 @@ def _http(target: Target, options: _Options, attempt: Attempt, start: float) -> 
 _PROBES: dict[str, Callable[[Target, _Options, Attempt, float], None]] = {"tcp": _tcp, "udp": _udp, "http": _http}
 
 
-def _summary(target: Target, attempts: list[Attempt], options: _Options) -> Result:
+def _summary(text: str, target: Target, attempts: list[Attempt], options: _Options) -> Result:
     outcomes = Counter(attempt.outcome for attempt in attempts)
     seconds = [attempt.seconds for attempt in attempts if attempt.outcome == CONNECTED]
     holding = options.hold and target.scheme == "tcp"
     held = [attempt.held for attempt in attempts if attempt.held is not None]
     return Result(
-        target=target.text,
+        target=text,
         attempts=len(attempts),
         connected=outcomes[CONNECTED],
         refused=outcomes[REFUSED],

@@ -15,10 +15,11 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
+from ansible_collections.egress.router.plugins.module_utils._contract.target import TargetError, parse
 from ansible_collections.egress.router.plugins.module_utils._contract.watch import Established, Period
 
+from ..net import FAMILIES
 from .gaps import Gaps
 
 # A gap is at least so many attempts long, and so many seconds: what a busy node does to a client is shorter.
@@ -37,12 +38,13 @@ _BROKEN = (OSError, EOFError, asyncio.LimitOverrunError)
 
 @dataclass
 class _Target:
-    """`address`: family, and where to connect to; None until the name is known."""
+    """`address`: family, and where to connect to; None until the name is known. `family`: of the addresses that count."""
 
     text: str
     kind: int
     host: str
     port: int
+    family: int
     address: tuple[int, Any] | None = None
     error: str = "its name is not resolved yet"
 
@@ -53,7 +55,12 @@ def main(arguments: Sequence[str]) -> int:
         prog="egress-router watch", description="Connect all the time, and print as JSON what failed and for how long."
     )
     parser.add_argument(
-        "--target", action="append", required=True, type=_target, metavar="tcp|udp://HOST:PORT", help="repeatable"
+        "--target",
+        action="append",
+        required=True,
+        type=_target,
+        metavar="tcp|udp://HOST:PORT",
+        help="repeatable; tcp4, tcp6 and so on use the addresses of one family",
     )
     parser.add_argument(
         "--interval", type=_positive, default=10.0, help="milliseconds between attempts (default: %(default)g)"
@@ -78,14 +85,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _target(text: str) -> _Target:
     try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"'{text}': {error}") from error
-    if parts.scheme not in _ATTEMPTS or not parts.hostname or not port:
-        raise argparse.ArgumentTypeError(f"'{text}' is not tcp://HOST:PORT or udp://HOST:PORT")
-    kind = socket.SOCK_STREAM if parts.scheme == "tcp" else socket.SOCK_DGRAM
-    return _Target(text, kind, parts.hostname, port)
+        found = parse(text, _ATTEMPTS)
+    except TargetError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    kind = socket.SOCK_STREAM if found.scheme == "tcp" else socket.SOCK_DGRAM
+    return _Target(text, kind, found.host, found.port, FAMILIES[found.family])
 
 
 def _positive(text: str) -> float:
@@ -166,7 +170,7 @@ class _Client:
         loop = asyncio.get_running_loop()
         for target, _gaps in self._gaps:
             try:
-                found = await loop.getaddrinfo(target.host, target.port, type=target.kind)
+                found = await loop.getaddrinfo(target.host, target.port, family=target.family, type=target.kind)
                 target.address = found[0][0], found[0][4]
             except OSError as error:
                 target.error = f"cannot resolve {target.host}: {error.strerror or error}"

@@ -150,6 +150,6 @@ def test_targets_are_checked_before_a_pod_runs(cluster: FakeCluster, run: Run, c
     result = run(
         "probe", check=check, **{**OPTIONS, "targets": [*wrong, *OPTIONS["targets"], "udp://[2001:db8::1]:53"]}
     )
-    said = "is not a target: write it as tcp://HOST:PORT, udp:// or http://"
+    said = "is not a target: write it as tcp://HOST:PORT, udp:// or http://, or as tcp4:// or tcp6:// for one family"
     assert result["msg"].splitlines() == [f"targets: '{target}' {said}" for target in wrong]
     assert pods(cluster) == [] and cluster.writes == []

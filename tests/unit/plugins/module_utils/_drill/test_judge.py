@@ -44,7 +44,12 @@ def finding(**more: Any) -> Finding:
       "redirect_rules": [{"port": 80, "destination_ip": "203.0.113.9"}]},
      ["tcp://db.payments.svc:80", "udp://db.payments.svc:8"]),
     ({"fallback_ip": "203.0.113.9"}, []),
-], ids=["tcp", "udp", "both", "none"])  # fmt: skip
+    ({"addresses": [{"ip": "203.0.113.50/24"}, {"ip": "2001:db8::50/64"}],
+      "redirect_rules": [{"port": 80, "destination_ip": "203.0.113.9"}, {"port": 81, "destination_ip": "2001:db8::9"},
+                         {"port": 53, "protocol": "UDP", "destination_ip": "203.0.113.9"}],
+      "fallback_ip": "2001:db8::10", "service": {"extra_ports": [{"port": 54, "protocol": "UDP"}]}},
+     ["tcp4://db.payments.svc:80", "tcp6://db.payments.svc:81", "udp4://db.payments.svc:53", "udp6://db.payments.svc:54"]),
+], ids=["tcp", "udp", "both", "none", "both families"])  # fmt: skip
 def test_the_client_connects_to_one_port_of_each_kind(more: dict[str, Any], expected: list[str]) -> None:
     data = {"name": "db", "namespace": "payments", "image": "img:1", "addresses": [{"ip": "203.0.113.50/24"}], **more}
     (router,), problems = load([data])
@@ -111,6 +116,13 @@ def test_a_client_that_was_late_says_so() -> None:
     assert report([Drilled("db", "payments", [busy])])["table"][-1].endswith(
         "ok, the client itself was late by up to 0.31 s: its node is busy"
     )
+
+
+def test_the_report_of_a_router_with_both_families_has_the_figures_of_each() -> None:
+    ipv4, ipv6 = (replace(GOOD, target=f"tcp{family}://db:5432") for family in (4, 6))
+    slow = replace(ipv6, failed=13, gaps=(Gap(1.0, 0.13, 13),))
+    drilled = Drilled("a", "payments", [finding(targets=seen([period(1, ipv4, slow)], [ipv4.target, ipv6.target]))])
+    assert "13 of 200 IPv4 0.00 s, IPv6 0.13 s 1 s" in " ".join(report([drilled])["table"][-1].split())
 
 
 def test_the_report() -> None:

@@ -216,6 +216,59 @@ def test_ipv6() -> None:
     assert found["ok"], found["problems"]
 
 
+def dual(**changes: Any) -> Router:
+    addresses = [
+        {"ip": "198.51.100.50/24", "gateway": "198.51.100.1"},
+        {"ip": "2001:db8::50/64", "gateway": "2001:db8::1"},
+    ]
+    rules = [
+        {"port": 5432, "destination_ip": "203.0.113.10"},
+        {"port": 5432, "destination_ip": "2001:db8:1::10"},
+        {"port": 8080, "destination_ip": "2001:db8:1::11", "target_port": 80},
+    ]
+    return router(**{"addresses": addresses, "redirect_rules": rules, **changes})
+
+
+DUAL = {"pod_ips": ["10.244.1.17", "fd00::17"], "addresses": ["198.51.100.50/24", "2001:db8::50/64"]}
+
+
+def test_a_router_with_both_families_is_proved_in_each() -> None:
+    of = dual()
+    host = "billing-db.payments.svc"
+    probed = {
+        f"tcp4://{host}:5432": ("198.51.100.50", "203.0.113.10", 5432),
+        f"tcp6://{host}:5432": ("2001:db8::50", "2001:db8:1::10", 5432),
+        f"http6://{host}:8080": ("2001:db8::50", "2001:db8:1::11", 80),
+        FREE: (),
+        "tcp://[fd00::17]:61000": (),
+        DIRECT: (),
+        "tcp://[2001:db8:1::10]:5432": (),
+    }
+    assert targets([of], [state(of, **DUAL)], SCOPE) == list(probed)
+    answers = {target: answer(target, connected=0, refused=1) for target in probed}
+    for target, seen in probed.items():
+        if seen:
+            observed = dict(zip(("source_ip", "local_ip", "local_port"), seen, strict=True), source_mac=of.mac)
+            answers[target] = {**answer(target), "observed": [observed]}
+    assert report(answers, of, **DUAL)["ok"]
+    # In one family a port that nothing leads to is open, or the client has the router's address.
+    for target, wrong in (
+        ("tcp://[fd00::17]:61000", {"connected": 1, "refused": 0}),
+        ("tcp://[2001:db8:1::10]:5432", {"connected": 1, "observed": [{"source_ip": "2001:db8::50"}]}),
+        (f"tcp6://{host}:5432", {"observed": answers[f"tcp4://{host}:5432"]["observed"]}),
+    ):
+        found = report({**answers, target: {**answers[target], **wrong}}, of, **DUAL)
+        assert not found["ok"] and len(found["problems"]) == 1 and target in found["problems"][0]
+
+
+def test_the_other_family_of_a_fallback_is_refused() -> None:
+    of = dual(fallback_ip="2001:db8:1::99", redirect_rules=[])
+    scope = Scope(fallback_ports=(9999,))
+    assert targets([of], [state(of, **DUAL)], scope) == ["tcp://[fd00::17]:9999", FREE]
+    lacking = report({}, of, scope, **{**DUAL, "pod_ips": ["fd00::17"]})["routers"][0]["checks"][-1]
+    assert (lacking["ok"], lacking["detail"]) == (None, "not probed: the IPv4 address of the router's pod is unknown")
+
+
 def silent(**direct: Any) -> dict[str, Any]:
     """Nothing comes back through the router."""
     found = {target: answer(target, connected=0, timed_out=1) for target in (DB, WEB, DNS)}
