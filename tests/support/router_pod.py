@@ -159,7 +159,7 @@ class Router:
 
     def get(self, path: str, address: str = "", source: str = "") -> tuple[int, str]:
         """Status and body of a page of the agent's web server, asked from the pod network."""
-        connection = connect("pods", address or self.ip4, AGENT_PORT, 10.0, source=source)
+        connection = connect("pods", address or self.pod_ips[0], AGENT_PORT, 10.0, source=source)
         with connection:
             connection.sendall(f"GET {path} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
             response = http.client.HTTPResponse(connection)
