@@ -222,6 +222,19 @@ options:
             V(true) is refused.
           - It cannot be V(true) with O(routers[].backend=egress_router_cr).
         type: bool
+      monitoring:
+        description:
+          - Whether the router has a PodMonitor, with which the Prometheus Operator reads the metrics of its pods. The API server has to know
+            that kind.
+          - It is for O(routers[].backend=agent) alone, as is O(routers[].monitoring_labels).
+        type: bool
+        default: false
+      monitoring_labels:
+        description:
+          - Labels of the PodMonitor, in addition to those of the collection, which cannot be set. Some installations of Prometheus read
+            PodMonitors with a certain label alone.
+        type: dict
+        default: {}
       image:
         description:
           - The router's image, built from C(images/router) of the collection's repository.
@@ -355,15 +368,16 @@ options:
       - What every router has unless it says otherwise. The variable C(egress_router_defaults) of the collection's roles.
       - The keys are those of O(routers) that do not identify a router, which are O(routers[].backend),
         O(routers[].disruption_budget), O(routers[].failover), O(routers[].fallback_ip), O(routers[].host_users),
-        O(routers[].image), O(routers[].image_pull_secrets), O(routers[].macvlan_mode), O(routers[].master), O(routers[].mtu),
+        O(routers[].image), O(routers[].image_pull_secrets), O(routers[].macvlan_mode), O(routers[].master),
+        O(routers[].monitoring), O(routers[].monitoring_labels), O(routers[].mtu),
         O(routers[].namespace), O(routers[].node_selector), O(routers[].pod_annotations), O(routers[].pod_labels),
         O(routers[].priority_class_name), O(routers[].redirect_rules), O(routers[].replicas), O(routers[].resources),
         O(routers[].routes), O(routers[].runtime_class_name), O(routers[].security_context_constraints), O(routers[].service),
         O(routers[].state) and O(routers[].tolerations).
       - Dictionaries are merged, a router's own keys win. Lists are replaced.
       - A router with O(routers[].backend=egress_router_cr) takes none of those keys from here that say how the pods of the other backend
-        are made, which are O(routers[].host_users), O(routers[].image), O(routers[].image_pull_secrets),
-        O(routers[].runtime_class_name) and O(routers[].security_context_constraints).
+        are made and monitored, which are O(routers[].host_users), O(routers[].image), O(routers[].image_pull_secrets),
+        O(routers[].monitoring), O(routers[].monitoring_labels), O(routers[].runtime_class_name) and O(routers[].security_context_constraints).
     type: dict
     default: {}
   checked:

@@ -335,6 +335,7 @@ def test_source_ports_that_run_out_are_seen(router: Router) -> None:
     labels = '{destination="203.0.113.10:5432",name="",port="5432",protocol="TCP"}'
     streams = [Stream(router.ip4, 5432) for _number in range(3)]
     assert router.metric(f"egress_router_rule_source_ports{labels}") >= 3
+    assert router.metric("egress_router_source_ports") == 64512
     failed, dropped = (f"egress_router_conntrack_{name}_total" for name in ("insert_failed", "drop"))
     before = router.metric(failed), router.metric(dropped)
     # No other port than those: the next connection from the same source port of another client clashes.

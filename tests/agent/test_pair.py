@@ -140,6 +140,7 @@ def test_the_other_serves(
     assert 0.0 < float(status.take_over_seconds) < 10 and status.taken_over_at
     assert second.metric('egress_router_take_overs_total{cause="silent"}') == 1
     assert second.metric("egress_router_holder") == 1 and second.metric("egress_router_successor") == 0
+    assert second.metric("egress_router_source_ports") == 32256, "the other half may be of connections that it relays"
     assert ask(second.ip4, 5432)["source_mac"] == MAC
     (taking,) = re.findall(r"event=address-taken .* seconds=(\S+)", second.log())
     told = f"{status.take_over_seconds} s after the last beat, {taking} s of it to take the address"

@@ -337,7 +337,16 @@ def test_build_ignore_has_whatever_is_for_developers() -> None:
     """A user's copy holds what Ansible reads and what people read."""
     ignored = {pattern.partition("/")[0] for pattern in load(ROOT / "galaxy.yml")["build_ignore"]}
     for_users = {"CHANGELOG.rst", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "LICENSE", "README.md", "changelogs", "docs"}
-    for_users |= {"examples", "galaxy.yml", "images", "meta", "playbooks", "plugins", "roles"}
+    for_users |= {
+        "examples",
+        "galaxy.yml",
+        "images",
+        "meta",
+        "monitoring",
+        "playbooks",
+        "plugins",
+        "roles",
+    }
     there = {path.relative_to(ROOT).parts[0] for path in tracked_files()}
     assert there - ignored - {"changelogs"} == for_users - {"changelogs"}, "add it to build_ignore of galaxy.yml"
 

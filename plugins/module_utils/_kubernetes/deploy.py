@@ -32,7 +32,7 @@ from .._common.errors import (
 from .._contract import names
 from .._contract.rules import RuleSet
 from .._egress_router_cr.operator import APP_NAME as OPERATORS
-from .._router.manifests import KIND, KINDS, SECRET, Manifest, manifests, owned_by, peers_secret
+from .._router.manifests import KIND, KINDS, MONITOR, SECRET, Manifest, manifests, owned_by, peers_secret
 from .._router.openshift import CONSTRAINTS
 from .._router.router import Router
 from . import constraints, namespaces, peers
@@ -210,12 +210,17 @@ class AgentRun:
             try:
                 # Of a ConfigMap only the metadata are of interest here, and its rules may be long.
                 return self.cluster.find(kind, space, labels=names.SELECTOR, metadata_only=kind == "ConfigMap")
-            except NotFound as error:
+            except (NotFound, Forbidden) as error:
+                if kind == MONITOR.name and space not in monitored:
+                    return []  # Nobody here wants one, so nobody needs what it takes.
+                if isinstance(error, Forbidden):
+                    raise
                 if space in absent:
                     return []  # What the cluster does not know needs no removal.
                 raise _unknown_kind(kind) from error
 
-        calls = [(kind.name, space) for kind in KINDS for space in spaces]
+        monitored = {router.namespace for router in self.routers if router.present and router.monitoring}
+        calls = [(kind.name, space) for kind in (*KINDS, MONITOR) for space in spaces]
         found = do_all(find, calls)
         return {
             (kind, space, item["metadata"]["name"]): item
@@ -472,7 +477,10 @@ def _of_operator(step: Step) -> bool:
 
 
 def _unknown_kind(kind: str) -> NotFound:
-    return NotFound(f"the API server does not know the kind {kind}: install Multus CNI, which brings it")
+    advice = "install Multus CNI, which brings it"
+    if kind == MONITOR.name:
+        advice = "install the Prometheus Operator, which brings it, or set monitoring to false"
+    return NotFound(f"the API server does not know the kind {kind}: {advice}")
 
 
 def _advised(error: ApiError, step: Step) -> EgressError:

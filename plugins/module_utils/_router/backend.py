@@ -55,8 +55,16 @@ def _refuse_no_rules(problem: Callable[[str, str], None], _rules: RuleSet) -> No
     """The schema is this backend's."""
 
 
-# They say how the agent's pod is made. The operator makes its own, whatever they say.
-_POD_OF_AGENT = ("image", "image_pull_secrets", "host_users", "runtime_class_name", "security_context_constraints")
+# They say how the agent's pod is made and looked at. The operator makes its own, whatever they say, and it has no metrics.
+_POD_OF_AGENT = (
+    "image",
+    "image_pull_secrets",
+    "host_users",
+    "monitoring",
+    "monitoring_labels",
+    "runtime_class_name",
+    "security_context_constraints",
+)
 _ADVICE = f"remove it (set it to null if egress_router_defaults has it), or use backend {AGENT}"
 # What the operator sets on its Deployment itself, and sets back at once.
 OPERATORS_LABEL = ("app", "egress-router-cni")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -67,8 +67,10 @@ KINDS = (
 # Made once where there are several pods, then neither read nor changed, and removed by Kubernetes with its owner, the
 # ServiceAccount: so nobody needs a permission for Secrets but `create`. The pods find it when they start.
 SECRET = Kind("Secret", "", "v1", "secrets", 2)
+# Of the Prometheus Operator, which not every cluster has: asked for where a router wants one, and left where nobody may look.
+MONITOR = Kind("PodMonitor", "monitoring.coreos.com", "v1", "podmonitors", 1)
 # All of them, in the order in which they are created.
-KIND = {kind.name: kind for kind in sorted((*KINDS, SECRET), key=lambda kind: kind.wave)}
+KIND = {kind.name: kind for kind in sorted((*KINDS, SECRET, MONITOR), key=lambda kind: kind.wave)}
 
 # Of the pods' ports for one another, so that network policies can name them.
 BEAT_PORT_NAME = "beats"
@@ -143,6 +145,7 @@ def manifests(router: Router, service_uid: str = "") -> list[Manifest]:
         _object(router, "Lease", router.name),
         _service(router),
         *([_disruption_budget(router)] if router.disruption_budget else []),
+        *([pod_monitor(router)] if router.monitoring else []),
         _role_binding(router),
         *(_endpoint_slice(router, family, service_uid) for family in router.families),
         _deployment(router),
@@ -233,11 +236,11 @@ def agent_permissions(router: Router) -> list[Permission]:
     ]
 
 
-def needed_permissions(routers: Iterable[Router]) -> list[Permission]:
+def needed_permissions(routers: Collection[Router]) -> list[Permission]:
     """What provisioning these routers does in their namespace: server-side apply, waiting for the pods, loading the rules."""
     found = [
         Permission(verb, kind.group, kind.plural)
-        for kind in KINDS
+        for kind in (*KINDS, *([MONITOR] if any(router.monitoring for router in routers) else []))
         # Server-side apply is a patch, and a creation as well where the object is missing.
         for verb in ("list", "create", "patch")
     ]
@@ -370,6 +373,23 @@ def _disruption_budget(router: Router) -> Manifest:
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
     }
     return _object(router, "PodDisruptionBudget", router.name, spec=spec)
+
+
+def pod_monitor(router: Router) -> Manifest:
+    """Has Prometheus read the metrics of the router's pods, and label them as the alert rules of monitoring/ expect."""
+    relabelings = [
+        # What the API server would add is said here: such lists are owned as a whole.
+        {"action": "replace", "sourceLabels": [source], "targetLabel": target}
+        for source, target in (
+            ("__meta_kubernetes_pod_node_name", "node"),
+            ("__meta_kubernetes_pod_label_app_kubernetes_io_instance", "router"),
+        )
+    ]
+    spec = {
+        "selector": {"matchLabels": selector(router.name)},
+        "podMetricsEndpoints": [{"port": names.AGENT_PORT_NAME, "relabelings": relabelings}],
+    }
+    return _object(router, MONITOR.name, router.name, router.monitoring_labels, spec=spec)
 
 
 def _endpoint_slice(router: Router, family: int, service_uid: str) -> Manifest:

@@ -85,6 +85,8 @@ _ROUTER: dict[str, Any] = {
     "replicas": {"type": "int", "default": 1},
     "failover": {"type": "dict", "default": {}, "options": _FAILOVER},
     "disruption_budget": {"type": "bool"},
+    "monitoring": {"type": "bool", "default": False},
+    "monitoring_labels": _TEXTS,
     "image": _TEXT,
     "node_selector": _TEXTS,
     "tolerations": _list_of(_TOLERATION),

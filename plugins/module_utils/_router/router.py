@@ -60,6 +60,7 @@ class Router:
     `mtu`: None leaves it to the CNI plugin (the master's). `mac`: see addresses.default_mac; empty if it changes at every start
     (see backend.has_mac). `host_users`: None leaves it to the cluster. `security_context_constraints`: those of OpenShift that its
     pods are pinned to; empty for none. `failover`: how its pods stand by for each other. `disruption_budget`: never true with one pod.
+    `monitoring`: whether it has a PodMonitor.
     """
 
     name: str
@@ -77,6 +78,8 @@ class Router:
     replicas: int = 1
     failover: Failover = field(default_factory=Failover)
     disruption_budget: bool = False
+    monitoring: bool = False
+    monitoring_labels: dict[str, str] = field(default_factory=dict)
     image: str = ""
     node_selector: dict[str, str] = field(default_factory=dict)
     tolerations: list[dict[str, Any]] = field(default_factory=list)
@@ -164,6 +167,8 @@ def read_router(
         replicas=replicas,
         failover=read_failover(fields),
         disruption_budget=backend.has_standbys and read_disruption_budget(fields, replicas),
+        monitoring=fields.boolean("monitoring", False),
+        monitoring_labels=read_labels(fields, "monitoring_labels", own.OBJECT_LABELS),
         image=_read_image(fields, required=state == "present" and backend.has_image),
         node_selector=_read_node_selector(fields),
         tolerations=[read_toleration(section) for section in fields.sections("tolerations")],

@@ -26,6 +26,8 @@ DEFAULT_KEYS = (
     "image_pull_secrets",
     "macvlan_mode",
     "master",
+    "monitoring",
+    "monitoring_labels",
     "mtu",
     "namespace",
     "node_selector",

@@ -86,7 +86,7 @@ def run(settings: Config, server: ApiServer) -> None:
     address = EgressAddress(settings, network, fence, driver, question, take_overs, publisher, rules)
     relay = Relay(settings, fence, firewall, channel, driver)
     agent = Agent(settings, fence, rules, address, driver, take_overs, publisher, relay, stop)
-    metrics = Metrics(rules, address, driver, take_overs, publisher, relay)
+    metrics = Metrics(firewall, rules, address, driver, take_overs, publisher, relay)
     web.serve(web.Pages(agent, address, firewall, metrics), settings.pod_ips, AGENT_PORT)
     agent.run(kube, Leases(kube, settings, driver.answered))
 

@@ -22,6 +22,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.status imp
 from ansible_collections.egress.router.plugins.module_utils._contract.version import VERSION
 
 from ..kernel import conntrack, network
+from ..kernel.firewall import Firewall
 from ..kernel.marks import fallback_mark, rule_mark
 from ..kernel.table import Counters, Listing
 from .address import STANDBY, EgressAddress
@@ -45,6 +46,7 @@ class Metrics:
 
     def __init__(
         self,
+        firewall: Firewall,
         rules: Rules,
         address: EgressAddress,
         driver: Driver,
@@ -53,6 +55,7 @@ class Metrics:
         relay: Relay,
     ) -> None:
         self._listing = Listing()
+        self._firewall = firewall
         self._rules = rules
         self._address = address
         self._driver = driver
@@ -201,7 +204,7 @@ class Metrics:
 
         ports = GaugeMetricFamily(
             "egress_router_rule_source_ports",
-            "Source ports that a rule's connections use; 64512 to one server and port is the limit",
+            "Source ports that a rule's connections use",
             labels=_LABELS,
         )
         used = conntrack.used()
@@ -220,3 +223,9 @@ class Metrics:
             mark = fallback_mark(6 if ":" in rules.fallback_ip else 4)
             add(["fallback", "", rules.fallback_ip, ""], listing.fallback_counters(rules.fallback_ip), mark)
         yield from (connections, packets, size, ports)
+        first, last = self._firewall.ports
+        yield GaugeMetricFamily(
+            "egress_router_source_ports",
+            "Source ports for connections to one address and port of a server",
+            last + 1 - first,
+        )

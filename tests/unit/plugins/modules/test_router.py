@@ -146,6 +146,65 @@ def test_what_several_pods_have(
         assert ("secrets" in there_now) is (wanted is not ABSENT)
 
 
+MONITORED: dict[str, Any] = {**DB, "monitoring": True}
+OF_OPERATOR = "install the Prometheus Operator, which brings it, or set monitoring to false"
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["check", "real"])
+@pytest.mark.parametrize(
+    ("there", "wanted", "change"),
+    [
+        (None, MONITORED, "created"),
+        (DB, MONITORED, "created"),
+        (MONITORED, MONITORED, None),
+        (MONITORED, {**MONITORED, "monitoring_labels": {"release": "prometheus"}}, "modified"),
+        (MONITORED, DB, "removed"),
+        (MONITORED, ABSENT, "removed"),
+    ],
+    ids=["create", "add", "keep", "label", "no more", "delete"],
+)
+def test_the_pod_monitor_comes_and_goes(
+    cluster: FakeCluster, deploy: Run, check: bool, there: Any, wanted: Options, change: str | None
+) -> None:
+    if there:
+        deploy(there)
+    before = copy.deepcopy(cluster.objects)
+    (router,) = deploy(wanted, check=check)["routers"]
+    assert {one["kind"]: one["change"] for one in router["objects"]}.get("PodMonitor") == change
+    if check:
+        assert cluster.objects == before
+        return
+    assert (("podmonitors", "payments", "db") in cluster.objects) is wanted.get("monitoring", False)
+    assert not deploy(wanted)["changed"]
+
+
+def test_a_pod_monitor_of_somebody_else_is_left_alone(cluster: FakeCluster, deploy: Run) -> None:
+    cluster.add("podmonitors", "payments", "db", spec={"mine": True})
+    assert not deploy(DB).get("failed") and not deploy(ABSENT).get("failed")
+    assert cluster.objects["podmonitors", "payments", "db"]["spec"] == {"mine": True}
+    said = deploy(MONITORED)["msg"]
+    assert said.startswith(
+        "router payments/db: PodMonitor payments/db exists already and does not belong to this router"
+    )
+
+
+def test_where_the_kind_pod_monitor_is_unknown_or_forbidden_only_who_wants_one_is_told(
+    cluster: FakeCluster, deploy: Run
+) -> None:
+    forbidden = 'User "jane" cannot list resource "podmonitors" in API group "monitoring.coreos.com"'
+    refused = "jane may not list podmonitors in namespace payments: grant it with a Role and a RoleBinding"
+    for fault, said in (
+        (None, f"the API server does not know the kind PodMonitor: {OF_OPERATOR}"),
+        ((403, forbidden), refused),
+    ):
+        cluster.missing_kinds = set() if fault else {"podmonitors"}
+        cluster.fault = lambda _method, path, fault=fault: fault if "/podmonitors" in path else None
+        assert deploy(MONITORED)["msg"] == said
+        assert real_writes(cluster) == []
+        assert not deploy(DB).get("failed") and not deploy(ABSENT).get("failed")
+        cluster.writes.clear()
+
+
 @pytest.fixture
 def sentinel(monkeypatch: pytest.MonkeyPatch) -> bytes:
     """What every key is made of. In no text that is sent to people may there be any form of it."""
@@ -274,7 +333,8 @@ def test_a_run_that_changes_nothing_takes_one_request_for_each_kind(cluster: Fak
         cluster.requests.clear()
         assert not deploy(*wanted)["changed"]
         asked = [request for request in cluster.requests if "/namespaces/" in request]
-        assert len(asked) == len(KINDS) and all(request.startswith("GET") for request in asked), asked
+        # And one for PodMonitors.
+        assert len(asked) == len(KINDS) + 1 and all(request.startswith("GET") for request in asked), asked
 
 
 def test_what_is_created(cluster: FakeCluster, deploy: Run) -> None:

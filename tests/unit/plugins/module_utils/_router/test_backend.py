@@ -63,6 +63,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"image": "registry.example.com/egress-router:0.1.0"}, [f"image: {OF_THE_AGENT}"]),
     ({"image_pull_secrets": ["registry"]}, [f"image_pull_secrets: {OF_THE_AGENT}"]),
     ({"host_users": False}, [f"host_users: {OF_THE_AGENT}"]),
+    ({"monitoring": True}, [f"monitoring: {OF_THE_AGENT}"]),
     ({"runtime_class_name": "crun"}, [f"runtime_class_name: {OF_THE_AGENT}"]),
     ({"security_context_constraints": "egress-router"}, [f"security_context_constraints: {OF_THE_AGENT}"]),
     ({"backend": "egress-router-cr"},

@@ -20,6 +20,8 @@ FULL = {
     "replicas": 2,
     "failover": {"beat_ms": 50, "promise_ms": 400, "lease_seconds": 9, "relay_seconds": 0, "without_api": "stop"},
     "disruption_budget": False,
+    "monitoring": True,
+    "monitoring_labels": {"release": "prometheus"},
     "service": {
         "name": "db",
         "headless": False,

@@ -82,6 +82,7 @@ CASES: dict[str, dict[str, Any]] = {
         "failover": {"beat_ms": 50, "promise_ms": 400, "lease_seconds": 9, "relay_seconds": 30, "without_api": "stop"},
         "image_pull_secrets": ["registry"],
     },
+    "monitoring": {"monitoring": True, "monitoring_labels": {"release": "prometheus"}},
     "openshift": {"security_context_constraints": "egress-router"},
     "network": {
         "master": "bond0.100",
@@ -133,7 +134,7 @@ def test_the_file_is_what_is_applied_but_for_rules_and_their_ports() -> None:
 
 def test_one_object_of_each_kind_in_the_order_of_the_kinds() -> None:
     kinds = [one["kind"] for one in manifests(router(replicas=2))]
-    assert kinds == [kind.name for kind in KINDS] == [kind for kind in KIND if kind != "Secret"]
+    assert kinds == [kind.name for kind in KINDS] == [kind for kind in KIND if kind not in ("Secret", "PodMonitor")]
     waves = [kind.wave for kind in KIND.values()]
     assert waves == sorted(waves), "what is created in a later wave comes later"
     for one in manifests(router(replicas=2)):
@@ -294,6 +295,19 @@ def test_permissions_cover_every_kind() -> None:
         assert {"list", "create", "patch"} <= set(verbs)
         assert Permission("delete", kind.group, kind.plural) in removal
     assert not [one for one in (*needed, *removal) if one.resource == "secrets" or "*" in (one.verb, one.resource)]
+    more = set(needed_permissions([router(), router(monitoring=True)])) - set(needed)
+    assert more == {Permission(verb, "monitoring.coreos.com", "podmonitors") for verb in ("list", "create", "patch")}
+
+
+def test_what_prometheus_reads_are_the_routers_pods_at_the_port_of_the_agent() -> None:
+    found = made(monitoring=True)
+    monitor, template = found["PodMonitor"]["spec"], found["Deployment"]["spec"]["template"]
+    assert monitor["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert monitor["selector"]["matchLabels"][names.LABEL_INSTANCE] == "billing-db"
+    (endpoint,), (container,) = monitor["podMetricsEndpoints"], template["spec"]["containers"]
+    assert {"name": endpoint["port"], "containerPort": 29797, "protocol": "TCP"} in container["ports"]
+    # It is one object more, and restarts nothing.
+    assert {kind: one for kind, one in found.items() if kind != "PodMonitor"} == made()
 
 
 def test_the_pods_of_a_pair_are_replaced_one_after_the_other_and_evicted_one_at_a_time() -> None:

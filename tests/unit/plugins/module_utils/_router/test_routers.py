@@ -497,8 +497,9 @@ def test_an_absent_router_needs_only_its_name_and_conflicts_with_nobody() -> Non
         "router payments/old, mac: 'x' is not a MAC address: write it as 02:e6:c6:33:64:32",
         "router payments/old, typo: is not a valid key: valid keys are addresses, backend, disruption_budget, failover, fallback_ip, "
         "host_users, image, image_pull_secrets, "
-        "mac, macvlan_mode, master, mtu, name, namespace, node_selector, pod_annotations, pod_labels, priority_class_name, "
-        "redirect_rules, replicas, resources, routes, runtime_class_name, security_context_constraints, service, state, tolerations",
+        "mac, macvlan_mode, master, monitoring, monitoring_labels, mtu, name, namespace, node_selector, pod_annotations, pod_labels, "
+        "priority_class_name, redirect_rules, replicas, resources, routes, runtime_class_name, security_context_constraints, service, "
+        "state, tolerations",
     ]
     # An address may go from one router to another.
     assert sentences([spec(name="old", state="absent"), spec()]) == []
