@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the bottom to the top. doc_fragments hold text and import nothing.
 PLUGINS = (
     ("_contract", "_common", "doc_fragments"),
-    ("_router",),
+    ("_events", "_router"),
     ("_egress_router_cr",),
     ("_kubernetes", "_openstack", "_vsphere"),
     ("_verify", "_preflight", "_migrate"),

@@ -329,6 +329,8 @@ def test_pages_name_what_is_there(path: Path) -> None:
     """Names of our own plugins, roles, playbooks and groups."""
     known = {*MODULES, *ROLES, *PLAYBOOKS, *load(ROOT / "meta/runtime.yml")["action_groups"]}
     known |= {path.stem for path in (PLUGINS / "filter").glob("*.yml")}
+    eda = ROOT / "extensions/eda"
+    known |= {path.stem for path in (*eda.glob("rulebooks/*.yml"), *eda.glob("plugins/event_source/*.py"))}
     named = set(re.findall(r"\begress\.router\.([a-z][a-z0-9_]*)\b(?!/)", path.read_text()))
     assert not named - known, f"{relative(path)} names what is not there: {sorted(named - known)}"
 
@@ -339,6 +341,7 @@ def test_build_ignore_has_whatever_is_for_developers() -> None:
     for_users = {"CHANGELOG.rst", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "LICENSE", "README.md", "changelogs", "docs"}
     for_users |= {
         "examples",
+        "extensions",
         "galaxy.yml",
         "images",
         "meta",

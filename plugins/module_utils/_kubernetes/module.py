@@ -19,6 +19,7 @@ from .._common.failing import FailingModule
 from .cluster import Cluster, translated
 
 try:
+    from kubernetes.client import Configuration
     from kubernetes.config import ConfigException
 except ImportError:
     # AnsibleK8SModule reports the missing library.
@@ -36,12 +37,22 @@ class EgressModule(FailingModule, AnsibleK8SModule):
 
         `leaves_nothing`: the module removes whatever it creates, so that it works in check mode too.
         """
-        with translated("", ""):
-            try:
-                client = get_api_client(self)
-            except (CoreException, ConfigException) as error:
-                raise EgressError(
-                    f"{error}: name the cluster with kubeconfig and context, or host and api_key, or their K8S_AUTH_ "
-                    "variables"
-                ) from error
-        return Cluster(client.client, dry_run=self.check_mode and not leaves_nothing)
+        return Cluster(_client(self, {}), dry_run=self.check_mode and not leaves_nothing)
+
+
+def connect(options: dict[str, Any]) -> Cluster:
+    """The cluster that the options or their variables name, for what is no module and may connect to several."""
+    # The client keeps the last kubeconfig as what others start from.
+    Configuration.set_default(None)
+    return Cluster(_client(None, {name: options[name] for name in AUTH_ARG_SPEC if name in options}))
+
+
+def _client(module: EgressModule | None, options: dict[str, Any]) -> Any:
+    with translated("", ""):
+        try:
+            return get_api_client(module, **options).client
+        except (CoreException, ConfigException) as error:
+            raise EgressError(
+                f"{error}: name the cluster with kubeconfig and context, or host and api_key, or their K8S_AUTH_ "
+                "variables"
+            ) from error

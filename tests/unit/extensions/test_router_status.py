@@ -1,0 +1,200 @@
+# Copyright (c) 2026, egress.router maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The event source router_status, run as ansible-rulebook runs it, against the fake API server."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.egress.router.plugins.module_utils._kubernetes import cluster as _cluster
+from ansible_collections.egress.router.tests.support.fake_api_server import FakeAgent, FakeCluster, add_router, serving
+
+# Where Ansible has the collection, not where the checkout is.
+COLLECTION = Path(importlib.import_module("ansible_collections.egress.router.plugins").__path__[0]).parent
+SOURCE = COLLECTION / "extensions/eda/plugins/event_source/router_status.py"
+Args = dict[str, Any]
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster()
+
+
+@pytest.fixture
+def agent(cluster: FakeCluster) -> FakeAgent:
+    return add_router(cluster, "payments", "db", "5432 TCP 203.0.113.10\n")
+
+
+@pytest.fixture
+def args(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Args]:
+    # kubernetes.core keeps what it discovered in the temporary folder.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(_cluster, "PAUSES", (0.0,))
+    with serving(cluster) as url:
+        yield {"host": url, "api_key": "token", "patience": 30, "namespaces": ["payments"]}
+
+
+@pytest.fixture
+def source() -> Args:
+    # runpy, which ansible-rulebook calls, does not get along with Ansible's own import of collections, which tests have.
+    spec = importlib.util.spec_from_file_location("router_status", SOURCE)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return vars(module)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_router_fails_and_is_well_again(source: Args, args: Args, agent: FakeAgent) -> None:
+    clock = Clock()
+    looking = source["Source"](args, clock)
+    assert looking.look() == []
+    agent.report(state="failed", error="no carrier")
+    assert looking.look() == []
+    clock.now = 30
+    (event,) = looking.look()
+    assert (event["kind"], event["router"], event["node"]) == ("not_serving", "payments/db", "worker-1")
+    assert event["reason"] == "pod db-abc on node worker-1: no carrier"
+    agent.report()
+    assert looking.look() == []
+    clock.now = 60
+    assert [one["kind"] for one in looking.look()] == ["recovered"]
+
+
+def test_rules_that_are_refused(source: Args, args: Args, agent: FakeAgent) -> None:
+    looking = source["Source"]({**args, "patience": 0})
+    agent.report(rules_error="line 1: no port")
+    assert [(one["kind"], one["reason"]) for one in looking.look()] == [("rules_refused", "line 1: no port")]
+
+
+@pytest.mark.usefixtures("agent")
+def test_the_api_server_goes_away_and_comes_back(source: Args, args: Args, cluster: FakeCluster) -> None:
+    clock = Clock()
+    looking = source["Source"](args, clock)
+    assert looking.look() == []
+    cluster.fault = lambda _method, _path: (503, "etcdserver: leader changed")
+    assert looking.look() == []
+    clock.now = 30
+    (event,) = looking.look()
+    assert event["kind"] == "unreachable" and "etcdserver: leader changed" in event["reason"]
+    cluster.fault = lambda _method, _path: None
+    assert looking.look() == []
+    clock.now = 60
+    assert [one["kind"] for one in looking.look()] == ["recovered"]
+
+
+def test_a_token_that_expires_is_read_again(
+    source: Args, args: Args, agent: FakeAgent, cluster: FakeCluster, tmp_path: Path
+) -> None:
+    config = tmp_path / "kubeconfig"
+
+    def write(token: str) -> None:
+        config.write_text(
+            json.dumps(
+                {
+                    "apiVersion": "v1", "kind": "Config", "current-context": "c",
+                    "clusters": [{"name": "c", "cluster": {"server": args["host"]}}],
+                    "users": [{"name": "u", "user": {"token": token}}],
+                    "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                }
+            )
+        )  # fmt: skip
+
+    write("old")
+    clock = Clock()
+    looking = source["Source"]({"kubeconfig": str(config), "namespaces": ["payments"], "patience": 30}, clock)
+    assert looking.look() == []
+    agent.report(state="failed", error="no carrier")
+    assert looking.look() == []
+    first = looking._cluster
+    cluster.fault = lambda _method, _path: (401, "Unauthorized")
+    clock.now = 10
+    assert looking.look() == []
+    write("new")
+    cluster.fault = lambda _method, _path: None
+    clock.now = 30
+    assert [one["kind"] for one in looking.look()] == ["not_serving"], "nothing was lost meanwhile"
+    keys = [list(one._client.configuration.api_key.values()) for one in (first, looking._cluster)]
+    assert keys == [["Bearer old"], ["Bearer new"]]
+
+
+def test_ansible_rulebook_gets_events_and_the_source_goes_on(source: Args, args: Args, agent: FakeAgent) -> None:
+    agent.report(state="failed", error="no carrier")
+
+    async def first_two() -> list[str]:
+        queue: asyncio.Queue[Args] = asyncio.Queue()
+        running = asyncio.create_task(source["main"](queue, {**args, "patience": 0, "interval": "0.1"}))
+        found = [(await asyncio.wait_for(queue.get(), 60))["kind"]]
+        agent.report()
+        found.append((await asyncio.wait_for(queue.get(), 60))["kind"])
+        running.cancel()
+        return found
+
+    assert asyncio.run(first_two()) == ["not_serving", "recovered"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"patience": "long"}, "router_status: patience: expected a number of seconds from 0, got 'long'"),
+        ({"patience": -1}, "router_status: patience: expected a number of seconds from 0, got -1"),
+        ({"patience": True}, "router_status: patience: expected a number of seconds from 0, got True"),
+        ({"interval": 0}, "router_status: interval: expected a number of seconds from 0.1, got 0"),
+        ({"interval": "inf"}, "router_status: interval: expected a number of seconds from 0.1, got 'inf'"),
+        ({"namespaces": "payments"}, "router_status: namespaces: expected a list of namespaces, got 'payments'"),
+    ],
+)
+def test_what_is_wrong_is_said_before_it_starts(source: Args, args: Args, wrong: Args, said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        source["Source"]({**args, **wrong})
+
+
+def test_schema_and_documentation_have_what_the_source_reads(source: Args) -> None:
+    schema = json.loads((SOURCE.parent / "schemas/router_status.json").read_text())["properties"]
+    options = yaml.safe_load(source["DOCUMENTATION"])["options"]
+    assert set(schema) == set(options) - {"host"}
+    for name, one in schema.items():
+        assert one.get("default") == options[name].get("default"), name
+    (example,) = yaml.safe_load(source["EXAMPLES"])
+    assert set(example["egress.router.router_status"]) <= set(schema)
+
+
+def test_galaxy_is_told_of_the_source() -> None:
+    """Without it, galaxy-importer leaves the plugin out and says nothing."""
+    (one,) = yaml.safe_load((COLLECTION / "meta/extensions.yml").read_text())["extensions"]
+    assert COLLECTION / "extensions" / one["args"]["ext_dir"] == SOURCE.parent
+
+
+@pytest.mark.parametrize(
+    "path", sorted((COLLECTION / "extensions/eda/rulebooks").glob("*.yml")), ids=lambda path: path.name
+)
+def test_rulebooks_know_the_events_and_their_variables_are_explained(source: Args, path: Path) -> None:
+    (play,) = yaml.safe_load(path.read_text())
+    (given,) = [one["egress.router.router_status"] for one in play["sources"]]
+    assert set(given) <= set(yaml.safe_load(source["DOCUMENTATION"])["options"])
+    events = importlib.import_module(source["Tracker"].__module__)
+    told = [events.NOT_SERVING, events.SILENT, events.RULES_REFUSED, events.NO_SUCCESSOR]
+    # A string of words in quotes, as in YAML.
+    handled = [yaml.safe_load(rule["condition"].removeprefix("event.kind in ")) for rule in play["rules"]]
+    assert handled == [told, [events.RECOVERED, events.UNREACHABLE]]
+    page = (COLLECTION / "docs/events.md").read_text()
+    for variable in re.findall(r"{{ (router_\w+) }}", path.read_text()):
+        assert f"| `{variable}` |" in page
