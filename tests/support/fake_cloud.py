@@ -10,7 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.egress.router.plugins.module_utils._common.errors import Conflict, NotFound
-from ansible_collections.egress.router.plugins.module_utils._openstack.port import RESERVATION_OWNER, Port, Subnet
+from ansible_collections.egress.router.plugins.module_utils._openstack.port import (
+    RESERVATION_OWNER,
+    Port,
+    Subnet,
+    reservation_name,
+)
 
 SERVERS = [f"11111111-2222-4333-8444-00000000000{number}" for number in range(3)]
 
@@ -71,9 +76,16 @@ class FakeCloud:
         self.change(port.id, pairs=tuple(pairs))
         return self.all[port.id]
 
-    def reserve(self, network_id: str, subnet_id: str, address: str, mac: str) -> Port:
+    def reserve(self, network_id: str, subnet_id: str, address: str, mac: str, beside: bool = False) -> Port:
+        if not beside and (network_id, mac) in [(port.network_id, port.mac) for port in self.all.values()]:
+            raise Conflict(f"MAC address {mac} is in use on network {network_id}")
         made = Port(
-            f"r-{address}", network_id, device_owner=RESERVATION_OWNER, mac=mac, fixed_ips=((subnet_id, address),)
+            f"r-{address}",
+            network_id,
+            name=reservation_name(address, mac if beside else ""),
+            device_owner=RESERVATION_OWNER,
+            mac=f"fa:16:3e:00:00:{len(self.all):02x}" if beside else mac,
+            fixed_ips=((subnet_id, address),),
         )
         self.add(made)
         return made

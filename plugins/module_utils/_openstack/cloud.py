@@ -25,7 +25,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from .._common.causes import one_line, reason
 from .._common.errors import ApiError, Conflict, EgressError, Forbidden, NotFound, Unreachable
 from .._common.failing import FailingModule
-from .port import RESERVATION_OWNER, Port, Subnet
+from .port import RESERVATION_OWNER, Port, Subnet, reservation_name
 
 IMPORT_ERROR = None
 try:
@@ -144,16 +144,19 @@ class Cloud:
         with _translated(f"change port {port}", lambda: self._owner(port.network_id)):
             return _port(self._network.update_port(port.id, allowed_address_pairs=pairs, **revision))
 
-    def reserve(self, network_id: str, subnet_id: str, address: str, mac: str) -> Port:
-        """Creates an unbound port with the address and the MAC address, so that Neutron assigns them to nobody else."""
+    def reserve(self, network_id: str, subnet_id: str, address: str, mac: str, beside: bool = False) -> Port:
+        """Creates an unbound port with the address and the MAC address, so that Neutron assigns them to nobody else.
+
+        `beside`: another port has the MAC address already, of which Neutron takes one on a network. This one gets any.
+        """
         with _translated(f"reserve {address}", lambda: self._owner(network_id)):
             made = self._network.create_port(
                 network_id=network_id,
-                name=f"egress-router-{address}",
+                name=reservation_name(address, mac if beside else ""),
                 description="Reserves the address of an egress router. Created by egress.router.",
                 device_owner=RESERVATION_OWNER,
                 fixed_ips=[{"subnet_id": subnet_id, "ip_address": address}],
-                mac_address=mac,
+                **({} if beside else {"mac_address": mac}),
             )
             return _port(made)
 

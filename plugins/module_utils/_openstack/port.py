@@ -19,6 +19,11 @@ from .node import NodeId
 RESERVATION_OWNER = "egress.router:reservation"
 
 
+def reservation_name(ip: str, beside: str = "") -> str:
+    """The name of the port that reserves `ip`. `beside`: the MAC address of its router, which another port has already."""
+    return f"egress-router-{ip}" + (f" beside {beside}" if beside else "")
+
+
 @dataclass(frozen=True)
 class Subnet:
     """A subnet that is visible with the credentials."""

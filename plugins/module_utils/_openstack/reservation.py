@@ -16,7 +16,7 @@ from .._common.mac import normal_mac
 from .._common.plan import Plan
 from .pair import Pair, normal_ip
 from .pairs import PairRequest, PortChange, PortSelection, find_pairs, select, write
-from .port import RESERVATION_OWNER, Port
+from .port import RESERVATION_OWNER, Port, reservation_name
 
 if TYPE_CHECKING:
     from .cloud import Cloud
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Reservation:
-    """The reservation of one address on one network, before and after. `subnet_id`: empty if it is to be removed."""
+    """The reservation of one address on one network, before and after. `subnet_id`: empty if it is to be removed.
+
+    `beside`: another one of the router has its MAC address, of which Neutron takes one on a network.
+    """
 
     pair: Pair
     network_id: str
@@ -32,6 +35,7 @@ class Reservation:
     before: Port | None
     port_id: str = ""
     error: str = ""
+    beside: bool = False
     # The reservation that was there is gone, and the new one could not be made.
     lost: bool = False
 
@@ -41,7 +45,9 @@ class Reservation:
 
     @property
     def reserved(self) -> bool:
-        return self.before is not None and normal_mac(self.before.mac) == self.pair.mac
+        if self.before is None:
+            return False
+        return _is_beside(self.before, self.pair) if self.beside else normal_mac(self.before.mac) == self.pair.mac
 
     @property
     def changed(self) -> bool:
@@ -90,6 +96,10 @@ def plan_reservations(cloud: Cloud, selection: PortSelection) -> list[Reservatio
         found.append(Reservation(pair, network, subnet, next(iter(holding), None)))
     if problems:
         raise Conflict("\n".join(problems))
+    first: dict[tuple[str, str], Reservation] = {}
+    # Whichever has the MAC address already keeps it.
+    for one in sorted(found, key=lambda one: not one.reserved):
+        one.beside = first.setdefault((one.pair.mac, one.network_id), one) is not one
     return found
 
 
@@ -97,10 +107,11 @@ def find_reservations(cloud: Cloud, requests: list[PairRequest]) -> list[Reserva
     """The reservations of exactly these pairs, to be removed."""
     pairs = {request.pair for request in requests}
     return [
-        Reservation(pair, port.network_id, "", port)
+        Reservation(pair, port.network_id, "", port, beside=_is_beside(port, pair))
         for port in cloud.ports_with(pair.ip for pair in pairs)
         for pair in pairs
-        if port.device_owner == RESERVATION_OWNER and pair.ip in _addresses(port) and pair.mac == normal_mac(port.mac)
+        if port.device_owner == RESERVATION_OWNER and pair.ip in _addresses(port)
+        if pair.mac == normal_mac(port.mac) or _is_beside(port, pair)
     ]
 
 
@@ -111,7 +122,7 @@ def write_reservations(cloud: Cloud, reservations: list[Reservation], check: boo
 
 
 def _write(cloud: Cloud, reservation: Reservation) -> None:
-    before, pair = reservation.before, reservation.pair
+    before = reservation.before
     try:
         if before:
             cloud.delete_port(before)
@@ -121,9 +132,19 @@ def _write(cloud: Cloud, reservation: Reservation) -> None:
     if not reservation.wanted:
         return
     try:
-        reservation.port_id = cloud.reserve(reservation.network_id, reservation.subnet_id, pair.ip, pair.mac).id
+        reservation.port_id = _reserve(cloud, reservation).id
     except EgressError as error:
         reservation.error = str(error) + (_made_anew(cloud, reservation, before) if before else "")
+
+
+def _reserve(cloud: Cloud, reservation: Reservation) -> Port:
+    where, pair = (reservation.network_id, reservation.subnet_id), reservation.pair
+    return cloud.reserve(*where, pair.ip, pair.mac, reservation.beside)
+
+
+def _is_beside(port: Port, pair: Pair) -> bool:
+    """Whether a reservation is one of the pair's router without the MAC address."""
+    return port.name == reservation_name(pair.ip, pair.mac)
 
 
 def _made_anew(cloud: Cloud, reservation: Reservation, before: Port) -> str:

@@ -183,6 +183,29 @@ def test_reservation(cloud: FakeCloud, run: Run) -> None:
     assert "r-198.51.100.50" not in cloud.all
 
 
+SECOND = {**ADDRESS, "ip_address": "198.51.100.51"}
+
+
+def test_reservations_of_several_addresses_with_one_mac(cloud: FakeCloud, run: Run) -> None:
+    """Neutron takes a MAC address once on a network."""
+    mac = ADDRESS["mac_address"]
+    # The second one was alone before, so it has the MAC address, and keeps it.
+    run(reserve=True, addresses=[SECOND])
+    made = run(reserve=True, addresses=[ADDRESS, SECOND])
+    assert [(one["ip_address"], one["changed"], one["error"]) for one in made["reservations"]] == [
+        ("198.51.100.50", True, ""),
+        ("198.51.100.51", False, ""),
+    ]
+    assert cloud.all["r-198.51.100.51"].mac == mac != cloud.all["r-198.51.100.50"].mac
+    assert cloud.written[-1] == [SECOND, ADDRESS], "a pair for each"
+    assert not run(reserve=True, addresses=[ADDRESS, SECOND])["changed"]
+    # That of another router stays.
+    other = {**ADDRESS, "mac_address": "02:00:00:00:00:09"}
+    assert not run(reserve=True, addresses=[other], state="absent")["changed"]
+    assert run(reserve=True, addresses=[ADDRESS, SECOND], state="absent")["changed"]
+    assert not {"r-198.51.100.50", "r-198.51.100.51"} & set(cloud.all)
+
+
 def test_a_taken_address(cloud: FakeCloud, run: Run) -> None:
     cloud.add(Port("px", "egress", "database-1", "dev", "compute:nova", fixed_ips=(("s4", "198.51.100.50"),)))
     result = run(reserve=True)
@@ -247,7 +270,7 @@ def test_a_reservation_that_cannot_be_replaced(cloud: FakeCloud, run: Run, again
     cloud.reserve("egress", "s4", ADDRESS["ip_address"], old)
     real = cloud.reserve
 
-    def reserve(network: str, subnet: str, address: str, mac: str) -> Port:
+    def reserve(network: str, subnet: str, address: str, mac: str, beside: bool = False) -> Port:
         if mac != old or not again:
             raise ApiError("Neutron answered 409: quota exceeded")
         return real(network, subnet, address, mac)
