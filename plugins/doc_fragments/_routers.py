@@ -54,8 +54,11 @@ options:
         default: agent
       addresses:
         description:
-          - The addresses that remote servers see, one IPv4 address, one IPv6 address or both. They must be reserved for the
-            router, nothing else may use them.
+          - The addresses that remote servers see, up to 16 of one or both families. They must be reserved for the router, nothing
+            else may use them.
+          - The first one of a family is the address of all connections, unless O(routers[].redirect_rules[].source_ip) or
+            O(routers[].source) says otherwise. All of a family are in one subnet and have one gateway and the same MAC address.
+          - A change restarts the pods. An address that rules on the cluster leave from cannot be removed. Change the rules first.
           - Required unless O(routers[].state=absent).
         type: list
         elements: dict
@@ -70,13 +73,14 @@ options:
           gateway:
             description:
               - The next hop to servers outside the subnet. An IPv6 gateway may be link-local.
-              - If left out, the router reaches only servers in the subnet.
+              - If left out, the router reaches only servers in the subnet. Further addresses of a family have that of the first one.
             type: str
           pool:
             description:
               - The name of a pool of C(egress_router_pools) that the address comes from. Prefix length and gateway are those of the pool.
               - The module M(egress.router.address_pool) allocates it, and fills in O(routers[].addresses[].ip) and
                 O(routers[].addresses[].gateway) for all other modules, which do not know pools. The playbooks see to that.
+              - A router gets one address of each pool.
             type: str
       routes:
         description:
@@ -98,11 +102,22 @@ options:
                 link-local.
             type: str
             required: true
+      source:
+        description:
+          - From which of its O(routers[].addresses) connections leave whose rule has no O(routers[].redirect_rules[].source_ip).
+          - With V(first), from the first one of the family.
+          - With V(spread), from all of the family, chosen by the client's address and port. To one address and port of a server, the
+            router then has the connections of each address. The servers have to accept all of them.
+          - With V(spread), no rule can have a O(routers[].redirect_rules[].source_ip).
+          - A change restarts the pods.
+        type: str
+        choices: [first, spread]
+        default: first
       mac:
         description:
           - The MAC address that goes with O(routers[].addresses).
-          - If left out, it is derived from the address, C(02:e6:) followed by the four bytes of the IPv4 address. It is the
-            same on every node and after every restart.
+          - If left out, it is derived from the first address, C(02:e6:) followed by the four bytes of the first IPv4 address. It is
+            the same on every node and after every restart.
         type: str
       master:
         description:
@@ -155,6 +170,12 @@ options:
             type: int
           name:
             description: Name of the rule in listings and metrics. Up to 63 lowercase letters, digits and hyphens.
+            type: str
+          source_ip:
+            description:
+              - The address of O(routers[].addresses) that connections of the rule leave from, of the family of
+                O(routers[].redirect_rules[].destination_ip) and without prefix length.
+              - If left out, O(routers[].source) says which.
             type: str
       fallback_ip:
         description:
@@ -373,6 +394,7 @@ options:
         O(routers[].namespace), O(routers[].node_selector), O(routers[].pod_annotations), O(routers[].pod_labels),
         O(routers[].priority_class_name), O(routers[].redirect_rules), O(routers[].replicas), O(routers[].resources),
         O(routers[].routes), O(routers[].runtime_class_name), O(routers[].security_context_constraints), O(routers[].service),
+        O(routers[].source),
         O(routers[].state) and O(routers[].tolerations).
       - Dictionaries are merged, a router's own keys win. Lists are replaced.
       - A router with O(routers[].backend=egress_router_cr) takes none of those keys from here that say how the pods of the other backend

@@ -72,14 +72,20 @@ options:
           name:
             description: Name of the rule in listings and metrics. Up to 63 lowercase letters, digits and hyphens.
             type: str
+          source_ip:
+            description:
+              - The router's address that connections of the rule leave from, see
+                O(egress.router.router#module:routers[].redirect_rules[].source_ip).
+              - The router has to be deployed with it before.
+            type: str
       fallback_ip:
         description: IP address of the server for every port without a rule.
         type: str
       text:
         description:
           - The rules and the fallback as text, one a line, as they are in the router's ConfigMap. A rule is
-            C(PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME]), the fallback C(fallback DESTINATION_IP). Empty lines and
-            comments, from C(#) to the end of a line, are ignored.
+            C(PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [source=SOURCE_IP] [name=NAME]), the fallback C(fallback DESTINATION_IP).
+            Empty lines and comments, from C(#) to the end of a line, are ignored.
           - The value of C(EGRESS_DESTINATION) of OpenShift's former redirect image is such a text too. There the fallback is an
             address alone, on the last line.
           - Useful for a multi-line field of an AWX survey.
@@ -101,6 +107,12 @@ options:
       - merged
       - deleted
     default: replaced
+  after_deploy:
+    description:
+      - Whether M(egress.router.router) is run before with the same list, as the playbook C(provision) does.
+      - In check mode, addresses that it would add to the routers are taken as theirs then.
+    type: bool
+    default: false
   wait:
     description: Whether to wait until the rules are live. Otherwise it is not noticed if an agent refuses them.
     type: bool
@@ -236,6 +248,7 @@ def main() -> None:
         "destination_ip": {"type": "str"},
         "target_port": {"type": "int"},
         "name": {"type": "str"},
+        "source_ip": {"type": "str"},
     }
     router = {
         "name": {"type": "str", "required": True},
@@ -257,13 +270,14 @@ def main() -> None:
             },
             "defaults": {"type": "dict"},
             "state": {"type": "str", "choices": ["replaced", "merged", "deleted"], "default": "replaced"},
+            "after_deploy": {"type": "bool", "default": False},
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 30},
         }
     )
     params = module.params
     with module.errors():
-        requests = read_requests(params["routers"], params["state"])
+        requests = read_requests(params["routers"], params["state"], params["after_deploy"])
         wait_seconds = params["wait_timeout"] if params["wait"] else None
         outcomes = change_rules(module.connect(), requests, wait_seconds) if requests else []
         plans = [outcome.plan for outcome in outcomes if outcome.plan.changed]

@@ -256,3 +256,55 @@ def test_a_listing_for_others_does_not_hold_the_rules_up(inside: Inside) -> None
             assert firewall.repair() is False
 
     inside(body)
+
+
+MORE = tuple(Address(ipaddress.ip_interface(a)) for a in ("198.51.100.51/24", "2001:db8:51::51/64"))
+WITH_SOURCES = parse(
+    "80 TCP 203.0.113.10 source=198.51.100.51\n81 TCP 203.0.113.10\n80 TCP 2001:db8::53 source=2001:db8:51::51\n"
+)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("source", ["first", "spread"])
+def test_several_addresses_are_adopted_and_repaired(inside: Inside, source: str, replicas: int) -> None:
+    """As nft lists them, whatever else it makes of their rules."""
+    config = replace(CONFIG, addresses=tuple(sorted((*CONFIG.addresses, *MORE), key=lambda a: a.family)))
+    config = replace(config, source=source, replicas=replicas)
+    wanted = WITH_SOURCES if source == "first" else RULES
+
+    def body() -> None:
+        first = Firewall(config)
+        assert first.adopt() is False
+        first.apply(wanted)
+        second = Firewall(config)
+        assert second.adopt() is True and second.rules == wanted and second.ports == first.ports
+        assert second.repair() is False
+        chain = nft("nft list chain inet egress_router postrouting")
+        assert ("jhash ip saddr . th sport mod 2 seed 0xe6c map" in chain) is (source == "spread")
+        assert ("jhash ip6 saddr . th sport" in chain) is (source == "spread")
+        assert "snat ip to ct mark map @sources4" in chain
+        if replicas > 1:
+            second.use_ports((33280, 65535))
+            assert second.repair() is False and chain.count(":1024-33279") == 4
+            assert nft("nft list chain inet egress_router postrouting").count(":33280-65535") == 4
+
+    several()
+    inside(body)
+
+
+def test_a_source_that_somebody_removed_comes_back(inside: Inside) -> None:
+    config = replace(CONFIG, addresses=(*CONFIG.addresses, *MORE[:1]))
+
+    def body() -> None:
+        rules = parse("80 TCP 203.0.113.10 source=198.51.100.51\n")
+        firewall = Firewall(config)
+        firewall.adopt()
+        firewall.apply(rules)
+        nft("nft flush map inet egress_router sources4")
+        assert firewall.listing().rules() != rules
+        assert firewall.repair() is True
+        assert firewall.listing().rules() == rules
+        firewall.apply(parse("80 TCP 203.0.113.10\n"))
+        assert "elements" not in nft("nft list map inet egress_router sources4")
+
+    inside(body)

@@ -14,7 +14,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,7 +75,15 @@ MANY, _RECEIVE_BYTES = 400, 33
 class Pod:
     """A pod's kernel with the parts of the agent that move the address and relay, and no agent."""
 
-    def __init__(self, node: str, replicas: int = 2, cluster: int = 4, user_namespace: bool = False) -> None:
+    def __init__(
+        self,
+        node: str,
+        replicas: int = 2,
+        cluster: int = 4,
+        user_namespace: bool = False,
+        more: Sequence[str] = (),
+        rules: str = RULES,
+    ) -> None:
         self.number = next(_numbers)
         self.name = f"relay{self.number}"
         self.node = node
@@ -94,11 +102,13 @@ class Pod:
             pod_ips=ips if cluster == 4 else ips[::-1],
             addresses=(
                 Address(ipaddress.ip_interface(f"{EGRESS4}/24"), ipaddress.ip_address(GATEWAY4)),
+                *(Address(ipaddress.ip_interface(f"{ip}/24"), ipaddress.ip_address(GATEWAY4)) for ip in more),
                 Address(ipaddress.ip_interface(f"{EGRESS6}/64"), ipaddress.ip_address(GATEWAY6)),
             ),
             mac=MAC,
             replicas=replicas,
         )
+        self._rules = parse(rules)
         self.do(self._prepare)
 
     def do(self, call: Callable[[], T]) -> T:
@@ -112,7 +122,7 @@ class Pod:
         self.holder = Holder(self.config, self.fence)
         self.network.prepare()
         self.firewall.adopt()
-        self.firewall.apply(parse(RULES))
+        self.firewall.apply(self._rules)
         self.network.secure()
 
     def close(self) -> None:
@@ -132,7 +142,7 @@ class Pod:
             self.network.set_up()
             self.network.claim()
             assert self.network.take(lambda: True)
-            conflict.announce("net1", MAC, ADDRESSES)
+            conflict.announce("net1", MAC, [address.ip for address in self.config.addresses])
 
         self.do(body)
 
@@ -457,7 +467,7 @@ def test_new_connections_at_the_old_pod(pods: tuple[Pod, Pod], record: Callable[
     own = old.firewall.ports
     with pytest.raises(ConnectionRefusedError):
         ask(address, 5432)
-    old.do(lambda: old.former.accept(own, 20))
+    old.do(lambda: old.former.accept(20))
     with pytest.raises(TimeoutError):
         # The new pod relays nothing that has no name.
         ask(address, 5432, timeout=0.5)
@@ -469,11 +479,51 @@ def test_new_connections_at_the_old_pod(pods: tuple[Pod, Pod], record: Callable[
     # Named, it goes on; and others do not begin.
     new.do(lambda: new.holder.add(old.ip, old.do(old.former.flows)))
     new.do(lambda: new.holder.accept(old.ip, own, 0.001))
-    old.do(lambda: old.former.accept(own, 0))
+    old.do(lambda: old.former.accept(0))
     with pytest.raises(ConnectionRefusedError):
         ask(address, 5432)
     assert first.echoes() and stream.echoes() and not segment.stop()
     first.close()
+    stream.close()
+
+
+def test_connections_from_several_addresses(make: Callable[..., Pod]) -> None:
+    """Those of each address go on, and a new one at the old pod leaves from the address of its rule."""
+    text = "5432 TCP 203.0.113.10\n5433 TCP 203.0.113.10 5432 source=198.51.100.51\n"
+    old, new = (make(node, more=("198.51.100.51",), rules=text) for node in ("node1", "node2"))
+    old.serve()
+    opened = [Stream(old.ip4, port) for port in (5432, 5433)]
+    assert [stream.seen["source_ip"] for stream in opened] == [EGRESS4, "198.51.100.51"]
+    move(old, new)
+    assert all(stream.echoes() for stream in opened)
+    own = old.firewall.ports
+    assert new.do(lambda: new.holder.accept(old.ip, own, 20))
+    old.do(lambda: old.former.accept(20))
+    seen = [ask(old.ip4, port) for port in (5432, 5433)]
+    assert [one["source_ip"] for one in seen] == [EGRESS4, "198.51.100.51"]
+    assert all(own[0] <= one["source_port"] <= own[1] for one in seen)
+    seen = [ask(new.ip4, port) for port in (5432, 5433)]
+    assert [one["source_ip"] for one in seen] == [EGRESS4, "198.51.100.51"]
+    assert not any(own[0] <= one["source_port"] <= own[1] for one in seen)
+    for stream in opened:
+        stream.close()
+
+
+def test_ports_of_others_are_kept_free_for_each_address(make: Callable[..., Pod]) -> None:
+    """Nobody says which address a relayed connection has."""
+    old, new = (make(node, more=("198.51.100.51",)) for node in ("node1", "node2"))
+    old.serve()
+    stream = Stream(old.ip4, 5432)
+    move(old, new)
+    new.do(lambda: new.holder.reserve(old.firewall.ports))
+    port = stream.seen["source_port"]
+    reserved = [line for line in new.run("conntrack -L").splitlines() if "mark=3870359552" in line]
+    assert {
+        ip for ip in (EGRESS4, "198.51.100.51") if any(f"dst={ip} sport=5432 dport={port}" in line for line in reserved)
+    } == {
+        EGRESS4,
+        "198.51.100.51",
+    }
     stream.close()
 
 

@@ -34,6 +34,7 @@ from egress_router.run.keys import Keys
 from egress_router.run.kube import ApiError
 from egress_router.run.lease import Found, Leases
 from egress_router.run.publisher import Publisher
+from egress_router.run.refusals import refusals
 from egress_router.run.rules import Rules
 from egress_router.run.take_over import TakeOver, TakeOvers
 from egress_router.run.web import Pages
@@ -99,6 +100,13 @@ def test_delta_touches_what_differs_only() -> None:
     assert table.delta(table.contents(after), table.contents(after), set()) == ""
 
 
+def test_a_rule_that_leaves_from_elsewhere_is_another_one() -> None:
+    before, after = parse("80 TCP 203.0.113.10\n"), parse("80 TCP 203.0.113.10 source=198.51.100.51\n")
+    assert table.revoked(before, after) == table.revoked(after, before) == {rule_mark(4, "TCP", 80)}
+    text = table.delta(table.contents(before), table.contents(after), set())
+    assert text == f"add element inet egress_router sources4 {{ {rule_mark(4, 'TCP', 80)} : 198.51.100.51 }}\n"
+
+
 def test_delta_of_a_name_leaves_the_counters() -> None:
     before, after = parse("80 TCP 203.0.113.10\n"), parse("80 TCP 203.0.113.10 name=web\n")
     text = table.delta(table.contents(before), table.contents(after), table.revoked(before, after))
@@ -116,6 +124,32 @@ def test_configuration() -> None:
     assert found.extra_ports == ((8443, "TCP"), (53, "UDP"))
     assert str(found.pod_ip(6)) == "2001:db8:244::11" and found.address(6) is None
     assert (found.failover, found.replicas, found.headless) == (Failover(100, 600, 15, 60, "serve"), 1, True)
+
+
+def test_several_addresses() -> None:
+    addresses = [
+        {"ip": text} for text in ("2001:db8::51/64", "198.51.100.60/24", "2001:db8::50/64", "198.51.100.50/24")
+    ]
+    found = load(addresses=addresses)
+    assert [str(a.ip) for a in found.addresses] == ["198.51.100.60", "198.51.100.50", "2001:db8::51", "2001:db8::50"]
+    assert (str(found.address(4).ip), found.families, found.source) == ("198.51.100.60", (4, 6), "first")
+    assert [str(ip) for ip in found.default_sources] == ["198.51.100.60", "2001:db8::51"]
+    assert len(load(addresses=addresses, source="spread").default_sources) == 4
+
+
+def test_rules_that_leave_from_an_address_that_is_not_there() -> None:
+    rules = parse("80 TCP 203.0.113.10 source=198.51.100.51\n")
+    said = "rule 80/TCP of router r: source_ip '198.51.100.51'"
+    two = [{"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}, {"ip": "198.51.100.51/24", "gateway": "198.51.100.1"}]
+    assert refusals(load(), rules) == [
+        f"{said} is not an address of the router: choose one of 198.51.100.50, or add it to addresses first"
+    ]
+    assert refusals(load(addresses=two), rules) == []
+    assert refusals(load(addresses=two, source="spread"), rules) == [
+        f"{said} cannot be used with source 'spread', which takes all addresses in turn: remove one of the two"
+    ]
+    (own,) = refusals(load(addresses=two), parse("80 TCP 198.51.100.51\n"))
+    assert own.endswith("is the router itself: set the address of the server")
 
 
 def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
@@ -150,7 +184,19 @@ def test_what_the_collection_writes_is_what_the_agent_reads() -> None:
         ({"addresses": [{"ip": "198.51.100.50"}]}, r"addresses\[0\].ip '198.51.100.50' lacks its prefix length"),
         ({"addresses": [{"ip": "nonsense"}]}, r"addresses\[0\].ip 'nonsense' is not an address"),
         ({"addresses": [{"ip": None}]}, r"addresses\[0\].ip 'None' is not an address"),
-        ({"addresses": [{"ip": "198.51.100.50/24"}] * 2}, r"addresses\[1\].ip .* is a second IPv4 address"),
+        (
+            {"addresses": [{"ip": "198.51.100.50/24"}] * 2},
+            r"addresses\[1\].ip .* is the address '198.51.100.50/24' again",
+        ),
+        (
+            {"addresses": [{"ip": "198.51.100.50/24"}, {"ip": "198.51.101.50/24"}]},
+            r"addresses\[1\].ip '198.51.101.50/24' is not in 198.51.100.0/24 as",
+        ),
+        (
+            {"addresses": [{"ip": f"198.51.100.{host}/24"} for host in range(50, 67)]},
+            "17 addresses are more than the 16 of one router",
+        ),
+        ({"source": "all"}, "source 'all' is neither first nor spread"),
         ({"addresses": [{"ip": "198.51.100.50/24", "gateway": "2001:db8::1"}]}, "is not an IPv4 address as"),
         ({"addresses": [{"ip": "198.51.100.50/24", "gateway": 1}]}, r"addresses\[0\].gateway '1' is not an IP address"),
         ({"addresses": [{"ip": "198.51.100.50/24", "gatway": ""}]}, r"unknown keys addresses\[0\].gatway\. This image"),
@@ -707,7 +753,7 @@ def test_marks_are_kept_until_they_were_cut(monkeypatch: pytest.MonkeyPatch) -> 
             raise OSError(105, "No buffer space available")
 
     monkeypatch.setattr(conntrack, "cut", full)
-    monkeypatch.setattr(conntrack, "cut_others", lambda _rules: 0)
+    monkeypatch.setattr(conntrack, "cut_others", lambda _rules, _sources: 0)
     firewall = Mock()
     firewall.apply.return_value = {7}
     firewall.rules, firewall.rules_hash = parse(""), ""

@@ -25,6 +25,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.identity i
     Route,
 )
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import RuleSet, parse
+from ansible_collections.egress.router.plugins.module_utils._contract.sources import FIRST
 from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
 from ansible_collections.egress.router.tests.support import namespaces
 from ansible_collections.egress.router.tests.support.fake_agent_api import NAMESPACE, FakeApi
@@ -59,6 +60,7 @@ class Router:
         self.failover = Failover(lease_seconds=3)
         self.addresses = (EgressAddress(f"{EGRESS4}/24", GATEWAY4), EgressAddress(f"{EGRESS6}/64", GATEWAY6))
         self.pod_ips = [self.ip4, self.ip6]
+        self.source = FIRST
         self.headless = False
         self.user_namespace = False
         self.extra_ports: tuple[Port, ...] = ()
@@ -96,6 +98,7 @@ class Router:
             extra_ports=self.extra_ports,
             failover=self.failover,
             routes=self.routes,
+            source=self.source,
         )
         environment = {
             **os.environ,

@@ -27,6 +27,13 @@ from ansible_collections.egress.router.plugins.module_utils._contract.identity i
 )
 from ansible_collections.egress.router.plugins.module_utils._contract.routes import problems as problems_of_routes
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import PROTOCOLS
+from ansible_collections.egress.router.plugins.module_utils._contract.sources import (
+    FIRST,
+    SOURCES,
+    SPREAD,
+    several,
+    too_many,
+)
 from ansible_collections.egress.router.plugins.module_utils._contract.version import VERSION
 
 from .net import IP, Interface, Network, is_mac
@@ -69,7 +76,10 @@ class StaticRoute:
 
 @dataclass(frozen=True)
 class Config:
-    """What `egress-router run` was started with. Durations are in seconds."""
+    """What `egress-router run` was started with. Durations are in seconds.
+
+    `addresses`: those of IPv4 first, in each family in the order of the list. `source`: see the contract's sources.
+    """
 
     router: str
     namespace: str
@@ -84,14 +94,31 @@ class Config:
     extra_ports: tuple[tuple[int, str], ...] = ()
     failover: Failover = field(default_factory=Failover)
     routes: tuple[StaticRoute, ...] = ()
+    source: str = FIRST
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """The families of the egress addresses."""
+        return tuple(dict.fromkeys(address.family for address in self.addresses))
 
     def pod_ip(self, family: int) -> IP | None:
         """The pod's address of one family on the cluster network."""
         return next((ip for ip in self.pod_ips if ip.version == family), None)
 
     def address(self, family: int) -> Address | None:
-        """The egress address of one family."""
-        return next((address for address in self.addresses if address.family == family), None)
+        """The first egress address of one family."""
+        return next(iter(self.addresses_of(family)), None)
+
+    @property
+    def default_sources(self) -> tuple[IP, ...]:
+        """From where connections leave whose rule has no source of its own."""
+        if self.source == SPREAD:
+            return tuple(address.ip for address in self.addresses)
+        return tuple(self.addresses_of(family)[0].ip for family in self.families)
+
+    def addresses_of(self, family: int) -> tuple[Address, ...]:
+        """The egress addresses of one family."""
+        return tuple(address for address in self.addresses if address.family == family)
 
 
 def load(environment: Mapping[str, str]) -> Config:
@@ -118,11 +145,12 @@ def load(environment: Mapping[str, str]) -> Config:
         extra_ports=tuple(_port(item, number) for number, item in enumerate(identity.extra_ports)),
         failover=_failover(identity.failover),
         routes=_routes(identity.routes, addresses),
+        source=_source(identity.source),
     )
 
 
 def _addresses(items: Iterable[EgressAddress]) -> tuple[Address, ...]:
-    addresses: dict[int, Address] = {}
+    addresses: list[Address] = []
     for number, item in enumerate(items):
         where = f"{VARIABLE}: addresses[{number}]"
         try:
@@ -134,15 +162,20 @@ def _addresses(items: Iterable[EgressAddress]) -> tuple[Address, ...]:
             ) from error
         if "/" not in str(item.ip):
             raise ConfigError(f"{where}.ip '{item.ip}' lacks its prefix length, for example {item.ip}/24")
-        if interface.version in addresses:
-            raise ConfigError(f"{where}.ip '{item.ip}' is a second IPv{interface.version} address; one is allowed")
         gateway = _ip(item.gateway, f"{where}.gateway") if item.gateway else None
         if gateway is not None and gateway.version != interface.version:
             raise ConfigError(f"{where}.gateway '{gateway}' is not an IPv{interface.version} address as {interface} is")
-        addresses[interface.version] = Address(interface, gateway)
+        for known in addresses:
+            if known.family == interface.version:
+                reason = several(str(interface), item.gateway, str(known.interface), str(known.gateway or ""))[1]
+                if reason:
+                    raise ConfigError(f"{where}.ip '{item.ip}' {reason}")
+        addresses.append(Address(interface, gateway))
     if not addresses:
         raise ConfigError(f"{VARIABLE}: addresses is empty; a router has at least one")
-    return tuple(addresses[version] for version in sorted(addresses))
+    if too_many(len(addresses)):
+        raise ConfigError(f"{VARIABLE}: {too_many(len(addresses))}")
+    return tuple(sorted(addresses, key=lambda address: address.family))
 
 
 def _routes(items: Iterable[Route], addresses: Iterable[Address]) -> tuple[StaticRoute, ...]:
@@ -175,6 +208,12 @@ def _failover(found: Failover) -> Failover:
     if found.without_api not in (SERVE, STOP):
         raise ConfigError(f"{VARIABLE}: failover.without_api '{found.without_api}' is neither {SERVE} nor {STOP}")
     return found
+
+
+def _source(value: object) -> str:
+    if value not in SOURCES:
+        raise ConfigError(f"{VARIABLE}: source '{value}' is neither {' nor '.join(SOURCES)}")
+    return str(value)
 
 
 def _boolean(value: object, field: str) -> bool:

@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from .failover import Failover
+from .sources import FIRST
 
 VARIABLE = "EGRESS_ROUTER"
 # How an agent's reason begins not to start with a document. The collection knows it by this in the message of a pod.
 UNREADABLE = f"{VARIABLE} is not the description of a router"
-_LEFT_OUT_IF_EMPTY = ("routes",)
+_CAME_LATER = {"routes": (), "source": FIRST}
 
 
 class IdentityError(ValueError):
@@ -58,10 +59,10 @@ class Route:
 
 @dataclass(frozen=True)
 class Identity:
-    """`router`: the router's name. `addresses`: one of each family. `mac`: lower case, with colons.
+    """`router`: the router's name. `addresses`: the first of each family is the default. `mac`: lower case, with colons.
 
     `extra_ports`: fallback ports that the Service names. `failover`: how its pods stand by for each other. `routes`: besides those
-    of the addresses.
+    of the addresses. `source`: from which address connections leave, see sources.
     """
 
     router: str
@@ -72,12 +73,13 @@ class Identity:
     extra_ports: tuple[Port, ...] = ()
     failover: Failover = field(default_factory=Failover)
     routes: tuple[Route, ...] = ()
+    source: str = FIRST
 
     def to_json(self) -> str:
         """The document, on one line. `Identity.from_json(x.to_json()) == x`."""
-        found = asdict(self)
-        # A pod restarts when its document changes: one without such a field has the document of older versions.
-        return json.dumps({key: value for key, value in found.items() if value or key not in _LEFT_OUT_IF_EMPTY})
+        # A pod restarts when its document changes: one that does not use what came later has the document of older versions.
+        found = {key: value for key, value in asdict(self).items() if value != _CAME_LATER.get(key, ...)}
+        return json.dumps(found)
 
     @classmethod
     def from_json(cls, text: str) -> Identity:

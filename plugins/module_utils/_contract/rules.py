@@ -7,12 +7,13 @@
 
 The text has one rule a line; blank lines and what follows a `#` are skipped::
 
-    PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME]
+    PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [source=SOURCE_IP] [name=NAME]
     fallback DESTINATION_IP
 
     5432 TCP 203.0.113.10
     8080 TCP 203.0.113.11 80 name=web
     53 UDP 2001:db8::53
+    1414 TCP 203.0.113.12 source=198.51.100.51
     fallback 203.0.113.99
 
 The line form follows the `EGRESS_DESTINATION` of OpenShift's former redirect image, because people know it and because
@@ -58,7 +59,7 @@ _NO_SERVERS = [
 # A comment ends a line. In a word, # means nothing.
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 
-_HEADER = "# PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME], or: fallback DESTINATION_IP\n"
+_HEADER = "# PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [source=SOURCE_IP] [name=NAME], or: fallback DESTINATION_IP\n"
 
 
 class RulesError(ValueError):
@@ -83,7 +84,8 @@ class Rule(NamedTuple):
     """One redirect: what reaches the router on `protocol`/`port` goes to `destination_ip`:`target_port`.
 
     `destination_ip` is in its canonical spelling, `protocol` upper case, `target_port` always set.
-    `name` is for people: it appears in metrics and listings and changes nothing in the kernel.
+    `name` is for people: it appears in metrics and listings and changes nothing in the kernel. `source_ip`: the router's address
+    that connections leave from, in its canonical spelling; empty leaves it to the router.
     """
 
     port: int
@@ -92,6 +94,7 @@ class Rule(NamedTuple):
     destination_ip: str
     target_port: int
     name: str = ""
+    source_ip: str = ""
 
     @property
     def key(self) -> tuple[int, str, int]:
@@ -103,6 +106,8 @@ class Rule(NamedTuple):
         words = [str(self.port), self.protocol, self.destination_ip]
         if self.target_port != self.port:
             words.append(str(self.target_port))
+        if self.source_ip:
+            words.append(f"source={self.source_ip}")
         if self.name and with_name:
             words.append(f"name={self.name}")
         return " ".join(words)
@@ -115,6 +120,8 @@ class Rule(NamedTuple):
             "destination_ip": self.destination_ip,
             "target_port": self.target_port,
         }
+        if self.source_ip:
+            fields["source_ip"] = self.source_ip
         if self.name:
             fields["name"] = self.name
         return fields
@@ -177,7 +184,12 @@ def too_many(count: int) -> list[str]:
 
 
 def make_rule(
-    port: object, protocol: object, destination_ip: object, target_port: object = None, name: object = ""
+    port: object,
+    protocol: object,
+    destination_ip: object,
+    target_port: object = None,
+    name: object = "",
+    source_ip: object = "",
 ) -> Rule:
     """A Rule of what a user wrote; raises FieldsError with everything that is wrong with it."""
     problems: list[tuple[str, str]] = []
@@ -187,12 +199,13 @@ def make_rule(
     if upper not in PROTOCOLS:
         problems.append(("protocol", f"'{_quoted(protocol)}' is not one of {', '.join(PROTOCOLS)}"))
     family, address = _destination(destination_ip, "destination_ip", problems)
+    source = "" if source_ip in (None, "") else _source(source_ip, family, problems)
     label = "" if name is None else str(name)
     if label and not DNS_LABEL.match(label):
         problems.append(("name", f"'{_quoted(label)}' must be 1 to 63 lowercase letters, digits and inner hyphens"))
     if problems:
         raise FieldsError(problems)
-    return Rule(number, upper, family, address, target, label)
+    return Rule(number, upper, family, address, target, label, source)
 
 
 def make_fallback(destination_ip: object) -> str:
@@ -258,14 +271,16 @@ def _server_of(rule: Rule) -> str:
 
 
 def _parse_rule(words: list[str]) -> Rule:
-    name = ""
+    options = {"name": "", "source": ""}
     if len(words) == 1 and _ip_address(words[0]):
         raise RulesError([f"an address alone is the fallback, on the last line: write fallback {words[0]}"])
-    if words[-1].startswith("name="):
-        name = words.pop()[len("name=") :]
+    for key in ("name", "source"):
+        if words[-1].startswith(f"{key}="):
+            options[key] = words.pop()[len(key) + 1 :]
     if len(words) not in (3, 4):
-        raise RulesError(["a rule is PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME]"])
-    return make_rule(words[0], words[1], words[2], words[3] if len(words) == 4 else None, name)
+        raise RulesError(["a rule is PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [source=SOURCE_IP] [name=NAME]"])
+    target_port = words[3] if len(words) == 4 else None
+    return make_rule(words[0], words[1], words[2], target_port, options["name"], options["source"])
 
 
 def _parse_fallback(line: str) -> str:
@@ -299,6 +314,24 @@ def _destination(value: object, field: str, problems: list[tuple[str, str]]) -> 
     except ValueError as error:
         problems.append((field, f"'{_quoted(value)}' {error}"))
         return 0, ""
+
+
+def _source(value: object, family: int, problems: list[tuple[str, str]]) -> str:
+    """The canonical spelling of an address that connections leave from. `family`: that of the destination, 0 if it has none."""
+    text = str(value)
+    address = _ip_address(text)
+    if address is None:
+        reason = f"is not an IP address{_hint(text)}"
+    elif address.is_link_local:
+        reason = "is link-local, which no server beyond the segment can answer: set one of the router's addresses"
+    elif family and address.version != family:
+        reason = (
+            f"is IPv{address.version} and the destination is IPv{family}: set an address of the destination's family"
+        )
+    else:
+        return str(address)
+    problems.append(("source_ip", f"'{_quoted(text)}' {reason}"))
+    return ""
 
 
 @lru_cache(maxsize=8192)

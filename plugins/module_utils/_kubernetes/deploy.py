@@ -35,7 +35,7 @@ from .._egress_router_cr.operator import APP_NAME as OPERATORS
 from .._router.manifests import KIND, KINDS, MONITOR, SECRET, Manifest, manifests, owned_by, peers_secret
 from .._router.openshift import CONSTRAINTS
 from .._router.router import Router
-from . import constraints, namespaces, peers
+from . import constraints, namespaces, peers, sources
 from .change import NO_UID, Change, Options, do_all, errors, new_namespace, succeeded, try_all
 from .cluster import Cluster
 from .managed_fields import LABELS, Tree, extract, in_force, owned_fields, union
@@ -154,6 +154,7 @@ class AgentRun:
         """Finds out what is to be done. An error with all problems, if the API server would not do something."""
         self.routers = constraints.adapted(self.cluster, self.routers)
         live = self._read()
+        self._keep_sources(live)
         self.missing = self._missing_namespaces(live)
         steps = [step for router in self.routers for step in _steps(router, live, self.options.borrowed)]
         steps.sort(key=lambda step: _order(step.kind))
@@ -227,6 +228,13 @@ class AgentRun:
             for (kind, space), items in zip(calls, found, strict=True)
             for item in items
         }
+
+    def _keep_sources(self, live: dict[Id, dict[str, Any]]) -> None:
+        """InputError if rules on the cluster leave from addresses that are to go: new pods would refuse all rules."""
+        present = [router for router in self.routers if router.present]
+        found = do_all(lambda one: sources.in_the_way(self.cluster, one, live.get(("Deployment", *one.key))), present)
+        if any(found):
+            raise InputError("\n".join(filter(None, found)))
 
     def _missing_namespaces(self, live: dict[Id, dict[str, Any]]) -> list[str]:
         """Namespaces of present routers that do not exist. Where there are objects, there is a namespace."""

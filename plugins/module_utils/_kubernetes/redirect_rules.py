@@ -32,6 +32,7 @@ from .._router.fields import Fields
 from .._router.manifests import selector
 from .._router.problems import Problems
 from .._router.redirects import PortKey, read_port_keys, read_rule_set, refuse_reserved
+from . import sources
 from .cluster import Cluster
 from .router_info import lease_is_over
 from .selection import Key, find_all, router_of
@@ -47,7 +48,10 @@ ROLLBACK_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Request:
-    """The change of one router. `all`: everything is deleted (state deleted without rules)."""
+    """The change of one router. `all`: everything is deleted (state deleted without rules).
+
+    `after_deploy`: the router has been deployed before in this run, in a dry run as if.
+    """
 
     namespace: str
     name: str
@@ -57,6 +61,7 @@ class Request:
     fallback_ip: str = ""
     all: bool = False
     backend: str = AGENT
+    after_deploy: bool = False
 
     @property
     def key(self) -> Key:
@@ -101,7 +106,7 @@ class Outcome:
         }
 
 
-def read_requests(routers: list[dict[str, Any]], state: str) -> list[Request]:
+def read_requests(routers: list[dict[str, Any]], state: str, after_deploy: bool = False) -> list[Request]:
     """The requests of the module's options; InputError with every problem of all of them."""
     requests: list[Request] = []
     problems = []
@@ -118,7 +123,9 @@ def read_requests(routers: list[dict[str, Any]], state: str) -> list[Request]:
             given = {"ports": frozenset(ports), "fallback_ip": fallback, "all": nothing_named}
         else:
             given = {"rules": read_rule_set(fields, backend.reserved)}
-        request = Request(router["namespace"], router["name"], state, **given, backend=backend.name)
+        request = Request(
+            router["namespace"], router["name"], state, **given, backend=backend.name, after_deploy=after_deploy
+        )
         backend.refuse_rules(found.add, request.rules)
         if request.key in [other.key for other in requests]:
             found.add("", "is in the list twice: put its rules into one item")
@@ -292,6 +299,11 @@ class _Change:
         after = self.request.after(before or RuleSet())
         for problem in too_many(len(after.rules)):
             raise InputError(problem)
+        # Of a router that would have been deployed just now, the list alone says which addresses it has.
+        if before != after and not (self.request.after_deploy and self.cluster.dry_run):
+            refused = sources.missing(self.cluster, *self.request.key, after)
+            if refused:
+                raise InputError("; ".join(refused))
         shown_before, shown_after = tuple(lines), tuple(after.lines())
         if before == after:
             # The ports of the Service may still differ.

@@ -84,7 +84,14 @@ def _ask(cluster: Cluster, namespace: str, status: Status) -> dict[str, Any]:
 
 def _rule_set(rules: list[dict[str, Any]], fallback: dict[str, Any] | None) -> RuleSet:
     found = [
-        make_rule(item["port"], item["protocol"], item["destination_ip"], item["target_port"], item.get("name"))
+        make_rule(
+            item["port"],
+            item["protocol"],
+            item["destination_ip"],
+            item["target_port"],
+            item.get("name"),
+            item.get("source_ip"),
+        )
         for item in rules
     ]
     return RuleSet(tuple(sorted(found)), fallback["destination_ip"] if fallback else "")

@@ -58,7 +58,7 @@ def _read_addresses(draft: Draft, addresses: Sequence[Mapping[str, Any]], networ
         where, ip, gateway = f"spec.addresses[{place}]", str(address.get("ip") or ""), str(address.get("gateway") or "")
         six = ":" in ip
         if six in families:
-            message = f"'{ip}' is a second address of its family, which had no effect and has no place in a router: make a router of its own for it"
+            message = f"'{ip}' is a second address of its family, which had no effect: it is left out, add it to addresses to use it"
             draft.notes.add(LOST, f"{where}.ip", message)
             continue
         families.append(six)

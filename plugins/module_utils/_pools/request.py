@@ -101,7 +101,7 @@ def read_requests(
         request, found = _read_request(entry, pools) if entry.pool else (None, _in_a_pool(entry, pools))
         problems += found
         requests += [request] if request else []
-    problems += [*_asked_twice(requests), *_too_many(requests, pools)]
+    problems += [*_asked_twice(requests), *_again(requests), *_too_many(requests, pools)]
     # What was said of a router's addresses is not said again in other words, nor of a pool that is too small.
     said = {problem.router for problem in problems}
     said |= {request.router_id for request in requests} if "" in said else set()
@@ -202,6 +202,19 @@ def _asked_twice(requests: list[Request]) -> Iterator[Problem]:
             yield request.problem(
                 "ip", f"'{request.ip}' is also asked for by router {other.router_id}: each router needs its own"
             )
+
+
+def _again(requests: list[Request]) -> Iterator[Problem]:
+    """What a router has of a pool does not say which one is the first."""
+    seen = set()
+    for request in requests:
+        if (request.key, request.pool) in seen:
+            yield request.problem(
+                "pool",
+                f"an address of pool {request.pool} is asked for already, and a router gets one of each pool: make a pool of its own "
+                "for each further address, or exclude it from the pool and write it with ip and without pool",
+            )
+        seen.add((request.key, request.pool))
 
 
 def _too_many(requests: list[Request], pools: Mapping[str, Pool]) -> Iterator[Problem]:

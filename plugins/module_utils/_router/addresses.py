@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .._common.mac import is_multicast, normal_mac, unquoted
 from .._contract.routes import no_gateway
 from .._contract.rules import IPAddress, IPNetwork, no_host
+from .._contract.sources import several, too_many
 from .fields import Fields
 
 
@@ -42,7 +43,7 @@ class Address:
 
 
 def read_addresses(fields: Fields, required: bool = True) -> tuple[Address, ...]:
-    """The `addresses` of a router, at most one of each family. `required`: at least one.
+    """The `addresses` of a router, in their order. `required`: at least one.
 
     Whoever allocates addresses of pools fills them in before. Of a router that is to go, there may be none any more.
     """
@@ -50,18 +51,31 @@ def read_addresses(fields: Fields, required: bool = True) -> tuple[Address, ...]
     sections = fields.sections("addresses")
     if required and not sections and isinstance(fields.raw("addresses"), (list, type(None))):
         fields.problem("addresses", "is required: for example [{ip: 198.51.100.50/24, gateway: 198.51.100.1}]")
+    excess = too_many(len(sections))
+    if excess:
+        fields.problem("addresses", excess)
     for section in sections:
         if section.text("pool"):
             _refuse_pool(section, required)
             continue
         address = _read_address(section)
-        if address is None:
-            continue
-        if address.family in [other.family for other in found]:
-            section.problem("ip", f"'{address.cidr}' is a second IPv{address.family} address: a router has one at most")
-            continue
-        found.append(address)
-    return tuple(found)
+        if address is not None:
+            found.append(_beside(section, address, found))
+    return tuple(dict.fromkeys(found))
+
+
+def _beside(fields: Fields, address: Address, others: list[Address]) -> Address:
+    """The address with the gateway of the first one of its family, if it names none. Notes what it cannot be beside."""
+    first = next((other for other in others if other.family == address.family), None)
+    if first is None:
+        return address
+    if fields.raw("gateway") is None:
+        address = replace(address, gateway=first.gateway)
+    known = next((other for other in others if other.ip == address.ip), first)
+    field, reason = several(address.cidr, address.gateway, known.cidr, known.gateway)
+    if reason:
+        fields.problem(field, f"'{address.cidr}' {reason}")
+    return address
 
 
 def default_mac(addresses: tuple[Address, ...]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._contract.rules import RuleSet
+from .._contract.sources import FIRST
 from .addresses import Address
 from .fields import Fields, shown
 from .redirects import RESERVED, PortKey
@@ -100,6 +101,12 @@ def _refuse_rules(problem: Callable[[str, str], None], rules: RuleSet) -> None:
             f"'{rules.fallback_ip}' has no effect, other ports stay closed with backend {EGRESS_ROUTER_CR}: {_ADVICE}",
         )
     for rule in rules.rules:
+        if rule.source_ip:
+            problem(
+                "redirect_rules",
+                f"port {rule.port}/{rule.protocol}: source_ip '{rule.source_ip}' has no effect, a router with backend "
+                f"{EGRESS_ROUTER_CR} has one address: remove it, or use backend {AGENT}",
+            )
         if rule.family == 6:
             problem(
                 "redirect_rules",
@@ -127,9 +134,16 @@ def _refuse_addresses(fields: Fields, addresses: tuple[Address, ...], present: b
                 f"'{address.cidr}' has no other host in its subnet, so that the pod has no way to its gateway and does not start: "
                 "set the prefix length of the segment",
             )
+    if len([address for address in addresses if address.family == 4]) > 1:
+        fields.problem(
+            "addresses",
+            f"are more than the one of a router with backend {EGRESS_ROUTER_CR}: remove the others, or use backend {AGENT}",
+        )
 
 
 def _refuse_interface(fields: Fields) -> None:
+    if fields.raw("source") not in (None, FIRST):
+        fields.problem("source", f"{shown(fields.raw('source'))} has no effect, the router has one address: {_ADVICE}")
     if fields.raw("mac") is not None:
         fields.problem(
             "mac", f"{shown(fields.raw('mac'))} has no effect, net1 gets a random MAC address at every start: {_ADVICE}"

@@ -36,7 +36,7 @@ def _to_dict(router: Router) -> dict[str, Any]:
         "addresses": [vars(address) for address in router.addresses],
         "routes": [vars(route) for route in router.routes],
         "rules": [
-            [[r.port, r.protocol, r.family, r.destination_ip, r.target_port, r.name] for r in router.rules.rules],
+            [list(rule) for rule in router.rules.rules],
             router.rules.fallback_ip,
         ],
     }

@@ -300,6 +300,7 @@ def identity(router: Router) -> Identity:
         extra_ports=tuple(Port(port, protocol) for port, protocol in router.service.extra_ports),
         failover=router.failover,
         routes=router.routes,
+        source=router.source,
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from .._common.errors import InputError
 from .._contract.failover import SERVE, STOP, Failover
 from .._contract.rules import PROTOCOLS
+from .._contract.sources import FIRST, SOURCES
 from . import checked
 from .backend import AGENT, BACKENDS, DEFAULT_RESOURCES
 from .passed_on import EFFECTS, OPERATORS
@@ -47,6 +48,7 @@ _RULE: dict[str, Any] = {
     "destination_ip": _REQUIRED_TEXT,
     "target_port": {"type": "int"},
     "name": _TEXT,
+    "source_ip": _TEXT,
 }
 _TOLERATION: dict[str, Any] = {
     "key": {"type": "str", "no_log": False},
@@ -80,6 +82,7 @@ _ROUTER: dict[str, Any] = {
     "master": _TEXT,
     "macvlan_mode": _one_of(MACVLAN_MODES, default="bridge"),
     "mtu": {"type": "int"},
+    "source": _one_of(SOURCES, default=FIRST),
     "redirect_rules": _list_of(_RULE),
     "fallback_ip": _TEXT,
     "replicas": {"type": "int", "default": 1},

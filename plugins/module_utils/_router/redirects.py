@@ -29,7 +29,7 @@ _MIGRATION = (
     "these are lines of text, as the ConfigMap has them and the EGRESS_DESTINATION of OpenShift's redirect image: write each as a "
     "dictionary, such as {port: 80, protocol: TCP, destination_ip: 203.0.113.11}, and the fallback as fallback_ip"
 )
-_KEYS = frozenset(("port", "protocol", "destination_ip", "target_port", "name"))
+_KEYS = frozenset(("port", "protocol", "destination_ip", "target_port", "name", "source_ip"))
 
 
 def read_rule_set(fields: Fields, reserved: Collection[PortKey] = RESERVED) -> RuleSet:
@@ -56,7 +56,7 @@ def read_port_keys(fields: Fields, reserved: Collection[PortKey] = RESERVED) -> 
     keys = set()
     for section in fields.sections("redirect_rules"):
         # The rest of a rule may stay when a list is copied from what was deployed.
-        for known in ("destination_ip", "target_port", "name"):
+        for known in ("destination_ip", "target_port", "name", "source_ip"):
             section.raw(known)
         key = read_port(section, reserved)
         section.finish()
@@ -121,7 +121,12 @@ def _faultless(item: object, reserved: Collection[PortKey]) -> Rule | None:
         return None
     try:
         rule = make_rule(
-            item["port"], item.get("protocol", "TCP"), item["destination_ip"], item.get("target_port"), item.get("name")
+            item["port"],
+            item.get("protocol", "TCP"),
+            item["destination_ip"],
+            item.get("target_port"),
+            item.get("name"),
+            item.get("source_ip"),
         )
     except (KeyError, RulesError):
         return None
@@ -131,7 +136,7 @@ def _faultless(item: object, reserved: Collection[PortKey]) -> Rule | None:
 def _read_rule(fields: Fields, reserved: Collection[PortKey]) -> Rule | None:
     key = read_port(fields, reserved)
     destination_ip = fields.text("destination_ip") if fields.required("destination_ip") else ""
-    target_port, name = fields.raw("target_port"), fields.text("name")
+    target_port, name, source_ip = fields.raw("target_port"), fields.text("name"), fields.text("source_ip")
     meant = _meant(target_port)
     if meant:
         fields.problem("target_port", f"{shown(target_port)} is not a whole number from 1 to 65535{meant}")
@@ -142,7 +147,7 @@ def _read_rule(fields: Fields, reserved: Collection[PortKey]) -> Rule | None:
     # What is wrong with the port has been told; the rest is looked at all the same.
     port, protocol = key or (1, "TCP")
     try:
-        rule = make_rule(port, protocol, destination_ip, target_port, name)
+        rule = make_rule(port, protocol, destination_ip, target_port, name, source_ip)
     except FieldsError as error:
         for field, message in error.fields:
             fields.problem(field, message)

@@ -16,6 +16,7 @@ from .._contract.failover import Failover
 from .._contract.identity import Route
 from .._contract.routes import gateway_to
 from .._contract.rules import DNS_LABEL, RuleSet, not_remote
+from .._contract.sources import FIRST, SOURCES, refusal
 from . import own
 from .addresses import Address, read_addresses, read_mac
 from .backend import AGENT, BACKENDS, Backend
@@ -60,7 +61,7 @@ class Router:
     `mtu`: None leaves it to the CNI plugin (the master's). `mac`: see addresses.default_mac; empty if it changes at every start
     (see backend.has_mac). `host_users`: None leaves it to the cluster. `security_context_constraints`: those of OpenShift that its
     pods are pinned to; empty for none. `failover`: how its pods stand by for each other. `disruption_budget`: never true with one pod.
-    `monitoring`: whether it has a PodMonitor.
+    `monitoring`: whether it has a PodMonitor. `source`: from which of its addresses connections leave, see the contract's sources.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Router:
     master: str = ""
     macvlan_mode: str = "bridge"
     mtu: int | None = None
+    source: str = FIRST
     rules: RuleSet = field(default_factory=RuleSet)
     replicas: int = 1
     failover: Failover = field(default_factory=Failover)
@@ -120,11 +122,15 @@ class Router:
     @property
     def families(self) -> tuple[int, ...]:
         """The address families it serves, in the order of its addresses."""
-        return tuple(address.family for address in self.addresses)
+        return tuple(dict.fromkeys(address.family for address in self.addresses))
 
     def address(self, family: int) -> Address | None:
-        """Its address of one family."""
-        return next((address for address in self.addresses if address.family == family), None)
+        """Its first address of one family."""
+        return next(iter(self.addresses_of(family)), None)
+
+    def addresses_of(self, family: int) -> tuple[Address, ...]:
+        """Its addresses of one family."""
+        return tuple(address for address in self.addresses if address.family == family)
 
 
 def read_router(
@@ -163,6 +169,7 @@ def read_router(
         master=_read_master(fields),
         macvlan_mode=fields.choice("macvlan_mode", MACVLAN_MODES, "bridge"),
         mtu=_read_mtu(fields, addresses),
+        source=fields.choice("source", SOURCES, FIRST),
         rules=rules,
         replicas=replicas,
         failover=read_failover(fields),
@@ -184,6 +191,7 @@ def read_router(
     backend.refuse(fields, addresses, rules, state == "present")
     fields.finish()
     _check_destinations(router, fields)
+    _check_sources(router, fields)
     return router if name and namespace else None
 
 
@@ -309,9 +317,19 @@ def _check_destinations(router: Router, fields: Fields) -> None:
 
 
 def _unreachable(router: Router, destination: str, family: int) -> str:
-    address = router.address(family)
-    if address is None:
+    addresses = router.addresses_of(family)
+    if not addresses:
         return f"destination '{destination}' is IPv{family} and the router has no IPv{family} address: add one to addresses"
-    gateway = address.gateway or gateway_to(destination, router.routes)
-    reason = not_remote(destination, address.cidr, gateway)
+    route = gateway_to(destination, router.routes)
+    reasons = (not_remote(destination, address.cidr, address.gateway or route) for address in addresses)
+    reason = next(filter(None, reasons), "")
     return f"destination '{destination}' {reason}" if reason else ""
+
+
+def _check_sources(router: Router, fields: Fields) -> None:
+    """Whether the rules leave from addresses of the router."""
+    own = [address.ip for address in router.addresses]
+    for rule in router.rules.rules if own else ():
+        reason = refusal(rule.source_ip, rule.family, own, router.source)
+        if reason:
+            fields.problem("redirect_rules", f"port {rule.port}/{rule.protocol}: source_ip '{rule.source_ip}' {reason}")

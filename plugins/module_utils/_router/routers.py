@@ -41,6 +41,7 @@ DEFAULT_KEYS = (
     "runtime_class_name",
     "security_context_constraints",
     "service",
+    "source",
     "state",
     "tolerations",
 )

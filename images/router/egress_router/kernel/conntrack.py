@@ -215,19 +215,30 @@ def free_reserved() -> None:
         conntrack.flush(mark=RESERVED, mark_mask=0xFFFFFFFF)
 
 
-def cut_others(rules: RuleSet) -> int:
-    """End every redirected connection that leads elsewhere than `rules` do; returns how many there were. Raises OSError."""
-    servers: dict[int, tuple[IP, int | None]] = {
-        rule_mark(rule.family, rule.protocol, rule.port): (ipaddress.ip_address(rule.destination_ip), rule.target_port)
+def cut_others(rules: RuleSet, sources: Collection[IP]) -> int:
+    """End every redirected connection that leads elsewhere than `rules` do; returns how many there were. Raises OSError.
+
+    `sources`: from where those of rules without a source of their own leave.
+    """
+    servers: dict[int, tuple[IP, int | None, Collection[IP]]] = {
+        rule_mark(rule.family, rule.protocol, rule.port): (
+            ipaddress.ip_address(rule.destination_ip),
+            rule.target_port,
+            [ipaddress.ip_address(rule.source_ip)] if rule.source_ip else sources,
+        )
         for rule in rules.rules
     }
     if rules.fallback_ip:
         fallback = ipaddress.ip_address(rules.fallback_ip)
-        servers[fallback_mark(fallback.version)] = (fallback, None)
+        servers[fallback_mark(fallback.version)] = (fallback, None, sources)
     strays = []
     for connection in connections():
-        ip, port = servers.get(connection.mark, (None, None))
-        if connection.reply.source != ip or port not in (None, connection.reply.source_port):
+        ip, port, own = servers.get(connection.mark, (None, None, ()))
+        if (
+            connection.reply.source != ip
+            or port not in (None, connection.reply.source_port)
+            or connection.reply.target not in own
+        ):
             strays.append(connection)
     with connect() as netlink:
         for connection in strays:

@@ -111,7 +111,7 @@ class Network:
                     f"{where}: there is no interface {EGRESS_INTERFACE}. A meta-plugin such as Multus attaches it by the "
                     "pod's network annotation: check that one is installed on the node"
                 )
-            if self._config.address(6) and sysctl.read(_FORWARDING6) != "1":
+            if 6 in self._config.families and sysctl.read(_FORWARDING6) != "1":
                 return (
                     f"{where}: {_FORWARDING6} is not 1, so the kernel does not forward packets; the tuning plugin in the "
                     "NetworkAttachmentDefinition has to set it"
@@ -164,7 +164,7 @@ class Network:
             self._set_mac(index)
             for address in self._missing_addresses(index):
                 self._add_address(index, address)
-            for address in self._config.addresses:
+            for address in self._firsts():
                 self._add_routes(index, address)
             self._add_static_routes(index)
             return True
@@ -216,14 +216,15 @@ class Network:
         for address in self._missing_addresses(index):
             self._add_address(index, address)
             done.append("address")
-        for address in self._config.addresses:
-            if self._add_rules(address):
-                done.append("rule")
-            if self._add_routes(index, address):
-                done.append("route")
+        done += ["rule" for address in self._config.addresses if self._add_rules(address)]
+        done += ["route" for address in self._firsts() if self._add_routes(index, address)]
         if self._add_static_routes(index):
             done.append("route")
         return done
+
+    def _firsts(self) -> list[Address]:
+        """The first address of each family: subnet and gateway are the same for all of it."""
+        return [self._config.addresses_of(family)[0] for family in self._config.families]
 
     def _set_up(self, index: int) -> bool:
         """Returns whether it was necessary."""

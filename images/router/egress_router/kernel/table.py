@@ -11,6 +11,7 @@ same few look-ups whatever their number, and a change touches only the elements 
     marks4, marks6          protocol . port : mark, counter           which rule; counts new connections
     fallback4, fallback6    protocol : destination                    every other port
     fallmarks4, fallmarks6  protocol : mark, counter
+    sources4, sources6      mark : source                             rules that leave from an address of their own
     live                    set of marks, counter                     what may be forwarded; counts packets, both ways
 
 Whether the pod serves at all is decided before, in the chains `fence`, of which one is in a table `arp egress_router`: only
@@ -38,6 +39,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.names impo
 )
 from ansible_collections.egress.router.plugins.module_utils._contract.ports import OWN_PORTS
 from ansible_collections.egress.router.plugins.module_utils._contract.rules import Rule, RuleSet
+from ansible_collections.egress.router.plugins.module_utils._contract.sources import SPREAD
 
 from ..config import Config
 from ..net import IP
@@ -65,6 +67,9 @@ LIST_GRANTED = (f"list chain {FAMILY} {NAME} {GRANTED}", f"list set {FAMILY} {NA
 
 # Destination (str), destination and port, mark, or None (elements of a set); and the comment.
 Content = tuple[Any, str]
+
+# With source spread: the same client and port leave from the same address, of whichever pod, and after every restart.
+_SEED = 0xE6C
 
 _NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 _PROTOCOLS = {number: name for name, number in _NUMBERS.items()}
@@ -118,7 +123,9 @@ class Listing:
         for (name, key), (value, comment) in self.contents.items():
             family = 6 if name.endswith("6") else 4
             if name.startswith("redirect") and isinstance(key, tuple):
-                rule = Rule(key[1], _PROTOCOLS.get(key[0], str(key[0])), family, value[0], value[1], comment)
+                protocol = _PROTOCOLS.get(key[0], str(key[0]))
+                source = self.contents.get((f"sources{family}", self._mark(family, key)), ("", ""))[0]
+                rule = Rule(key[1], protocol, family, value[0], value[1], comment, source)
                 if self._complete(_rule_contents(rule)):
                     rules.append(rule)
             elif name.startswith("fallback") and self._complete(_fallback_contents(value)):
@@ -136,6 +143,10 @@ class Listing:
         family = ipaddress.ip_address(fallback_ip).version
         connections = sum(self.counts.get((f"fallmarks{family}", number), (0, 0))[0] for number in _PROTOCOLS)
         return Counters(connections, *self.counts.get(("live", fallback_mark(family)), (0, 0)))
+
+    def _mark(self, family: int, key: tuple[int, int]) -> int:
+        mark = self.contents.get((f"marks{family}", key), (0, ""))[0]
+        return int(mark)
 
     def _complete(self, contents: Mapping[ElementKey, Content]) -> bool:
         # Comments do not count.
@@ -200,7 +211,7 @@ def skeleton(config: Config, shape: Shape, name: str = NAME, flags: str = "") ->
 
 def change_ports(config: Config, ports: Ports) -> str:
     """Commands that have new connections use other source ports; those that are there do not pass this chain any more."""
-    rules = "".join(f"add rule {FAMILY} {NAME} postrouting {rule}\n" for rule in source_rules(config, ports))
+    rules = "".join(f"add rule {FAMILY} {NAME} postrouting {rule}\n" for rule in _source_rules(config, ports))
     return f"flush chain {FAMILY} {NAME} postrouting\n{rules}"
 
 
@@ -336,7 +347,8 @@ def _maps() -> str:
   map redirect{family} {{ type inet_proto . inet_service : ipv{family}_addr . inet_service; }}
   map marks{family} {{ type inet_proto . inet_service : mark; counter; }}
   map fallback{family} {{ type inet_proto : ipv{family}_addr; }}
-  map fallmarks{family} {{ type inet_proto : mark; counter; }}"""
+  map fallmarks{family} {{ type inet_proto : mark; counter; }}
+  map sources{family} {{ type mark : ipv{family}_addr; }}"""
         for family in FAMILIES
     )
 
@@ -368,19 +380,40 @@ def _own_ports(ip: IP) -> str:
 
 
 def _source(config: Config, ports: Ports) -> str:
-    return "\n".join(f"    {rule}" for rule in source_rules(config, ports))
+    return "\n".join(f"    {rule}" for rule in _source_rules(config, ports))
 
 
-def source_rules(config: Config, ports: Ports, interface: str = EGRESS_INTERFACE) -> Iterator[str]:
-    """Rules of a chain that gives redirected connections which leave by `interface` the egress address and these source ports."""
+def _source_rules(config: Config, ports: Ports) -> Iterator[str]:
+    """Rules of a chain that gives redirected connections an egress address and one of these source ports.
+
+    By whichever interface they leave: new ones that a pod still gets after it has handed over take the tunnel `relay`.
+    """
     # All ports: the kernel's own choice, which keeps those of privileged clients below 1024.
     protocols, only = ("", "") if ports == ALL else ("meta l4proto { 6, 17, 132 } ", f":{ports[0]}-{ports[1]}")
-    for address in config.addresses:
-        ip = f"[{address.ip}]" if only and address.family == 6 else address.ip
-        yield (
-            f'meta nfproto ipv{address.family} oifname "{interface}" ct mark & {MASK:#x} == {BASE:#x} '
-            f"{protocols}snat {_ip(address.family)} to {ip}{only}"
-        )
+    for family in config.families:
+        for source in _sources(config, family, bracketed=bool(only)):
+            yield (
+                f'meta nfproto ipv{family} oifname {{ "{EGRESS_INTERFACE}", "{RELAY}" }} ct mark & {MASK:#x} == {BASE:#x} '
+                f"{protocols}snat {_ip(family)} to {source}{only}"
+            )
+
+
+def _sources(config: Config, family: int, bracketed: bool) -> Iterator[str]:
+    """Where the egress address of a new connection comes from: the first of these that has one."""
+    ips = [address.ip for address in config.addresses_of(family)]
+    if len(ips) > 1:
+        yield f"ct mark map @sources{family}"
+    if len(ips) > 1 and config.source == SPREAD:
+        elements = ", ".join(f"{number} : {ip}" for number, ip in enumerate(ips))
+        yield f"jhash {_ip(family)} saddr . th sport mod {len(ips)} seed {_SEED:#x} map {{ {elements} }}"
+    else:
+        yield f"[{ips[0]}]" if bracketed and family == 6 else str(ips[0])
+
+
+def spread(name: str) -> str:
+    """Commands that add table `name` with what spreading takes of the kernel, which no packet passes."""
+    hashed = f"meta mark set jhash ip saddr . th sport mod 2 seed {_SEED:#x}"
+    return f"table {FAMILY} {name} {{\n  flags dormant;\n  chain spread {{ {hashed}; }}\n}}\n"
 
 
 def _relayed(shape: Shape) -> str:
@@ -433,11 +466,14 @@ def parse(listed: Iterable[Json]) -> Listing:
 def _rule_contents(rule: Rule) -> dict[ElementKey, Content]:
     key = (_NUMBERS[rule.protocol], rule.port)
     mark = rule_mark(rule.family, rule.protocol, rule.port)
-    return {
+    found: dict[ElementKey, Content] = {
         (f"redirect{rule.family}", key): ((rule.destination_ip, rule.target_port), rule.name),
         (f"marks{rule.family}", key): (mark, ""),
         ("live", mark): (None, ""),
     }
+    if rule.source_ip:
+        found[(f"sources{rule.family}", mark)] = (rule.source_ip, "")
+    return found
 
 
 def _fallback_contents(fallback_ip: str) -> dict[ElementKey, Content]:

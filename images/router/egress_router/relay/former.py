@@ -12,7 +12,6 @@ from ..config import Config
 from ..kernel import conntrack, reset
 from ..kernel.fence import Fence
 from ..kernel.marks import PROVOKING
-from ..kernel.ports import Ports
 from ..kernel.table import RELAY
 from ..net import IP
 from . import rules
@@ -70,12 +69,13 @@ class Former:
         Without `half_open`: but for those of TCP that only one end has opened.
         """
         with self._guard.translated("list the connections"):
-            return {Server(*server): ports for server, ports in conntrack.open_ports(half_open).items()}
+            # From two addresses of the router, two connections to one server may have the same source port.
+            return {Server(*server): list(dict.fromkeys(p)) for server, p in conntrack.open_ports(half_open).items()}
 
-    def accept(self, ports: Ports, seconds: float) -> None:
-        """For so long, new connections take the tunnel too, with these source ports, and are named afterwards; 0: they are refused."""
+    def accept(self, seconds: float) -> None:
+        """For so long, new connections take the tunnel too, and are named afterwards; 0: they are refused."""
         with self._guard.translated("let new connections into the tunnel"):
-            self._guard.run(rules.accept(self._config, ports, seconds))
+            self._guard.run(rules.accept(seconds))
 
     def reset(self, seconds: float) -> int:
         """End what is left: both ends of TCP connections are provoked for so long and told; returns how many ends.

@@ -114,8 +114,8 @@ class Holder:
     def _paths(self, flows: Flows, first: int, last: int) -> Iterator[Path]:
         for server, ports in flows.items():
             ip = ipaddress.ip_address(server.address)
-            address = self._config.address(ip.version)
-            if address is not None:
+            # It is not said which of the addresses they have.
+            for address in self._config.addresses_of(ip.version):
                 for port in ports:
                     if first <= port <= last:
                         yield Path(server.protocol, ip, server.port, address.ip, port)

@@ -22,7 +22,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.names impo
 from ..config import Address, Config
 from ..kernel.marks import BASE, MASK, NEWCOMER, PROVOKING
 from ..kernel.ports import Ports
-from ..kernel.table import RELAY, source_rules
+from ..kernel.table import RELAY
 from ..net import IP
 from .flows import Flows
 
@@ -86,8 +86,6 @@ table inet {GUARD} {{
     meta l4proto 6 reject with tcp reset
     reject
   }}
-  # See `accept`.
-  chain sources {{ type nat hook postrouting priority srcnat; policy accept; }}
 }}
 """
 
@@ -116,13 +114,10 @@ def _add_ending() -> str:
     return f"add chain inet {GUARD} {_ENDING} {{ type filter hook forward priority filter - 2; policy accept; }}\n"
 
 
-def accept(config: Config, ports: Ports, seconds: float) -> str:
-    """Commands that let new connections into the tunnel for so long, with these source ports."""
-    sources = "".join(f"add rule inet {GUARD} sources {rule}\n" for rule in source_rules(config, ports, RELAY))
+def accept(seconds: float) -> str:
+    """Commands that let new connections into the tunnel for so long."""
     element = f"add element inet {GUARD} newcomers {{ {NEWCOMER:#x} timeout {_milliseconds(seconds)} }}\n"
-    return (
-        f"flush chain inet {GUARD} sources\n{sources}flush set inet {GUARD} newcomers\n{element if seconds > 0 else ''}"
-    )
+    return f"flush set inet {GUARD} newcomers\n{element if seconds > 0 else ''}"
 
 
 def accept_far(number: int, ports: Ports, seconds: float) -> str:
@@ -145,9 +140,9 @@ def relay(config: Config, number: int, tunnel: str, seconds: int) -> str:
     """Commands that make the table of one tunnel. Its flows are forgotten after `seconds`, whatever becomes of the agent."""
     name = table_name(number)
     sets = "\n".join(
-        f"  set flows{address.family} {{ type inet_proto . ipv{address.family}_addr . inet_service . inet_service; "
+        f"  set flows{family} {{ type inet_proto . ipv{family}_addr . inet_service . inet_service; "
         f"size 65535; flags timeout; timeout {seconds}s; }}"
-        for address in config.addresses
+        for family in config.families
     )
     into = "\n".join(line for address in config.addresses for line in _into(address, tunnel))
     out = "\n".join(line for address in config.addresses for line in _out(address))

@@ -204,7 +204,7 @@ class Metrics:
 
         ports = GaugeMetricFamily(
             "egress_router_rule_source_ports",
-            "Source ports that a rule's connections use",
+            "Source ports that a rule's connections use; 64512 to one server and port is the limit for each address",
             labels=_LABELS,
         )
         used = conntrack.used()

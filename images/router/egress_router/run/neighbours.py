@@ -36,8 +36,10 @@ class Neighbours:
         self._config = config
         self._may_serve = may_serve
         self._ips = [address.ip for address in config.addresses]
-        own = {address.family: address.ip for address in reversed(config.addresses)}
-        gateways = [address.gateway for address in config.addresses if address.gateway is not None]
+        # Asked from the first address of the family.
+        firsts = [config.addresses_of(family)[0] for family in config.families]
+        own = {address.family: address.ip for address in firsts}
+        gateways = [address.gateway for address in firsts if address.gateway is not None]
         # Without these the router does not serve; those of its routes are asked too.
         self.required = set(gateways)
         others = (route.gateway for route in config.routes)

@@ -299,7 +299,7 @@ class Relay:
         event("relay-over", seconds=f"{time.monotonic() - self._started:.1f}")
 
     def accept(self, seconds: float) -> None:
-        self._former.accept(self._firewall.ports, seconds)
+        self._former.accept(seconds)
 
     def reset(self) -> None:
         count = relayed.count(self._former.flows())

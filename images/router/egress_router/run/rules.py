@@ -174,7 +174,7 @@ class Rules:
             conntrack.cut(self._to_cut)
             self._to_cut.clear()
             if self._strays and self.known.is_set():
-                cut = conntrack.cut_others(self.loaded)
+                cut = conntrack.cut_others(self.loaded, self._config.default_sources)
                 self._strays = False
                 if cut:
                     event("strays-cut", connections=cut)

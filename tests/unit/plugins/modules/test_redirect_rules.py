@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.egress.router.plugins.module_utils._contract import names
+from ansible_collections.egress.router.plugins.module_utils._contract.identity import VARIABLE, EgressAddress, Identity
 from ansible_collections.egress.router.plugins.module_utils._contract.status import CONFLICT
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import cluster as _cluster
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import redirect_rules as _redirect_rules
@@ -592,7 +593,7 @@ def test_text_that_is_no_rules(cluster: FakeCluster, run: Run) -> None:
     )
     assert result["msg"].splitlines() == [
         "router payments/billing-db, text: line 1 '5432 TCPP 203.0.113.10': protocol 'TCPP' is not one of TCP, UDP, SCTP",
-        "router payments/billing-db, text: line 2 'x': a rule is PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [name=NAME]",
+        "router payments/billing-db, text: line 2 'x': a rule is PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [source=SOURCE_IP] [name=NAME]",
         "router payments/b, text: 29797/TCP is the router's own port for probes and metrics: choose another port",
         "router payments/b, text: 29798/UDP is the router's own port for messages between its pods: choose another port",
         "router payments/b, text: 29799/UDP is the router's own port for connections that its pods relay to one another: choose "
@@ -648,3 +649,58 @@ def test_a_clock_that_is_not_the_clusters(cluster: FakeCluster, run: Run, ahead:
 def test_the_proxy_is_named(run: Run) -> None:
     result = run("redirect_rules", proxy="http://ann:secret@127.0.0.1:1", routers=[router(DB)])
     assert " through the proxy http://127.0.0.1:1: " in result["msg"] and "secret" not in result["msg"]
+
+
+FROM = {**DB, "source_ip": "198.51.100.51"}
+
+
+def deployed(cluster: FakeCluster, *addresses: str, source: str = "first") -> None:
+    """What the Deployment says of the router, and its agent, which reports 198.51.100.50 alone, does not yet."""
+    identity = Identity("billing-db", tuple(map(EgressAddress, addresses)), "02:e6:c6:33:64:32", source=source)
+    container = {"env": [{"name": VARIABLE, "value": identity.to_json()}]}
+    spec = cluster.objects[("deployments", "payments", "billing-db")]["spec"]
+    spec["template"] = {"spec": {"containers": [container]}}
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["check", "real"])
+@pytest.mark.parametrize(
+    ("addresses", "source", "said"),
+    [
+        ((), "", "is not an address of the router: choose one of 198.51.100.50, or add it to addresses first"),
+        (("198.51.100.52/24",), "first", "is not an address of the router: choose one of 198.51.100.52, or add it to addresses first"),
+        (("198.51.100.50/24", "198.51.100.51/24"), "spread", "cannot be used with source 'spread', which takes all addresses in turn"),
+        (("198.51.100.50/24", "198.51.100.51/24"), "first", ""),
+    ],
+    ids=["as the agent reports", "as deployed", "spread", "right"],
+)  # fmt: skip
+def test_a_source_is_an_address_of_the_router(
+    cluster: FakeCluster, run: Run, check: bool, addresses: tuple[str, ...], source: str, said: str
+) -> None:
+    add_router(cluster, "payments", "billing-db", f"{WEB_LINE}\n")
+    if addresses:
+        deployed(cluster, *addresses, source=source)
+    result = run("redirect_rules", check=check, routers=[router(FROM)])
+    if said:
+        assert f"router payments/billing-db: port 5432/TCP: source_ip '198.51.100.51' {said}" in result["msg"]
+        assert lines(cluster) == [WEB_LINE] and not [w for w in cluster.writes if not w.startswith("dry run")]
+    else:
+        assert result["routers"][0]["after"] == [f"{DB_LINE} source=198.51.100.51"]
+
+
+def test_addresses_that_provision_would_have_added(cluster: FakeCluster, run: Run) -> None:
+    """In check mode nobody has: what the list says was looked at when it was read."""
+    add_router(cluster, "payments", "billing-db", f"{WEB_LINE}\n")
+    wanted = {"routers": [router(FROM)], "after_deploy": True}
+    assert run("redirect_rules", check=True, **wanted)["changed"]
+    assert "is not an address of the router" in run("redirect_rules", **wanted)["msg"]
+
+
+def test_who_may_not_read_deployments_leaves_it_to_the_agent(cluster: FakeCluster, run: Run) -> None:
+    agent = add_router(cluster, "payments", "billing-db", f"{WEB_LINE}\n")
+    deployed(cluster, "198.51.100.50/24")
+    said = (
+        'deployments.apps "billing-db" is forbidden: User "jane" cannot get resource "deployments" in API group "apps"'
+    )
+    cluster.fault = lambda _method, path: (403, said) if "/deployments/" in path else None
+    agent.report(addresses="198.51.100.50/24,198.51.100.51/24")
+    assert run("redirect_rules", check=True, routers=[router(FROM)])["changed"]

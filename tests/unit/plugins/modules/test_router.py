@@ -1080,3 +1080,56 @@ def test_openshift_refuses_the_pod(openshift: FakeCluster, deploy: Run) -> None:
     item(openshift, "Deployment")["status"] = {"conditions": [failure]}
     result = deploy(DB, wait=True)
     assert f"{said}: a cluster-admin has to apply the SecurityContextConstraints of the router" in result["msg"]
+
+
+TWO: dict[str, Any] = {**DB, "addresses": [*DB["addresses"], *WEB["addresses"]]}
+
+
+def with_rules(cluster: FakeCluster, text: str) -> None:
+    item(cluster, "ConfigMap", "db-rules")["data"] = {names.RULES_KEY: text}
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["check", "real"])
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (DB, "router payments/db, addresses: 198.51.100.51 cannot be removed, rules 53/UDP, 5432/TCP of the cluster still leave from "
+             "there: give them another source_ip or none with egress.router.redirect_rules first, and if that is a new address, add it "
+             "before that"),
+        ({**TWO, "source": "spread"},
+         "router payments/db, source: cannot be spread, rules 53/UDP, 80/TCP, 5432/TCP of the cluster have a source_ip: remove it from "
+         "them with egress.router.redirect_rules first"),
+    ],
+    ids=["an address", "source"],
+)  # fmt: skip
+def test_rules_that_leave_from_what_would_go(
+    cluster: FakeCluster, deploy: Run, check: bool, wanted: Options, said: str
+) -> None:
+    """A pod that starts without the address would refuse all of its rules."""
+    deploy(TWO)
+    with_rules(
+        cluster,
+        "5432 TCP 203.0.113.10 source=198.51.100.51\n53 UDP 203.0.113.10 source=198.51.100.51\n80 TCP 203.0.113.10 source=198.51.100.50",
+    )
+    before = copy.deepcopy(cluster.objects)
+    assert deploy(wanted, check=check)["msg"] == said
+    assert cluster.objects == before
+    # Those of the list do not count: they are loaded when the pod is there.
+    with_rules(cluster, "80 TCP 203.0.113.10 source=198.51.100.50" if wanted is DB else "80 TCP 203.0.113.10")
+    assert deploy(wanted, check=check)["changed"]
+
+
+def test_the_rules_are_read_only_if_an_address_goes(cluster: FakeCluster, deploy: Run) -> None:
+    deploy(TWO)
+    with_rules(cluster, "5432 TCP 203.0.113.10 source=198.51.100.51")
+    cluster.requests.clear()
+    third = {"ip": "198.51.100.52/24", "gateway": "198.51.100.1"}
+    assert deploy({**TWO, "addresses": [*TWO["addresses"], third]})["changed"]
+    assert not [request for request in cluster.requests if "/configmaps/db-rules" in request]
+    assert deploy(ABSENT)["changed"], "of a router that goes, nothing leaves any more"
+
+
+def test_rules_that_nobody_can_read_keep_no_address(cluster: FakeCluster, deploy: Run) -> None:
+    deploy(TWO)
+    with_rules(cluster, "what is this")
+    assert deploy(DB)["changed"]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 
@@ -265,3 +266,43 @@ def test_merged() -> None:
 def test_the_hash_tells_target_ports_apart() -> None:
     text = "5432 TCP 203.0.113.10 {}\n"
     assert len({parse(text.format(port)).hash() for port in ("", 5433, 5434)}) == 3
+
+
+def test_a_rule_that_leaves_from_an_address_of_its_own() -> None:
+    found = parse("80 tcp 203.0.113.10 8080 source=198.51.100.51 name=web\n53 UDP 2001:db8::53 source=2001:db8:0::51\n")
+    assert found.lines() == [
+        "53 UDP 2001:db8::53 source=2001:db8::51",
+        "80 TCP 203.0.113.10 8080 source=198.51.100.51 name=web",
+    ]
+    assert parse(found.text()) == found
+    assert found.rules[1].as_dict()["source_ip"] == "198.51.100.51"
+    # What leaves from elsewhere is another rule to the kernel, and without a source it is what it always was.
+    plain = parse("80 TCP 203.0.113.10")
+    assert "source_ip" not in plain.rules[0].as_dict()
+    assert plain.hash() == hashlib.sha256(b"80 TCP 203.0.113.10\nfallback ").hexdigest()
+    assert (
+        len(
+            {
+                parse(f"80 TCP 203.0.113.10{source}").hash()
+                for source in ("", " source=198.51.100.50", " source=198.51.100.51")
+            }
+        )
+        == 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("80 TCP 203.0.113.10 source=", ""),
+        ("80 TCP 203.0.113.10 source=here", "source_ip 'here' is not an IP address (host names and networks are not supported)"),
+        ("80 TCP 203.0.113.10 source=169.254.1.1", "source_ip '169.254.1.1' is link-local, which no server beyond the segment"),
+        ("80 TCP 203.0.113.10 source=2001:db8::1", "source_ip '2001:db8::1' is IPv6 and the destination is IPv4: set an address"),
+        ("80 TCP 203.0.113.10 80 name=a source=198.51.100.51", "a rule is PORT PROTOCOL DESTINATION_IP [TARGET_PORT] [source=SOURCE_IP]"),
+    ],
+)  # fmt: skip
+def test_sources_that_are_none(line: str, said: str) -> None:
+    if said:
+        assert said in _problems(line)
+    else:
+        assert parse(line).lines() == ["80 TCP 203.0.113.10"]

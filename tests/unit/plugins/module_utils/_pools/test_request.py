@@ -101,7 +101,7 @@ def test_gateways_of_routes_in_a_pool_are_told() -> None:
         ([{"pool": "partners", "ip": "any"}], "addresses[0].ip: 'any' is not an IP address"),
         ([{"pool": ["partners"]}], "addresses[0].pool: expected a string, got a list"),
         ([{"pool": "partners", "prefix": 24}], "addresses[0].prefix: is not a valid key"),
-        ([{"pool": "partners"}, {"pool": "partners"}], "is a second IPv4 address: a router has one at most"),
+        ([{"pool": "partners"}, {"pool": "partners"}], "addresses[1].pool: an address of pool partners is asked for already, and a router"),
         ([{"ip": "198.51.100.65/24"}], "addresses[0].ip: '198.51.100.65' is in pool partners (198.51.100.64-198.51.100.66), which may "),
     ],
 )  # fmt: skip

@@ -37,10 +37,14 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"addresses": [V4, {"ip": "2001:db8::50/64", "gateway": "2001:db8::1"}]},
      [f"addresses: '2001:db8::50/64' {NO_START} it, or use backend agent"]),
     ({"addresses": [V4, {"ip": "198.51.100.51/24", "gateway": "198.51.100.1"}]},
-     ["addresses[1].ip: '198.51.100.51/24' is a second IPv4 address: a router has one at most"]),
+     ["addresses: are more than the one of a router with backend egress_router_cr: remove the others, or use backend agent"]),
     ({"routes": [{"destination": "192.0.2.0/24", "gateway": "198.51.100.2"}]},
      ["routes: are not supported by backend egress_router_cr, whose pod reaches all servers by its gateway: remove it (set it to "
       "null if egress_router_defaults has it), or use backend agent"]),
+    ({"redirect_rules": [{**RULE, "source_ip": "198.51.100.50"}]},
+     ["redirect_rules: port 5432/TCP: source_ip '198.51.100.50' has no effect, a router with backend egress_router_cr has one address: "
+      "remove it, or use backend agent"]),
+    ({"source": "spread"}, [f"source: 'spread' has no effect, the router has one address: {ADVICE}"]),
     ({"redirect_rules": [RULE, {"port": 53, "protocol": "UDP", "destination_ip": "2001:db8:1::53"}]},
      [f"redirect_rules: port 53/UDP: destination '2001:db8:1::53' {NO_START} the rule, or use backend agent"]),
     ({"fallback_ip": "203.0.113.99"},
@@ -87,10 +91,10 @@ def test_what_the_resource_cannot_do_is_refused(changes: dict[str, Any], said: l
     assert sentences([{**CR, **changes}]) == said
 
 
-@pytest.mark.parametrize(("changes", "said"), REFUSED[:21], ids=[" ".join(changes) for changes, _said in REFUSED[:21]])
+@pytest.mark.parametrize(("changes", "said"), REFUSED[:23], ids=[" ".join(changes) for changes, _said in REFUSED[:23]])
 def test_the_agent_takes_what_is_refused_for_the_resource_alone(changes: dict[str, Any], said: list[str]) -> None:
     of_agent = {**CR, "image": "registry.example.com/egress-router:0.1.0", **changes, "backend": "agent"}
-    allowed = [sentence for sentence in said if "outside the subnet" in sentence or "a second IPv4" in sentence]
+    allowed = [sentence for sentence in said if "outside the subnet" in sentence]
     found = [line for line in sentences([of_agent]) if "has no IPv6 address" not in line]
     assert found == allowed
 

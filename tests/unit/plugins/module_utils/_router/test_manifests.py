@@ -53,6 +53,11 @@ CASES: dict[str, dict[str, Any]] = {
     "ipv4": {"master": "eth1", "redirect_rules": RULES},
     "ipv6": {"addresses": [V6]},
     "dual_stack": {"addresses": [V6, V4], "redirect_rules": RULES[:1]},
+    "several_addresses": {
+        "addresses": [V4, {"ip": "198.51.100.51/24"}, V6],
+        "source": "spread",
+        "redirect_rules": RULES,
+    },
     "headless": {"service": {"headless": True}, "redirect_rules": RULES, "fallback_ip": "203.0.113.99"},
     "service": {
         "fallback_ip": "203.0.113.99",

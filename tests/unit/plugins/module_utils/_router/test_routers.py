@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.egress.router.plugins.doc_fragments._routers import ModuleDocFragment
 from ansible_collections.egress.router.plugins.module_utils._contract.failover import Failover
 from ansible_collections.egress.router.plugins.module_utils._contract.ports import OWN_PORTS
-from ansible_collections.egress.router.plugins.module_utils._router import redirects
+from ansible_collections.egress.router.plugins.module_utils._router import checked, redirects
 from ansible_collections.egress.router.plugins.module_utils._router.router import Router
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
 
@@ -47,6 +47,7 @@ def rule(**changes: Any) -> list[dict[str, Any]]:
 
 IPV6 = {"ip": "2001:db8::50/64", "gateway": "2001:db8::1"}
 V4 = {"ip": "198.51.100.50/24", "gateway": "198.51.100.1"}
+SECOND = {"ip": "198.51.100.51/24", "gateway": "198.51.100.1"}
 
 # What is wrong -> what is said after "router payments/billing-db, ".
 OF_REDIRECT_IMAGE = (
@@ -83,8 +84,41 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("link-local", {"addresses": [{"ip": "fe80::1/64"}]},
      ["addresses[0].ip: 'fe80::1/64' is a loopback, link-local, multicast or unspecified address: "
       "choose the address of a host"]),
-    ("two of a family", {"addresses": [V4, {"ip": "198.51.100.51/24"}]},
-     ["addresses[1].ip: '198.51.100.51/24' is a second IPv4 address: a router has one at most"]),
+    ("an address twice", {"addresses": [V4, SECOND, V4]},
+     ["addresses[2].ip: '198.51.100.50/24' is the address '198.51.100.50/24' again: remove one of the two"]),
+    ("two subnets", {"addresses": [V4, {"ip": "198.51.101.51/24"}]},
+     ["addresses[1].ip: '198.51.101.51/24' is not in 198.51.100.0/24 as '198.51.100.50/24' is: choose one of that subnet, of which "
+      "all IPv4 addresses are"]),
+    ("two prefix lengths", {"addresses": [V4, {"ip": "198.51.100.51/25"}]},
+     ["addresses[1].ip: '198.51.100.51/25' is not in 198.51.100.0/24 as '198.51.100.50/24' is: choose one of that subnet, of which "
+      "all IPv4 addresses are"]),
+    ("two gateways", {"addresses": [IPV6, {"ip": "2001:db8::51/64", "gateway": "fe80::1"}], "redirect_rules": None},
+     ["addresses[1].gateway: '2001:db8::51/64' has another gateway than '2001:db8::50/64': give both the same, a router has one for IPv6"]),
+    ("the gateway as an address", {"addresses": [V4, {"ip": "198.51.100.1/24"}]},
+     ["addresses[1].ip: '198.51.100.1/24' is the gateway of '198.51.100.50/24': choose another address"]),
+    ("a server is a further address", {"addresses": [V4, SECOND], "redirect_rules": rule(destination_ip="198.51.100.51")},
+     ["redirect_rules: port 5432/TCP: destination '198.51.100.51' is the router itself: set the address of the server"]),
+    ("17 addresses", {"addresses": [{"ip": f"198.51.100.{host}/24", "gateway": "198.51.100.1"} for host in range(50, 67)]},
+     ["addresses: 17 addresses are more than the 16 of one router, which are asked for, announced and watched one by one whenever a "
+      "pod takes over: spread them over several routers"]),
+    ("a source that is none of the router's", {"addresses": [V4, SECOND], "redirect_rules": rule(source_ip="198.51.100.52")},
+     ["redirect_rules: port 5432/TCP: source_ip '198.51.100.52' is not an address of the router: choose one of 198.51.100.50, "
+      "198.51.100.51, or add it to addresses first"]),
+    ("a source of the other family", {"addresses": [V4, IPV6], "redirect_rules": rule(source_ip="2001:db8::50")},
+     ["redirect_rules[0].source_ip: '2001:db8::50' is IPv6 and the destination is IPv4: set an address of the destination's family"]),
+    ("a source with a prefix length", {"redirect_rules": rule(source_ip="198.51.100.50/24")},
+     ["redirect_rules[0].source_ip: '198.51.100.50/24' is not an IP address (host names and networks are not supported)"]),
+    ("a link-local source", {"addresses": [IPV6], "redirect_rules": rule(destination_ip="2001:db8:1::1", source_ip="fe80::1")},
+     ["redirect_rules[0].source_ip: 'fe80::1' is link-local, which no server beyond the segment can answer: set one of the router's "
+      "addresses"]),
+    ("an IPv6 source and rule on an IPv4 router", {"redirect_rules": rule(destination_ip="2001:db8:1::1", source_ip="2001:db8::50")},
+     ["redirect_rules: port 5432/TCP: destination '2001:db8:1::1' is IPv6 and the router has no IPv6 address: add one to addresses",
+      "redirect_rules: port 5432/TCP: source_ip '2001:db8::50' is not an address of the router: choose an IPv6 address, or add it to "
+      "addresses first"]),
+    ("spread and a source", {"addresses": [V4, SECOND], "source": "spread", "redirect_rules": rule(source_ip="198.51.100.51")},
+     ["redirect_rules: port 5432/TCP: source_ip '198.51.100.51' cannot be used with source 'spread', which takes all addresses in turn: "
+      "remove one of the two"]),
+    ("no such source", {"source": "spred"}, ["source: 'spred' is not one of first, spread: did you mean spread?"]),
     ("gateway outside", {"addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.101.1"}], "redirect_rules": None},
      ["addresses[0].gateway: '198.51.101.1' is outside the subnet 198.51.100.0/24: choose a gateway in it"]),
     ("gateway itself", {"addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.100.50"}], "redirect_rules": None},
@@ -316,7 +350,7 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ("rule's name", {"redirect_rules": rule(name="My DB")},
      ["redirect_rules[0].name: 'My DB' must be 1 to 63 lowercase letters, digits and inner hyphens"]),
     ("rule's key", {"redirect_rules": rule(dest="x")}, ["redirect_rules[0].dest: is not a valid key: valid keys are "
-     "destination_ip, name, port, protocol, target_port"]),
+     "destination_ip, name, port, protocol, source_ip, target_port"]),
     ("same port twice", {"redirect_rules": [*rule(), *rule(destination_ip="203.0.113.11")]},
      ["redirect_rules: port 5432/TCP is redirected twice, to 203.0.113.10 and to 203.0.113.11: "
       "keep one of the two rules"]),
@@ -499,7 +533,7 @@ def test_an_absent_router_needs_only_its_name_and_conflicts_with_nobody() -> Non
         "host_users, image, image_pull_secrets, "
         "mac, macvlan_mode, master, monitoring, monitoring_labels, mtu, name, namespace, node_selector, pod_annotations, pod_labels, "
         "priority_class_name, redirect_rules, replicas, resources, routes, runtime_class_name, security_context_constraints, service, "
-        "state, tolerations",
+        "source, state, tolerations",
     ]
     # An address may go from one router to another.
     assert sentences([spec(name="old", state="absent"), spec()]) == []
@@ -695,3 +729,28 @@ def test_a_faultless_rule_is_read_as_any_other(key: str, monkeypatch: pytest.Mon
     quick = load(routers)
     monkeypatch.setattr(redirects, "_faultless", lambda item, reserved: None)
     assert load(routers) == quick
+
+
+def test_several_addresses() -> None:
+    found = good(
+        addresses=[V4, {"ip": "198.51.100.51/24"}, IPV6, {"ip": "2001:db8::51/64"}],
+        redirect_rules=[
+            *rule(source_ip="198.51.100.51"),
+            *rule(destination_ip="2001:db8:1::1", source_ip="2001:db8:0::51"),
+        ],
+    )
+    assert [(one.ip, one.gateway) for one in found.addresses] == [
+        ("198.51.100.50", "198.51.100.1"),
+        ("198.51.100.51", "198.51.100.1"),
+        ("2001:db8::50", "2001:db8::1"),
+        ("2001:db8::51", "2001:db8::1"),
+    ]
+    assert (found.families, found.mac, found.source) == ((4, 6), "02:e6:c6:33:64:32", "first")
+    assert [one.source_ip for one in found.rules.rules] == ["198.51.100.51", "2001:db8::51"]
+    assert checked.load(checked.dump([found])) == [found]
+
+
+def test_sixteen_addresses_spread() -> None:
+    addresses = [{"ip": f"198.51.100.{host}/24", "gateway": "198.51.100.1"} for host in range(50, 66)]
+    found = good(addresses=addresses, source="spread")
+    assert (len(found.addresses), found.source) == (16, "spread")
