@@ -16,6 +16,7 @@ from typing import Any
 
 from .._contract.names import AGENT_PORT
 from .._contract.rules import Rule
+from .._contract.sources import SPREAD
 from .._contract.target import scheme_of
 from .._router.router import Router
 
@@ -29,13 +30,13 @@ RULE, FALLBACK, REFUSED, DIRECT = "rule", "fallback", "refused", "direct"
 class Check:
     """One thing to prove. `target`: what the client connects to; empty if it cannot, and `note` says why.
 
-    `kind`: `rule` and `fallback` (the server at `destination` must see `source_ip`, and `source_mac` if it is on the
-    segment), `refused` (nothing may answer), `direct` (without the router the server must not see `source_ip`).
+    `kind`: `rule` and `fallback` (the server at `destination` must see one of `source_ips`, and `source_mac` if it is on the
+    segment), `refused` (nothing may answer), `direct` (without the router the server must see none of `source_ips`).
     """
 
     kind: str
     target: str
-    source_ip: str = ""
+    source_ips: tuple[str, ...] = ()
     source_mac: str = ""
     destination: str = ""
     note: str = ""
@@ -76,7 +77,8 @@ def checks(router: Router, state: Mapping[str, Any], scope: Scope) -> list[Check
         first = next((rule for rule in router.rules.rules if (rule.protocol, rule.family) == ("TCP", family)), None)
         if first is not None:
             target = _url(_scheme("TCP", first.target_port, scope), first.destination_ip, first.target_port)
-            found.append(Check(DIRECT, target, source_ip=_source(router, first.family)))
+            own = tuple(address.ip for address in router.addresses_of(family))
+            found.append(Check(DIRECT, target, source_ips=own))
     return found
 
 
@@ -101,7 +103,7 @@ def _rule_check(router: Router, rule: Rule, host: str, scope: Scope) -> Check:
     return Check(
         RULE,
         _url(_scheme(rule.protocol, rule.target_port, scope, _named(router, rule.family)), host, rule.port),
-        source_ip=_source(router, rule.family),
+        source_ips=(rule.source_ip,) if rule.source_ip else _sources(router, rule.family),
         source_mac=router.mac,
         destination=endpoint(rule.destination_ip, rule.target_port),
     )
@@ -131,16 +133,17 @@ def _fallback_checks(router: Router, host: str, pods: Mapping[int, str], scope: 
         probes += [(_url(_scheme("TCP", port, scope), pod, port), port) for port in free]
     if not probes:
         return [Check(FALLBACK, "", note="not probed: no port is known that the fallback destination serves")]
-    source = _source(router, family)
+    sources = _sources(router, family)
     return [
-        Check(FALLBACK, target, source_ip=source, source_mac=router.mac, destination=endpoint(fallback, port))
+        Check(FALLBACK, target, source_ips=sources, source_mac=router.mac, destination=endpoint(fallback, port))
         for target, port in probes
     ]
 
 
-def _source(router: Router, family: int) -> str:
-    address = router.address(family)
-    return address.ip if address else ""
+def _sources(router: Router, family: int) -> tuple[str, ...]:
+    """The addresses that a connection may leave from if its rule names none."""
+    own = tuple(address.ip for address in router.addresses_of(family))
+    return own if router.source == SPREAD else own[:1]
 
 
 def _family(ip: str) -> int:

@@ -63,13 +63,17 @@ def _expected(check: Check) -> dict[str, str]:
     if not check.target:
         return {}
     if check.kind == DIRECT:
-        return {"source_ip": f"not {check.source_ip}"}
+        return {"source_ip": f"not {' nor '.join(check.source_ips)}"}
     if check.kind == REFUSED:
         return {"answer": "refused"}
-    return {"source_ip": check.source_ip, "source_mac": check.source_mac, "destination": check.destination}
+    return {
+        "source_ip": " or ".join(check.source_ips),
+        "source_mac": check.source_mac,
+        "destination": check.destination,
+    }
 
 
-def _judge_redirect(_check: Check, answer: Mapping[str, Any], scope: Scope, finding: Finding) -> None:
+def _judge_redirect(check: Check, answer: Mapping[str, Any], scope: Scope, finding: Finding) -> None:
     seen = list(answer.get("observed") or [])
     if answer["connected"] < answer["attempts"]:
         finding.ok = False
@@ -90,8 +94,9 @@ def _judge_redirect(_check: Check, answer: Mapping[str, Any], scope: Scope, find
         }
         finding.observed = finding.observed or observed
         for key, value in observed.items():
+            right = value in check.source_ips if key == "source_ip" else value == finding.expected[key]
             # A server behind a gateway cannot see the router's MAC address.
-            if value != finding.expected[key] and not (key == "source_mac" and not value):
+            if not right and not (key == "source_mac" and not value):
                 finding.observed = observed
                 wrong.append(f"{key.replace('_', ' ')} {value} instead of {finding.expected[key]}")
     finding.ok, finding.detail = not wrong, "; ".join(dict.fromkeys(wrong))
@@ -112,7 +117,7 @@ def _judge_direct(check: Check, answer: Mapping[str, Any], _scope: Scope, findin
         finding.detail = "connected, but the source was not observed"
     else:
         finding.observed = {"source_ip": ", ".join(seen)}
-        finding.ok = check.source_ip not in seen
+        finding.ok = not set(check.source_ips) & set(seen)
         if not finding.ok:
             finding.detail = "the client has the router's source address without the router, so the rules prove nothing"
 

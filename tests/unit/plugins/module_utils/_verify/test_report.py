@@ -334,3 +334,45 @@ def test_silence_is_explained_by_what_helps_with_the_backend(backend: str, said:
     silent = {target: answer(target, connected=0, timed_out=1) for target in (DB, WEB, DNS)}
     (hint,) = report({**good(), **silent}, of, mac=of.mac or RANDOM)["hints"]
     assert hint.startswith("router payments/billing-db: nothing came back") and said in hint
+
+
+TWO = [
+    {"ip": "198.51.100.50/24", "gateway": "198.51.100.1"},
+    {"ip": "198.51.100.51/24", "gateway": "198.51.100.1"},
+]
+BOTH = ["198.51.100.50/24", "198.51.100.51/24"]
+
+
+def test_spread_connections_leave_from_any_of_the_addresses() -> None:
+    of = router(addresses=TWO, source="spread")
+    seen = [
+        *answer(DB, "203.0.113.10:5432")["observed"],
+        *answer(DB, "203.0.113.10:5432", source="198.51.100.51")["observed"],
+    ]
+    answers = {**good(), DB: answer(DB, attempts=2, connected=2, observed=seen)}
+    found = report(answers, of, addresses=BOTH)
+    assert found["ok"], found["problems"]
+    assert f"198.51.100.50 or 198.51.100.51 {MAC} at 203.0.113.10:5432" in found["table"][4]
+    other = report({**good(), DB: answer(DB, "203.0.113.10:5432", source="198.51.100.52")}, of, addresses=BOTH)
+    assert "source ip 198.51.100.52 instead of 198.51.100.50 or 198.51.100.51" in other["problems"][0]
+
+
+def test_a_rule_with_a_source_leaves_from_there_alone() -> None:
+    rules = [{"port": 5432, "destination_ip": "203.0.113.10", "source_ip": "198.51.100.51"}]
+    of = router(addresses=TWO, redirect_rules=rules)
+    answers = {**good(), DB: answer(DB, "203.0.113.10:5432", source="198.51.100.51")}
+    assert report(answers, of, addresses=BOTH)["ok"]
+    found = report(good(), of, addresses=BOTH)
+    assert "source ip 198.51.100.50 instead of 198.51.100.51" in found["problems"][0]
+
+
+def test_without_the_router_a_client_has_none_of_its_addresses() -> None:
+    of = router(addresses=TWO)
+    found = report({**good(), DIRECT: answer(DIRECT, "203.0.113.10:5432", source="198.51.100.51")}, of, addresses=BOTH)
+    assert "the client has the router's source address without the router" in found["problems"][0]
+    assert any("not 198.51.100.50 nor 198.51.100.51" in line for line in found["table"])
+
+
+def test_an_address_that_is_missing() -> None:
+    found = report(good(), router(addresses=TWO), addresses=BOTH[:1])
+    assert "the router serves with another address" in found["problems"][0]
