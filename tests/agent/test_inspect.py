@@ -473,9 +473,10 @@ def test_messages_without_an_ethernet_address() -> None:
 
 
 def test_nft(node: None) -> None:
-    assert inspect()["nft"] == {"usable": True, "concat_maps": True, "rules": None, "error": ""}
+    accepted = {"usable": True, "concat_maps": True, "spread": True, "error": ""}
+    assert inspect()["nft"] == {**accepted, "rules": None}
     track(NODE)
-    assert inspect()["nft"] == {"usable": True, "concat_maps": True, "rules": True, "error": ""}
+    assert inspect()["nft"] == {**accepted, "rules": True}
 
 
 def track(node: str) -> None:
@@ -493,6 +494,12 @@ def test_nft_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = host.nft()
     assert (answer.usable, answer.concat_maps, answer.rules) == (True, False, None)
     assert "Error:" in answer.error and "\n" not in answer.error
+
+
+def test_nft_without_jhash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host.table, "spread", lambda name: f"table inet {name} {{ chain c {{ meta mark set khash }} }}")
+    answer = host.nft()
+    assert (answer.concat_maps, answer.spread) == (True, False) and "Error:" in answer.error
 
 
 def test_a_kernel_that_can_relay(node: None) -> None:
@@ -513,7 +520,7 @@ def test_with_net_raw_alone_all_but_nft_is_seen(node: None) -> None:
     answer = inspect(TARGET4, capabilities=NET_RAW_ALONE)
     assert answer["targets"][0]["gateway_mac"] == GATEWAY_MAC
     error = "not asked: the capability NET_ADMIN is missing"
-    assert answer["nft"] == {"usable": None, "concat_maps": None, "rules": None, "error": error}
+    assert answer["nft"] == {"usable": None, "concat_maps": None, "rules": None, "spread": None, "error": error}
     assert answer["relay_error"] is None
 
 

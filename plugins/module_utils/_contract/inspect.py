@@ -131,11 +131,12 @@ class Occupancy:
 
 @dataclass(frozen=True)
 class Nft:
-    """Whether the kernel accepts nftables at all, the router's maps, and its rules; None is what was not tried."""
+    """Whether the kernel accepts nftables at all, the router's maps, its rules, and what spreads connections; None: not tried."""
 
     usable: bool | None = None
     concat_maps: bool | None = None
     rules: bool | None = None
+    spread: bool | None = None
     error: str = ""
 
 

@@ -85,6 +85,7 @@ def nft() -> Nft:
     if usage()[0]:
         # Without a deletion: aborting that one shows the table for a moment.
         steps.append(("rules", table.without_rules(_ROUTER, _NAME, "flags dormant;")))
+    steps.append(("spread", table.spread(_NAME)))
     accepted: dict[str, Any] = {}
     for step, commands in steps:
         refusal = _refusal(commands)

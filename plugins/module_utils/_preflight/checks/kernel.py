@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..._contract.inspect import Answer
+from ..._contract.sources import SPREAD
 from ..._router.router import Router
 from ..facts import ANSWERS, Facts, name_of
 from ..finding import ERROR, WARNING, Check, Finding, Part
@@ -48,6 +49,13 @@ def _nft(facts: Facts) -> Iterator[Finding]:
                 "nft", ERROR, f"{what}: {seen.nft.error or 'no reason given'}",
                 "nftables with concatenated keys in maps, counters and NAT",
                 "Load the kernel modules nf_tables, nft_ct, nft_nat and nft_masq, or update the kernel",
+                (router.id,), (node,),
+            )  # fmt: skip
+        elif router.source == SPREAD and seen.nft.spread is False:
+            yield Finding(
+                "nft", ERROR, f"nftables refuses to spread connections: {seen.nft.error or 'no reason given'}",
+                f"nftables with jhash, for source: {SPREAD}",
+                "Load the kernel module nft_hash, exclude the node with node_selector, or use source: first",
                 (router.id,), (node,),
             )  # fmt: skip
 

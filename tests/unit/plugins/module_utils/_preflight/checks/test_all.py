@@ -377,6 +377,9 @@ FAULTS: dict[str, tuple[Facts, str, str, str]] = {
         "relay", "warning", "node worker-2): the kernel cannot relay connections: there are no VXLAN interfaces: (95, "),
     "old kernel": (on_worker(kernel="4.9.0-x", nft=Nft(True)), "kernel", "warning", "kernel 4.9.0-x"),
     "no nftables": (on_worker(nft=Nft(False, error="Operation not supported")), "nft", "error", "not supported"),
+    "no jhash": (
+        facts(router(source="spread"), on_nodes=seen(nft=Nft(True, True, True, False, "No such file"))), "nft", "error",
+        "refuses to spread connections: No such file"),
     "no concatenations": (on_worker(nft=Nft(True, False)), "nft", "error", "refuses the router's table"),
     "conntrack full": (on_worker(conntrack=Conntrack(262144, 250000)), "conntrack", "warning", "250000 of at most 262144"),
     "no forwarding": (on_worker(sysctl={"net.ipv4.ip_forward": "0"}), "forwarding", "warning", "net.ipv4.ip_forward is 0"),
@@ -557,6 +560,8 @@ SOUND: dict[str, Facts] = {
     "a kernel that cannot relay, and nobody wants it": facts(
         router(replicas=2, failover={"relay_seconds": 0}), on_nodes=seen(relay_error="there are no VXLAN interfaces")),
     "a kernel that was not asked for relays": facts(router(replicas=2), on_nodes=seen(relay_error=None)),
+    "a kernel without jhash, and nobody spreads": on_worker(nft=Nft(True, True, True, False, "No such file")),
+    "a kernel that was not asked for jhash": facts(router(source="spread"), on_nodes=seen(nft=Nft(True, True, True))),
     "an old kernel that can": on_worker(kernel="4.18.0-553.el8"),
     "nothing could be seen": facts(on_nodes=Inspection(problem="its pod did not finish in time")),
     "a Service that the quota refuses, which is reported of the quota": facts(
