@@ -7,7 +7,8 @@
 Three network namespaces (client, router, outside), one at a time either the agent's own ruleset or the rules that
 OpenShift's egress-router-cni loads: `iif eth0 tcp dport N dnat to IP:PORT`, one a redirect, and
 `oif net1 snat to IP`. The client always connects to the last port, the one that linear rules find last. All
-variants take turns, several rounds, so that a slow moment of the machine hits each of them.
+variants take turns, several rounds, so that a slow moment of the machine hits each of them. So does a router that spreads
+its connections over four addresses.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ TARGET_PORT = 9
 LOAD_RULES = Path(__file__).with_name("load_rules.py")
 CLIENT, ROUTER, OUTSIDE = "egr-bench-client", "egr-bench-router", "egr-bench-outside"
 POD_IP, EGRESS_IP, SERVER_IP = "10.244.9.2", "198.51.100.50", "203.0.113.10"
+MORE_IPS = ("198.51.100.51", "198.51.100.52", "198.51.100.53")
+SPREAD = "ours, spread over four addresses"
 
 LINKS = f"""
 link add c0 netns {CLIENT} type veth peer name eth0 netns {ROUTER}
@@ -73,7 +76,8 @@ def namespaces(connect: str) -> Iterator[None]:
         run("ip", "netns", "add", name)
     server = None
     try:
-        for line in LINKS.strip().splitlines():
+        more = [f"-n {ROUTER} address add {ip}/24 dev net1" for ip in MORE_IPS]
+        for line in (*LINKS.strip().splitlines(), *more):
             run("ip", *line.split())
         in_router("sysctl", "-qw", "net.ipv4.ip_forward=1")
         run("ip", "netns", "exec", CLIENT, "sysctl", "-qw", "net.ipv4.ip_local_port_range=1024 65535")
@@ -91,10 +95,16 @@ def namespaces(connect: str) -> Iterator[None]:
             run("ip", "netns", "delete", name)
 
 
-def load_ours(size: int) -> None:
+def load_ours(size: int, *more: str) -> None:
     """The agent's own table, as the agent loads it."""
     rules = rule_set(Rule(FIRST_PORT + n, "TCP", 4, SERVER_IP, TARGET_PORT) for n in range(size))
-    in_router(sys.executable, str(LOAD_RULES), POD_IP, f"{EGRESS_IP}/24", text=rules.text())
+    addresses = [f"{ip}/24" for ip in (EGRESS_IP, *more)]
+    in_router(sys.executable, str(LOAD_RULES), POD_IP, *addresses, text=rules.text())
+
+
+def load_spread(size: int) -> None:
+    """The same with more addresses."""
+    load_ours(size, *MORE_IPS)
 
 
 def load_linear(size: int) -> None:
@@ -127,24 +137,26 @@ def measure(connect: str, size: int) -> dict[str, float]:
 def main() -> None:
     """Measure, print, publish."""
     connect = sys.argv[1]
-    variants = {"ours": load_ours, "linear": load_linear}
-    rate = {(name, size): Figure(f"{name}, {size} rules", "conn/s") for name in variants for size in SIZES}
-    p50 = {(name, size): Figure(f"{name}, {size} rules, p50", "µs") for name in variants for size in SIZES}
+    first, last = SIZES[0], SIZES[-1]
+    loads = {"ours": load_ours, "linear": load_linear, SPREAD: load_spread}
+    variants = [*((name, size) for size in SIZES for name in ("ours", "linear")), (SPREAD, first)]
+    rate = {(name, size): Figure(f"{name}, {size} rules", "conn/s") for name, size in variants}
+    p50 = {(name, size): Figure(f"{name}, {size} rules, p50", "µs") for name, size in variants}
     with namespaces(connect):
         for _round in range(ROUNDS):
-            for size in SIZES:
-                for name, load in variants.items():
-                    in_router("nft", "flush", "ruleset")
-                    # Connections of the variant before would be let through, or not, as that one translated them.
-                    in_router("conntrack", "-F")
-                    load(size)
-                    found = measure(connect, size)
-                    rate[name, size].samples.append(found["per_second"])
-                    p50[name, size].samples.append(found["p50_us"])
-    first, last = SIZES[0], SIZES[-1]
+            for name, size in variants:
+                in_router("nft", "flush", "ruleset")
+                # Connections of the variant before would be let through, or not, as that one translated them.
+                in_router("conntrack", "-F")
+                loads[name](size)
+                found = measure(connect, size)
+                rate[name, size].samples.append(found["per_second"])
+                p50[name, size].samples.append(found["p50_us"])
     ratios = [
         Ratio.at_least(f"ours: {last} rules / {first} rule", paired(rate["ours", last], rate["ours", first]), 0.95),
         Ratio(f"ours: {last} rules / {first} rule, p50", paired(p50["ours", last], p50["ours", first])),
+        Ratio.at_least("ours: four addresses / one", paired(rate[SPREAD, first], rate["ours", first]), 0.95),
+        Ratio("ours: four addresses / one, p50", paired(p50[SPREAD, first], p50["ours", first])),
     ]
     for size in SIZES:
         ratios += [
