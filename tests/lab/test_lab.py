@@ -196,7 +196,18 @@ def wait_for_event(pod: str, *parts: str) -> None:
 def test_pod_without_router_is_seen_as_its_node(outside: int, worker: str) -> None:
     name = f"plain-{worker}"
     ready(name, node=worker)
-    assert who_am_i(name, "203.0.113.10") == settings.WORKER_ADDRESSES[worker][0].split("/")[0]
+    for server, address in zip(("203.0.113.10", "2001:db8:113::10"), settings.WORKER_ADDRESSES[worker], strict=True):
+        assert who_am_i(name, server) == address.split("/")[0]
+
+
+def test_pods_of_other_nodes_are_reached_in_both_families(lab: engine.Engine) -> None:
+    ready("both")
+    status = json.loads(cluster.kubectl("-n", NAMESPACE, "get", "pod", "both", "-o", "json").stdout)["status"]
+    addresses = [entry["ip"] for entry in status["podIPs"]]
+    assert [":" in address for address in addresses] == [False, True]
+    for node in settings.NODES:
+        for address in addresses:
+            lab.run("exec", node, "ping", "-c", "1", "-W", "2", address)
 
 
 @pytest.mark.parametrize("worker", settings.WORKERS)

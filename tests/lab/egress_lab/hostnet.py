@@ -9,7 +9,8 @@ from .engine import Engine
 from .settings import CLUSTER, NETWORK
 from .shell import run
 
-MARK = CLUSTER  # the comment on our rule
+MARK = CLUSTER  # the comment on our rules
+PROGRAMS = ("iptables", "ip6tables")
 
 # Least values of the machine's settings.
 SETTINGS = {
@@ -33,17 +34,19 @@ def prepare() -> None:
 def ensure(engine: Engine) -> None:
     """Pods of different nodes talk over the engine's bridge. Where bridged frames pass the machine's packet filter and
     its FORWARD policy is DROP (a Docker engine sets it), they would die there."""
-    rules = run(["iptables", "-S", "FORWARD"], check=False).stdout
-    if "-P FORWARD DROP" not in rules or f"--comment {MARK} " in rules:
-        return
-    bridge = _bridge(engine)
-    run(["iptables", "-I", "FORWARD", "-i", bridge, "-o", bridge, "-m", "comment", "--comment", MARK, "-j", "ACCEPT"])
+    for program in PROGRAMS:
+        rules = run([program, "-S", "FORWARD"], check=False).stdout
+        if "-P FORWARD DROP" in rules and f"--comment {MARK} " not in rules:
+            bridge = _bridge(engine)
+            comment = ["-m", "comment", "--comment", MARK]
+            run([program, "-I", "FORWARD", "-i", bridge, "-o", bridge, *comment, "-j", "ACCEPT"])
 
 
 def remove() -> None:
-    for rule in run(["iptables", "-S", "FORWARD"], check=False).stdout.splitlines():
-        if f"--comment {MARK} " in rule:
-            run(["iptables", "-D", *rule.split()[1:]], check=False)
+    for program in PROGRAMS:
+        for rule in run([program, "-S", "FORWARD"], check=False).stdout.splitlines():
+            if f"--comment {MARK} " in rule:
+                run([program, "-D", *rule.split()[1:]], check=False)
 
 
 def _bridge(engine: Engine) -> str:

@@ -29,10 +29,16 @@ def ensure(engine: Engine, openshift: bool = False) -> None:
     with step("configuring the nodes: cluster objects, CNI plugins, routes", "10 seconds"):
         _apply_objects()
         pod_networks = _pod_networks()
-        kubeconfig = _kubeconfig(pod_networks[NODES[0]][1])
+        kubeconfig = _kubeconfig(pod_networks[NODES[0]][0][1])
         for node in NODES:
-            archive = _archive(plugins, kubeconfig, _primary_network(pod_networks[node][0], openshift))
-            peers = [f"{cidr},{address},{name}" for name, (cidr, address) in pod_networks.items() if name != node]
+            cidrs = [cidr for cidr, _address in pod_networks[node]]
+            archive = _archive(plugins, kubeconfig, _primary_network(cidrs, openshift))
+            peers = [
+                f"{cidr},{address},{name}"
+                for name, networks in pod_networks.items()
+                for cidr, address in networks
+                if name != node
+            ]
             gateway = GATEWAYS[0] if openshift and node in WORKERS else ""
             engine.run("exec", node, "rm", "-rf", STAMP)
             engine.run("exec", "-i", node, "tar", "-xf", "-", "-C", "/", stdin=archive)
@@ -100,26 +106,37 @@ def _apply_objects() -> None:
     )
 
 
-def _pod_networks(seconds: float = 60) -> dict[str, tuple[str, str]]:
-    """Node name to pod CIDR and address. The controller manager hands the CIDRs out shortly after a node joins."""
+def _pod_networks(seconds: float = 60) -> dict[str, list[tuple[str, str]]]:
+    """Node name to pod CIDR and address, IPv4 first. The controller manager hands the CIDRs out shortly after a node joins."""
     deadline = time.monotonic() + seconds
     while True:
         items = json.loads(kubectl("get", "nodes", "-o", "json").stdout)["items"]
         found = {
-            item["metadata"]["name"]: (
-                item["spec"].get("podCIDR", ""),
-                next((a["address"] for a in item["status"].get("addresses", []) if a["type"] == "InternalIP"), ""),
+            item["metadata"]["name"]: list(
+                zip(
+                    sorted(item["spec"].get("podCIDRs", []), key=_family),
+                    sorted(
+                        (a["address"] for a in item["status"].get("addresses", []) if a["type"] == "InternalIP"),
+                        key=_family,
+                    ),
+                    strict=False,
+                )
             )
             for item in items
         }
-        missing = [name for name in NODES if not all(found.get(name, ("", "")))]
+        missing = [name for name in NODES if len(found.get(name, [])) < 2]
         if not missing:
             return found
         if time.monotonic() > deadline:
             raise LabError(
-                f"No pod CIDR or address after {seconds:.0f} s for {', '.join(missing)}: the controller manager's log says why."
+                f"No pod CIDRs or addresses of both families after {seconds:.0f} s for {', '.join(missing)}: the controller "
+                "manager's log says why."
             )
         time.sleep(0.3)
+
+
+def _family(address: str) -> int:
+    return 6 if ":" in address else 4
 
 
 def _kubeconfig(control_plane: str, seconds: float = 30) -> bytes:
@@ -156,8 +173,11 @@ def _kubeconfig(control_plane: str, seconds: float = 30) -> bytes:
     ).encode()
 
 
-def _primary_network(pod_cidr: str, openshift: bool) -> bytes:
-    network = json.loads((FOLDER / "primary.conflist").read_text().replace("@POD_CIDR@", pod_cidr))
+def _primary_network(pod_cidrs: list[str], openshift: bool) -> bytes:
+    text = (FOLDER / "primary.conflist").read_text()
+    for family, cidr in zip((4, 6), pod_cidrs, strict=True):
+        text = text.replace(f"@POD_CIDR{family}@", cidr)
+    network = json.loads(text)
     if openshift:
         # As OVN-Kubernetes does: pods and services stay on eth0 when the default route goes to another interface.
         network["plugins"][0]["ipam"]["routes"] += [{"dst": subnet} for subnet in (POD_SUBNET, SERVICE_SUBNET)]

@@ -101,6 +101,9 @@ func (p *plugin) add(ctx context.Context) (types.Result, error) {
 		return nil, err
 	}
 
+	if err := useAddressesAtOnce(p.args.Netns); err != nil {
+		return nil, fmt.Errorf("netattach: pod %s/%s: %w", namespace, name, err)
+	}
 	results := make([]types.Result, 0, len(delegates))
 	for _, d := range delegates {
 		list, err := d.list()

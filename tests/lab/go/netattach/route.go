@@ -3,10 +3,19 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/vishvananda/netlink"
 )
+
+// useAddressesAtOnce does without duplicate address detection, for which each pod would wait up to two seconds: in the lab nobody else
+// can have an address of the primary network, and the router's agent asks for its own itself.
+func useAddressesAtOnce(netns string) error {
+	return ns.WithNetNSPath(netns, func(ns.NetNS) error {
+		return os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_dad", []byte("0"), 0o644)
+	})
+}
 
 // moveDefaultRoute takes the default routes of the gateways' families away and sets them over the interface.
 func moveDefaultRoute(netns, iface string, gateways []net.IP) error {
