@@ -109,6 +109,8 @@ def test_somebody_elses_table_is_left_alone(router: Router) -> None:
         ("-n @pod link set net1 address 02:00:00:00:00:99", {"mac"}),
         ("-n @pod link set net1 down", {"link"}),
         ("-n @pod route flush table 100", {"route"}),
+        ("-n @pod route replace default via 198.51.100.2 dev net1 table 100", {"route"}),
+        ("-n @pod -6 route replace default via 2001:db8:51::2 dev net1 table 100", {"route"}),
         ("-n @pod rule del iif eth0 lookup 100", {"rule"}),
         ("-n @pod -6 rule del iif eth0 lookup 100", {"rule"}),
         (f"-n @pod rule del from {EGRESS4} lookup 100", {"rule"}),

@@ -269,9 +269,15 @@ class Network:
         return [a for a in self._config.addresses if (str(a.ip), a.interface.network.prefixlen) not in present]
 
     def _add_routes(self, index: int, address: Address) -> bool:
-        """Add what table 100 lacks for one family; returns whether something was missing."""
+        """Make table 100 what it should be for one family; returns whether something was missing, or led elsewhere."""
         changed = self._add_last_route(address.family)
         routes = [route for route in self._routes(address.family) if route.get_attr("RTA_OIF") == index]
+        gateway = str(address.gateway) if address.gateway else None
+        for route in routes:
+            if _destination(route) == "default" and route.get_attr("RTA_GATEWAY") != gateway:
+                # Of two equal ones the kernel takes the first, and it may refuse the second.
+                self._request(self._ipr.route, "del", **_as_request(route))
+                changed = True
         present = {(_destination(route), route.get_attr("RTA_GATEWAY")) for route in routes}
         network = str(address.interface.network)
         common = {"family": _FAMILIES[address.family], "table": TABLE, "oif": index, "prefsrc": str(address.ip)}
@@ -279,10 +285,8 @@ class Network:
             scope = {"scope": "link"} if address.family == 4 else {}
             self._request(self._ipr.route, "add", ignored=(errno.EEXIST,), dst=network, **common, **scope)
             changed = True
-        if address.gateway is not None and ("default", str(address.gateway)) not in present:
-            self._request(
-                self._ipr.route, "add", ignored=(errno.EEXIST,), dst="default", gateway=str(address.gateway), **common
-            )
+        if gateway is not None and ("default", gateway) not in present:
+            self._request(self._ipr.route, "add", ignored=(errno.EEXIST,), dst="default", gateway=gateway, **common)
             changed = True
         return changed
 
