@@ -101,9 +101,9 @@ def test_delta_touches_what_differs_only() -> None:
 
 
 def test_a_rule_that_leaves_from_elsewhere_is_another_one() -> None:
-    before, after = parse("80 TCP 203.0.113.10\n"), parse("80 TCP 203.0.113.10 source=198.51.100.51\n")
-    assert table.revoked(before, after) == table.revoked(after, before) == {rule_mark(4, "TCP", 80)}
-    text = table.delta(table.contents(before), table.contents(after), set())
+    plain, other = parse("80 TCP 203.0.113.10\n"), parse("80 TCP 203.0.113.10 source=198.51.100.51\n")
+    assert table.revoked(plain, other) == table.revoked(other, plain) == {rule_mark(4, "TCP", 80)}
+    text = table.delta(table.contents(plain), table.contents(other), set())
     assert text == f"add element inet egress_router sources4 {{ {rule_mark(4, 'TCP', 80)} : 198.51.100.51 }}\n"
 
 
@@ -575,16 +575,17 @@ def test_a_lease_that_cannot_be_watched_is_asked_for(
 ) -> None:
     """The role may be that of an older release."""
     seen: list[Found] = []
-    rounds = iter(range(3))
+    rounds = ["0", "1", "2"]
 
     def refused() -> Any:
-        yield lease(hand_over=str(next(rounds)))
+        if not rounds:
+            raise RuntimeError("there are no more rounds")
+        yield lease(hand_over=rounds.pop(0))
         raise ApiError(403, "watch is forbidden")
 
     monkeypatch.setattr(lease_module.time, "sleep", lambda seconds: None)
     leases = Leases(Mock(watch_lease=refused), load(), Mock())
-    with pytest.raises(RuntimeError):
-        # There are no more rounds.
+    with pytest.raises(RuntimeError, match="no more rounds"):
         leases._watch(seen.append)
     assert [found.hand_over for found in seen] == ["0", "1", "2"]
     assert capsys.readouterr().out.count("event=lease-watch-failed error=") == 1
