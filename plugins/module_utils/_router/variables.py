@@ -27,6 +27,13 @@ OF_PLAYBOOKS: dict[str, dict[str, Any]] = {
     "egress_router_openstack_allowed_address_pair": {"type": "bool", "default": True},
     "egress_router_vsphere_port_group_security": {"type": "bool", "default": True},
 }
+# What the lists of roles hold that do not hold texts. Their argument specifications cannot say it: with `elements`, Ansible refuses
+# the text of a list, such as "[80]" from a survey, before a role begins.
+ELEMENTS = {
+    "verify_fallback_ports": "int",
+    "verify_http_ports": "int",
+    "vsphere_port_group_security_previous": "dict",
+}
 _LARGEST = 999_999_999
 
 
@@ -52,7 +59,7 @@ def _read(fields: Fields, name: str, option: Mapping[str, Any]) -> Any:
     if kind == "dict":
         return _parsed(fields, name, "a dictionary").texts(name)
     if kind == "list":
-        return _read_list(fields, name, option.get("elements", "str"))
+        return _read_list(fields, name, option.get("elements") or ELEMENTS.get(name, "str"))
     text = fields.text(name)
     if kind == "path":
         return _absolute(text)

@@ -14,21 +14,25 @@ from typing import Any
 import pytest
 import yaml
 from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.egress.router.plugins.lookup.variable import LookupModule
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
-from ansible_collections.egress.router.plugins.module_utils._router.variables import OF_PLAYBOOKS
+from ansible_collections.egress.router.plugins.module_utils._router.variables import ELEMENTS, OF_PLAYBOOKS
 
 ROOT = Path(__file__).resolve().parents[4]
 HERE = Path.cwd()
 # They are read by routers.load, whoever needs them.
 LIST = ("egress_routers", "egress_router_defaults")
-OPTIONS: dict[str, dict[str, Any]] = {
+OF_ROLES: dict[str, dict[str, Any]] = {
     name: option
     for path in sorted(ROOT.glob("roles/*/meta/argument_specs.yml"))
     for spec in yaml.safe_load(path.read_text())["argument_specs"].values()
     for name, option in spec["options"].items()
     if name not in LIST
+}
+OPTIONS = {
+    name: {"elements": ELEMENTS[name], **option} if name in ELEMENTS else option for name, option in OF_ROLES.items()
 } | OF_PLAYBOOKS
 # By type, or type and elements: values, each with other ways to write it.
 FORMS: dict[str, list[tuple[Any, list[Any]]]] = {
@@ -43,6 +47,8 @@ FORMS: dict[str, list[tuple[Any, list[Any]]]] = {
     "list of int": [([], ["[]"]), ([80], ["80", 80, "[80]", ["80"], "- 80"]), ([80, 443], ["80,443", "[80, 443]", ["80", 443]])],
     "list of dict": [([], ["[]"]), ([{"a": 1}], ['[{"a": 1}]', "- a: 1", '{"a": 1}', {"a": 1}, [{"a": 1}]])],
 }  # fmt: skip
+# Ansible refuses these before a role begins: the text of a dictionary in YAML, and one dictionary for a list.
+ONLY_OURS = ["a: 1\nb: true", {"a": 1}]
 NONSENSE: dict[str, list[Any]] = {
     "bool": ["maybe", 2, [], {"a": 1}],
     "int": ["many", "1.5", "-1", True, [1], {"a": 1}, "10 s"],
@@ -80,6 +86,24 @@ def test_each_form_of_a_value_is_the_typed_one(name: str) -> None:
     for typed, others in forms:
         for value in (typed, *others, *([] if isinstance(typed, str) else [json.dumps(typed)])):
             assert same(look_up(name, value), typed), f"{value!r} should be {typed!r}"
+
+
+@pytest.mark.parametrize("name", OF_ROLES)
+def test_ansible_lets_a_role_read_each_form(name: str) -> None:
+    """It holds a role's variables against the argument specification before the role's first task."""
+    option = OF_ROLES[name]
+    forms = [(choice, []) for choice in option["choices"]] if "choices" in option else FORMS[kind(OPTIONS[name])]
+    checks = {key: option[key] for key in ("type", "elements", "choices") if key in option}
+    for typed, others in forms:
+        for value in (typed, *others, json.dumps(typed) if isinstance(typed, (list, dict)) else typed):
+            if value not in ONLY_OURS:
+                found = ArgumentSpecValidator({name: checks}).validate({name: value})
+                assert not found.error_messages, f"{value!r}: {found.error_messages}"
+
+
+def test_lists_of_something_else_than_texts_are_read_by_us() -> None:
+    assert not [name for name, option in OF_ROLES.items() if option.get("elements", "str") not in ("str", "path")]
+    assert set(ELEMENTS) <= set(OF_ROLES)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
