@@ -47,7 +47,7 @@ fallback 203.0.113.99
 """
 # What an address has of source ports, and more than that.
 PORTS = 65536 - 1024
-CONNECTIONS = 66000
+CONNECTIONS = 100000
 MakePod = Callable[..., Router]
 Figure = Callable[[str, object], None]
 

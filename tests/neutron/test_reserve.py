@@ -68,3 +68,38 @@ def test_a_taken_address_whose_holder_is_invisible(api: Cloud) -> None:
     api.server(address="198.51.100.214")
     message = api.fails(cloud="owner", addresses=[address(214)], nodes=[port.device_id], reserve=True)
     assert "198.51.100.214" in message
+
+
+def test_several_addresses_of_both_families_have_one_mac_address(cloud: Cloud) -> None:
+    """Neutron takes a MAC address once on a network: the first address is reserved with it, the others with Neutron's own."""
+    port, mac = cloud.server(), "02:e6:c6:33:64:d7"
+    ips = ["198.51.100.215", "198.51.100.216", "2001:db8:0:50::d7", "2001:db8:0:50::d8"]
+    addresses = [{"ip_address": ip, "mac_address": mac} for ip in ips]
+    options = {"addresses": addresses, "nodes": [port.device_id], "reserve": True}
+
+    def held() -> dict[str, str]:
+        found = {ip: list(cloud.admin.network.ports(fixed_ips=f"ip_address={ip}")) for ip in ips}
+        return {ip: one.mac_address for ip, ports in found.items() for one in ports}
+
+    assert cloud.run(check=True, **options)["changed"] and held() == {}
+    assert cloud.run(**options)["changed"]
+    macs = held()
+    assert list(macs) == ips and macs[ips[0]] == mac and len(set(macs.values())) == len(ips)
+    assert [(one["ip_address"], one["mac_address"]) for one in cloud.pairs(port)] == [(ip, mac) for ip in ips]
+    assert not cloud.run(check=True, **options)["changed"] and not cloud.run(**options)["changed"]
+    # The order of the list decides nothing about what is there.
+    assert not cloud.run(**{**options, "addresses": addresses[::-1]})["changed"] and held() == macs
+    # Without the first one a new one takes its MAC address, and all others stay.
+    cloud.run(state="absent", **{**options, "addresses": addresses[:1]})
+    ips.append("198.51.100.217")
+    others = {**options, "addresses": [{"ip_address": ip, "mac_address": mac} for ip in ips[1:]]}
+    assert cloud.run(**others)["changed"] and held() == {**{ip: macs[ip] for ip in ips[1:4]}, ips[4]: mac}
+    assert not cloud.run(**others)["changed"]
+    # Nobody new: one of the others is made anew with it.
+    cloud.run(state="absent", **{**options, "addresses": others["addresses"][-1:]})
+    left = {**options, "addresses": addresses[1:]}
+    assert cloud.run(**left)["changed"] and list(held().values()).count(mac) == 1 and len(held()) == 3
+    assert not cloud.run(**left)["changed"]
+    assert cloud.run(check=True, state="absent", **left)["changed"] and len(held()) == 3
+    assert cloud.run(state="absent", **left)["changed"] and held() == {} and cloud.pairs(port) == []
+    assert not cloud.run(state="absent", **left)["changed"]

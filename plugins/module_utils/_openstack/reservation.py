@@ -97,8 +97,8 @@ def plan_reservations(cloud: Cloud, selection: PortSelection) -> list[Reservatio
     if problems:
         raise Conflict("\n".join(problems))
     first: dict[tuple[str, str], Reservation] = {}
-    # Whichever has the MAC address already keeps it.
-    for one in sorted(found, key=lambda one: not one.reserved):
+    # Whichever has the MAC address already keeps it, and a new one takes it rather than one that would have to be made anew.
+    for one in sorted(found, key=lambda one: (not one.reserved, one.before is not None)):
         one.beside = first.setdefault((one.pair.mac, one.network_id), one) is not one
     return found
 
