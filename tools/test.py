@@ -1,7 +1,7 @@
 """Runs all checks and tests, each stage a make target, and ends with a table and a line ``N passed, N failed``.
 
 Stages run beside each other in lanes; those of one lane run one after another. Outputs go to
-``$EGRESS_CACHE/test/STAGE.log``; a stage that fails shows the end of its own.
+``$EGRESS_CACHE/test/STAGE.log``; a stage that fails shows the end of its own. The table is kept in ``table.txt`` beside them.
 """
 
 from __future__ import annotations
@@ -234,8 +234,10 @@ def main() -> int:
         except KeyboardInterrupt:
             run.stop()
             return 130
-    print(f"\n{table(outcomes)}")
-    print(f"all stages: {run.now():.0f} s, {sum(outcome.cpu for outcome in outcomes):.0f} s of computing")
+    computing = sum(outcome.cpu for outcome in outcomes)
+    summary = f"{table(outcomes)}\nall stages: {run.now():.0f} s, {computing:.0f} s of computing"
+    print(f"\n{summary}")
+    (LOGS / "table.txt").write_text(f"{summary}\n")
     passed, failed = (sum(getattr(outcome, name) for outcome in outcomes) for name in ("passed", "failed"))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
