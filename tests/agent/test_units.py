@@ -146,7 +146,7 @@ def test_rules_that_leave_from_an_address_that_is_not_there() -> None:
     ]
     assert refusals(load(addresses=two), rules) == []
     assert refusals(load(addresses=two, source="spread"), rules) == [
-        f"{said} cannot be used with source 'spread', which takes all addresses in turn: remove one of the two"
+        f"{said} cannot be used with source 'spread', which uses all addresses: remove one of the two"
     ]
     (own,) = refusals(load(addresses=two), parse("80 TCP 198.51.100.51\n"))
     assert own.endswith("is the router itself: set the address of the server")
@@ -266,19 +266,15 @@ def test_wrong_pod_ips() -> None:
         load({"POD_IPS": "10.244.0.11,x"})
 
 
+def agent_of(parts: Any) -> agent.Agent:
+    stop = threading.Event()
+    of_address = (parts.address, parts.driver, TakeOvers(), parts.publisher, parts.relay)
+    return agent.Agent(load(), parts.fence, parts.rules, *of_address, stop)
+
+
 def test_the_kernel_forwards_only_when_the_table_is_there() -> None:
     parts = MagicMock()
-    made = agent.Agent(
-        load(),
-        parts.fence,
-        parts.rules,
-        parts.address,
-        parts.driver,
-        TakeOvers(),
-        parts.publisher,
-        parts.relay,
-        threading.Event(),
-    )
+    made = agent_of(parts)
     made._adopt()
     order = [call[0] for call in parts.mock_calls]
     assert order.index("rules.adopt") < order.index("fence.adopt") < order.index("address.adopt")
@@ -831,17 +827,7 @@ def test_a_pod_that_ends_prepares_one_move() -> None:
     """Somebody asks for one meanwhile, which would be prepared instead."""
     parts = MagicMock()
     parts.fence.serves, parts.relay.over = False, True
-    made = agent.Agent(
-        load(),
-        parts.fence,
-        parts.rules,
-        parts.address,
-        parts.driver,
-        TakeOvers(),
-        parts.publisher,
-        parts.relay,
-        threading.Event(),
-    )
+    made = agent_of(parts)
     parts.driver.leave = made._leave
 
     def prepare(prepared: Any) -> None:

@@ -21,6 +21,7 @@ from .sources import FIRST
 VARIABLE = "EGRESS_ROUTER"
 # How an agent's reason begins not to start with a document. The collection knows it by this in the message of a pod.
 UNREADABLE = f"{VARIABLE} is not the description of a router"
+# What came into the document later, as it is where it is not used.
 _CAME_LATER = {"routes": (), "source": FIRST}
 
 

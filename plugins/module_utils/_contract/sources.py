@@ -66,5 +66,5 @@ def refusal(source_ip: str, family: int, addresses: Sequence[str], source: str) 
         known = f"one of {', '.join(of_family)}" if of_family else f"an IPv{family} address"
         return f"is not an address of the router: choose {known}, or add it to addresses first"
     if source == SPREAD:
-        return f"cannot be used with source '{SPREAD}', which takes all addresses in turn: remove one of the two"
+        return f"cannot be used with source '{SPREAD}', which uses all addresses: remove one of the two"
     return ""

@@ -76,7 +76,8 @@ class Network:
         with self._lock:
             for address in self._config.addresses:
                 self._add_rules(address)
-                self._add_last_route(address.family)
+            for family in self._config.families:
+                self._add_last_route(family)
 
     def changed(self) -> bool:
         """Whether links, addresses, routes or routing rules have changed since the last call."""
@@ -185,21 +186,23 @@ class Network:
             if unless is not None and unless():
                 return
             index = self._index()
-            for address in self._config.addresses:
-                for route in self._routes(address.family):
+            if index is None:
+                return
+            for family in self._config.families:
+                for route in self._routes(family):
                     # A relay's route stays, and from now on leads all to the pod that serves next.
-                    if index is not None and route.get_attr("RTA_OIF") == index:
+                    if route.get_attr("RTA_OIF") == index:
                         self._request(self._ipr.route, "del", **_as_request(route))
-                if index is not None:
-                    self._request(
-                        self._ipr.addr,
-                        "del",
-                        index=index,
-                        address=str(address.ip),
-                        prefixlen=address.interface.network.prefixlen,
-                        family=_FAMILIES[address.family],
-                    )
-            if index is not None and self.mac() == self._config.mac:
+            for address in self._config.addresses:
+                self._request(
+                    self._ipr.addr,
+                    "del",
+                    index=index,
+                    address=str(address.ip),
+                    prefixlen=address.interface.network.prefixlen,
+                    family=_FAMILIES[address.family],
+                )
+            if self.mac() == self._config.mac:
                 self._request(self._ipr.link, "set", index=index, address=self._original(index) or _random_mac())
 
     def _original(self, index: int) -> str:

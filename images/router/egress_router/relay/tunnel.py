@@ -84,16 +84,15 @@ class Tunnels:
         """
         own = self._own(peer)
         index = self._open(RELAY, number(own), own, peer, self._config.mac)
-        for address in self._config.addresses:
-            family, gateway = _FAMILIES[address.family], _NEXT_HOPS[address.family]
+        for family in self._config.families:
             self._ipr.route(
                 "replace",
                 dst="default",
-                gateway=gateway,
+                gateway=_NEXT_HOPS[family],
                 oif=index,
                 table=TABLE,
                 priority=METRIC,
-                family=family,
+                family=_FAMILIES[family],
                 flags=["onlink"],
             )
         if waiting:
@@ -104,9 +103,15 @@ class Tunnels:
     def let_through(self) -> None:
         """Send what waits, and what comes: until now nobody knew the next hop's MAC address, so the kernel kept it."""
         for index in self._ipr.link_lookup(ifname=RELAY):
-            for address in self._config.addresses:
-                family, gateway = _FAMILIES[address.family], _NEXT_HOPS[address.family]
-                self._ipr.neigh("replace", dst=gateway, lladdr=FAR_MAC, ifindex=index, state=_PERMANENT, family=family)
+            for family in self._config.families:
+                self._ipr.neigh(
+                    "replace",
+                    dst=_NEXT_HOPS[family],
+                    lladdr=FAR_MAC,
+                    ifindex=index,
+                    state=_PERMANENT,
+                    family=_FAMILIES[family],
+                )
 
     def open_far(self, peer: IP) -> str:
         """The end of the pod that serves; returns its name."""

@@ -295,7 +295,7 @@ class EgressAddress:
         return (status.STARTING, "") if holding else (STANDBY, "")
 
     def _withdraw(self) -> None:
-        self._publisher.publish({address.family: endpoints.NOBODY for address in self._config.addresses})
+        self._publisher.publish(dict.fromkeys(self._config.families, endpoints.NOBODY))
 
     def _take(self) -> None:
         if self._retry_at:

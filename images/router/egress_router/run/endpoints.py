@@ -26,8 +26,8 @@ NOBODY: Json = {"endpoints": []}
 def patches(config: Config, rules: RuleSet) -> dict[int, Json]:
     """Merge patches by family (4, 6), for each family of the router's addresses that the pod has an address of."""
     found: dict[int, Json] = {}
-    for address in config.addresses:
-        pod_ip = config.pod_ip(address.family)
+    for family in config.families:
+        pod_ip = config.pod_ip(family)
         if pod_ip is not None:
             endpoint = {
                 "addresses": [str(pod_ip)],
@@ -35,7 +35,7 @@ def patches(config: Config, rules: RuleSet) -> dict[int, Json]:
                 "nodeName": config.node,
                 "targetRef": {"kind": "Pod", "namespace": config.namespace, "name": config.pod, "uid": config.pod_uid},
             }
-            found[address.family] = {"endpoints": [endpoint], "ports": _ports(config, rules, address.family)}
+            found[family] = {"endpoints": [endpoint], "ports": _ports(config, rules, family)}
     return found
 
 

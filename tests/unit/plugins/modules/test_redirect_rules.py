@@ -668,7 +668,7 @@ def deployed(cluster: FakeCluster, *addresses: str, source: str = "first") -> No
     [
         ((), "", "is not an address of the router: choose one of 198.51.100.50, or add it to addresses first"),
         (("198.51.100.52/24",), "first", "is not an address of the router: choose one of 198.51.100.52, or add it to addresses first"),
-        (("198.51.100.50/24", "198.51.100.51/24"), "spread", "cannot be used with source 'spread', which takes all addresses in turn"),
+        (("198.51.100.50/24", "198.51.100.51/24"), "spread", "cannot be used with source 'spread', which uses all addresses"),
         (("198.51.100.50/24", "198.51.100.51/24"), "first", ""),
     ],
     ids=["as the agent reports", "as deployed", "spread", "right"],

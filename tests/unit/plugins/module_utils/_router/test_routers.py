@@ -116,7 +116,7 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
       "redirect_rules: port 5432/TCP: source_ip '2001:db8::50' is not an address of the router: choose an IPv6 address, or add it to "
       "addresses first"]),
     ("spread and a source", {"addresses": [V4, SECOND], "source": "spread", "redirect_rules": rule(source_ip="198.51.100.51")},
-     ["redirect_rules: port 5432/TCP: source_ip '198.51.100.51' cannot be used with source 'spread', which takes all addresses in turn: "
+     ["redirect_rules: port 5432/TCP: source_ip '198.51.100.51' cannot be used with source 'spread', which uses all addresses: "
       "remove one of the two"]),
     ("no such source", {"source": "spred"}, ["source: 'spred' is not one of first, spread: did you mean spread?"]),
     ("gateway outside", {"addresses": [{"ip": "198.51.100.50/24", "gateway": "198.51.101.1"}], "redirect_rules": None},
