@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -94,18 +95,28 @@ def test_a_source_that_is_not_there_is_refused_with_all_rules(make: MakePod) -> 
     assert pod.status().rules_hash == before
 
 
-def test_connections_that_changed_their_source_meanwhile_are_cut(make: MakePod) -> None:
-    """While nobody looked, so the agent does not know what the rules were."""
+@pytest.mark.parametrize("forgotten", [False, True], ids=["", "forgotten"])
+def test_connections_that_changed_their_source_meanwhile_are_cut(make: MakePod, forgotten: bool) -> None:
+    """While nobody looked. `forgotten`: the table too is gone, by which the agent knows what the rules were."""
     pod = make().serve()
     first, third = Stream(pod.ip4, 5432), Stream(pod.ip4, 5433)
     pod.kill()
+    if forgotten:
+        pod.run("nft flush ruleset")
     pod.put_rules(RULES.replace(f"source={THIRD4}", ""))
     pod.serve()
-    until(lambda: ask(pod.ip4, 5433)["source_ip"] == EGRESS4, "the rules are loaded")
+    until(lambda: source_of(pod) == EGRESS4, "the rules are loaded")
     until(lambda: not third.echoes(), "what left from elsewhere is cut")
     assert first.echoes()
     first.close()
     third.close()
+
+
+def source_of(pod: Router) -> str:
+    """From where a connection leaves; empty while nobody can connect."""
+    with contextlib.suppress(OSError):
+        return str(ask(pod.ip4, 5433)["source_ip"])
+    return ""
 
 
 def test_spread_takes_all_addresses(make: MakePod) -> None:
