@@ -210,7 +210,8 @@ def test_waits_for_a_pod_that_stands_by(cluster: FakeCluster, run: Run, pair: Fa
 
     cluster.fault = start_at_the_fourth_look
     result = run("router_info", routers=[DB], wait=True, wait_timeout=60)
-    assert len(looks) == 4 and warned == []
+    # What a look reads it reads at the same time: of the fourth one, the pods may be those of before.
+    assert len(looks) in (4, 5) and warned == []
     assert result["routers"][0]["failover"]["successor_able"]
 
 
