@@ -198,7 +198,8 @@ class Run:
         return time.monotonic() - self.began
 
     def say(self, text: str) -> None:
-        print(f"{int(self.now()) // 60:3}:{int(self.now()) % 60:02} {text}", flush=True)
+        # With the end of the line: `print` writes it afterwards, and another lane's text may come in between.
+        print(f"{int(self.now()) // 60:3}:{int(self.now()) % 60:02} {text}\n", end="", flush=True)
 
 
 def tail(text: str) -> str:

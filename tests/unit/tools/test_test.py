@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import signal
 import subprocess
@@ -96,6 +97,21 @@ def test_lanes_run_beside_each_other(
     lanes = [runner.Lane(target, stages(runner, target)) for target in ("reads", "writes")]
     assert run_of(runner, monkeypatch, "reads:\n\t@cat fifo\nwrites:\n\t@echo >fifo\n", *lanes) == 0
     assert capsys.readouterr().out.endswith("2 passed, 0 failed\n")
+
+
+def test_outputs_of_lanes_do_not_mix(runner: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines were seen with the end of another one between them and their own end."""
+    writes: list[str] = []
+
+    class Output(io.StringIO):
+        def write(self, text: str) -> int:
+            if text:
+                writes.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stdout", Output())
+    runner.Run().say("failed\n--- the end of it")
+    assert len(writes) == 1 and writes[0].endswith(" failed\n--- the end of it\n")
 
 
 def test_without_the_lab_its_scenarios_fail_and_are_not_started(
