@@ -80,7 +80,7 @@ options:
               - The name of a pool of C(egress_router_pools) that the address comes from. Prefix length and gateway are those of the pool.
               - The module M(egress.router.address_pool) allocates it, and fills in O(routers[].addresses[].ip) and
                 O(routers[].addresses[].gateway) for all other modules, which do not know pools. The playbooks see to that.
-              - A router gets one address of each pool.
+              - Each entry gets an address of its own. They keep their order, so that the first one stays the default.
             type: str
       routes:
         description:

@@ -24,6 +24,8 @@ description:
   - Before a new address is allocated, short-lived pods of the router's image ask the segment whether somebody uses it, as
     M(egress.router.preflight_info) does. What is in use is skipped, with a warning.
   - A router that is deployed with an address of the pool already gets that one. If somebody else has it, the module fails.
+  - A router may ask a pool for several addresses. They keep their order, so that the first one stays the default. When it asks for
+    fewer, the last ones become unused; to keep others, name them with O(routers[].addresses[].ip).
 options:
   state:
     description:
@@ -140,6 +142,10 @@ addresses:
       description: Name of the pool.
       type: str
       sample: partners
+    number:
+      description: Which of the router's requests to the pool it answers, counted from 1.
+      type: int
+      sample: 1
     ip:
       description: The address with its prefix length.
       type: str

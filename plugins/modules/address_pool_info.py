@@ -134,6 +134,10 @@ addresses:
       description: Name of the pool.
       type: str
       sample: partners
+    number:
+      description: Which of the router's requests to the pool it answers, counted from 1.
+      type: int
+      sample: 1
     ip:
       description: The address with its prefix length.
       type: str

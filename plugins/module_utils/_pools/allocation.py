@@ -30,6 +30,9 @@ _LABEL_NAMESPACE = names.ANNOTATION_PREFIX + "router-namespace"
 _ADDRESS = names.ANNOTATION_PREFIX + "address"
 _ALLOCATED_AT = names.ANNOTATION_PREFIX + "allocated-at"
 _RELEASED_AT = names.ANNOTATION_PREFIX + "released-at"
+# Only of a router's second address of the pool, and further ones.
+_NUMBER = names.ANNOTATION_PREFIX + "number"
+_NOT_ALWAYS = (_RELEASED_AT, _NUMBER)
 _PREFIX = "egress-address-"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -38,7 +41,7 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 class Allocation:
     """An address with the router that it belongs to, or belonged to until `released_at`.
 
-    `live`: the object as it was read; None if it is yet to be created.
+    `live`: the object as it was read; None if it is yet to be created. `number`: of the router's requests to the pool, from 1.
     """
 
     ip: IPAddress
@@ -48,6 +51,7 @@ class Allocation:
     allocated_at: datetime
     released_at: datetime | None = None
     live: dict[str, Any] | None = None
+    number: int = 1
 
     @property
     def key(self) -> tuple[str, str]:
@@ -67,18 +71,21 @@ class Allocation:
         """When it may be allocated to another router; None if it is not released."""
         return self.released_at and self.released_at + timedelta(seconds=quarantine_seconds)
 
-    def given_to(self, namespace: str, router: str, pool: str, now: datetime) -> Allocation:
+    def given_to(self, namespace: str, router: str, pool: str, number: int, now: datetime) -> Allocation:
         """The same address, allocated now."""
-        return replace(self, namespace=namespace, router=router, pool=pool, allocated_at=now, released_at=None)
+        return replace(
+            self, namespace=namespace, router=router, pool=pool, number=number, allocated_at=now, released_at=None
+        )
 
     def manifest(self) -> dict[str, Any]:
         """What of the object is ours. Labels and annotations of others stay."""
         live = (self.live or {}).get("metadata") or {}
         annotations = {
-            **{key: value for key, value in (live.get("annotations") or {}).items() if key != _RELEASED_AT},
+            **{key: value for key, value in (live.get("annotations") or {}).items() if key not in _NOT_ALWAYS},
             _ADDRESS: str(self.ip),
             _ALLOCATED_AT: written(self.allocated_at),
             **({_RELEASED_AT: written(self.released_at)} if self.released_at else {}),
+            **({_NUMBER: str(self.number)} if self.number > 1 else {}),
         }
         labels = {
             **(live.get("labels") or {}),
@@ -141,6 +148,7 @@ def read_allocation(item: dict[str, Any]) -> Allocation:
         allocated_at,
         times[_RELEASED_AT],
         item,
+        _number(metadata, annotations),
     )
 
 
@@ -159,6 +167,13 @@ def _time(metadata: dict[str, Any], annotations: dict[str, str], key: str) -> da
         raise _edited(
             metadata, f"has '{text}' in the annotation {key}, which is no time such as 2026-11-26T09:30:00Z"
         ) from None
+
+
+def _number(metadata: dict[str, Any], annotations: dict[str, str]) -> int:
+    text = annotations.get(_NUMBER, "1")
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise _edited(metadata, f"has '{text}' in the annotation {_NUMBER}, which is no number from 1")
+    return int(text)
 
 
 def _edited(metadata: dict[str, Any], what: str) -> InputError:

@@ -8,13 +8,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from .._common.errors import InputError
 from .._contract.rules import IPAddress
 from .._router.problems import Problem
 from .allocation import Allocation, written
+from .matching import matched
 from .pool import Pool
 from .request import Request
 
@@ -56,10 +57,14 @@ class Situation:
         """What a router has."""
         return [one for one in self.allocations.values() if one.key == key and not one.released]
 
-    def current(self, request: Request) -> IPAddress | None:
-        """The address of the pool with which the router is deployed on the cluster; None if there is none."""
-        pool = self.pools[request.pool]
-        return next((ip for ip, key in self.deployed.items() if key == request.key and ip in pool), None)
+    def has(self, key: tuple[str, str], pool: str) -> dict[IPAddress, Allocation]:
+        """What a router has of a pool, whatever the pool was called when it was allocated."""
+        return {one.ip: one for one in self.of_router(key) if one.ip in self.pools[pool]}
+
+    def current(self, request: Request) -> list[IPAddress]:
+        """The addresses of the pool with which the router is deployed on the cluster, but for those that are allocated to it."""
+        pool, own = self.pools[request.pool], self.has(request.key, request.pool)
+        return [ip for ip, key in self.deployed.items() if key == request.key and ip in pool and ip not in own]
 
     def obstacle(self, ip: IPAddress, request: Request) -> str:
         """Why the router cannot get an address; empty if it can."""
@@ -75,29 +80,75 @@ class Situation:
 
 def kept(requests: list[Request], situation: Situation) -> dict[Request, Allocation]:
     """The requests that have their address already. InputError with all that contradicts the pools and the list."""
-    found: dict[Request, Allocation] = {}
+    found = held(requests, situation)
     problems = _outside(situation)
-    for request in requests:
-        own = [one for one in situation.of_router(request.key) if one.ip in situation.pools[request.pool]]
-        if len(own) > 1:
-            both = " and ".join(str(one.ip) for one in own)
-            problems.append(
-                request.problem(
-                    "pool",
-                    f"{both} of pool {request.pool} are allocated to it: delete the ConfigMap of the one that it does not use",
+    for (key, pool), group in _groups(requests).items():
+        own = situation.has(key, pool)
+        left = [
+            one for ip, one in own.items() if ip not in [found[request].ip for request in group if request in found]
+        ]
+        for request in group:
+            if request not in found and request.ip and left:
+                message = (
+                    f"'{request.ip}' is asked for, but the router has {left[0].ip} of the same pool: leave ip out to keep that, or "
+                    "remove the router first"
                 )
-            )
-        elif own and request.ip not in (None, own[0].ip):
-            message = (
-                f"'{request.ip}' is asked for, but the router has {own[0].ip} of the same pool: leave ip out to keep that, or remove "
-                "the router first"
-            )
-            problems.append(request.problem("ip", message))
-        elif own:
-            found[request] = own[0]
+                problems.append(request.problem("ip", message))
+            elif request in found and request.ip is None:
+                problems += _doubled(request, [found[request], *left])
     if problems:
         raise InputError("\n".join(map(str, problems)))
     return found
+
+
+def held(requests: Collection[Request], situation: Situation) -> dict[Request, Allocation]:
+    """The requests that have an address, with it."""
+    found = {}
+    for (key, pool), group in _groups(requests).items():
+        own = situation.has(key, pool)
+        numbered = {request.number: request for request in group}
+        asked = {number: request.ip for number, request in numbered.items()}
+        for number, ip in matched(asked, {ip: one.number for ip, one in own.items()}).items():
+            found[numbered[number]] = own[ip]
+    return found
+
+
+def _groups(requests: Collection[Request]) -> dict[tuple[tuple[str, str], str], list[Request]]:
+    """By router and pool."""
+    found: dict[tuple[tuple[str, str], str], list[Request]] = {}
+    for request in requests:
+        found.setdefault((request.key, request.pool), []).append(request)
+    return found
+
+
+def _doubled(request: Request, has: list[Allocation]) -> Iterator[Problem]:
+    """Two runs at the same time have both found an address for the same request. Which one is in use, they do not know."""
+    same = [str(one.ip) for one in has if one.number == has[0].number]
+    if len(same) > 1:
+        yield request.problem(
+            "pool",
+            f"{' and '.join(same)} of pool {request.pool} are allocated to it: delete the ConfigMap of the one that it does not use",
+        )
+
+
+def renumbered(requests: Collection[Request], situation: Situation) -> Iterator[tuple[Allocation, Allocation]]:
+    """Allocations, before and after, that shall have their request's number and its pool's name.
+
+    What is not asked for comes after all that is.
+    """
+    have = held(requests, situation)
+    for (key, pool), group in _groups(requests).items():
+        own = situation.has(key, pool).values()
+        after = {have[request].ip: (request.pool, request.number) for request in group if request in have}
+        last = max([len(group), *(one.number for one in own)])
+        for one in own:
+            if one.ip not in after and one.number <= len(group):
+                last += 1
+                after[one.ip] = (one.pool, last)
+        for one in own:
+            name, number = after.get(one.ip, (one.pool, one.number))
+            if (one.pool, one.number) != (name, number):
+                yield one, replace(one, pool=name, number=number)
 
 
 def choose(
@@ -107,11 +158,16 @@ def choose(
 
     What a router asks for, or has on the cluster already, it gets or nothing: servers know it by that address.
     """
+    certain: dict[Request, IPAddress] = {}
+    for request in sorted(requests, key=lambda request: request.ip is None):
+        ip = wanted(request, situation, {**(others or {}), **certain}.values())
+        if ip is not None:
+            certain[request] = ip
     found: dict[Request, IPAddress] = {}
     problems = []
     # First those that want a certain one.
-    for request in sorted(requests, key=lambda request: wanted(request, situation) is None):
-        ip, problem = wanted(request, situation), None
+    for request in sorted(requests, key=lambda request: request not in certain):
+        ip, problem = certain.get(request), None
         if ip is not None:
             problem = _refused(request, ip, situation)
         else:
@@ -127,20 +183,24 @@ def choose(
     return {request: found[request] for request in requests}
 
 
-def wanted(request: Request, situation: Situation) -> IPAddress | None:
-    """The only address that will do; None if any will."""
-    return request.ip or situation.current(request)
+def wanted(request: Request, situation: Situation, others: Collection[IPAddress] = ()) -> IPAddress | None:
+    """The only address that will do; None if any will. `others`: for other requests."""
+    return request.ip or next((ip for ip in situation.current(request) if ip not in others), None)
 
 
 def free(request: Request, situation: Situation, others: Collection[IPAddress] = ()) -> Iterator[IPAddress]:
     """What the router can get: first what it had before, then the lowest."""
     pool = situation.pools[request.pool]
-    former = [one.ip for one in situation.allocations.values() if one.key == request.key and one.ip in pool]
+    before = [
+        one for one in situation.allocations.values() if one.key == request.key and one.ip in pool and one.released
+    ]
+    former = [one.ip for one in sorted(before, key=lambda one: (one.number != request.number, one.number))]
+    not_free = {*others, *situation.has(request.key, request.pool)}
     for ip in former:
-        if ip not in others and not situation.obstacle(ip, request):
+        if ip not in not_free and not situation.obstacle(ip, request):
             yield ip
     for ip in pool:
-        if ip not in others and ip not in former and not situation.obstacle(ip, request):
+        if ip not in not_free and ip not in former and not situation.obstacle(ip, request):
             yield ip
 
 
@@ -148,13 +208,10 @@ def unused(
     present: Collection[Request], routers: Collection[tuple[str, str]], situation: Situation
 ) -> list[Allocation]:
     """What the routers of the list have and do not ask for."""
-    asked = {(request.key, request.pool) for request in present}
-    found = []
-    for allocation in situation.allocations.values():
-        pool = situation.pool_of(allocation.ip)
-        wanted_still = pool is not None and (allocation.key, pool.name) in asked
-        if allocation.key in routers and not allocation.released and not wanted_still:
-            found.append(allocation)
+    asked = {one.ip for one in held(present, situation).values()}
+    found = [
+        one for one in situation.allocations.values() if one.key in routers and not one.released and one.ip not in asked
+    ]
     return sorted(found, key=lambda one: (one.ip.version, one.ip))
 
 

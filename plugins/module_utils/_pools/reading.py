@@ -40,7 +40,13 @@ def in_order(allocations: Iterable[Allocation]) -> list[Allocation]:
 def addresses_of(situation: Situation) -> dict[IPAddress, dict[str, Any]]:
     """Every allocated address of the pools, by which a list of routers is filled in."""
     return {
-        one.ip: {"name": one.router, "namespace": one.namespace, "pool": pool.name, **as_address(pool, one.ip)}
+        one.ip: {
+            "name": one.router,
+            "namespace": one.namespace,
+            "pool": pool.name,
+            "number": one.number,
+            **as_address(pool, one.ip),
+        }
         for one in in_order(situation.allocations.values())
         if not one.released and (pool := situation.pool_of(one.ip))
     }

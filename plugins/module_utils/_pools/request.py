@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,21 +17,26 @@ from .._contract.rules import IPAddress
 from .._router.fields import Fields, did_you_mean, is_list, is_omitted
 from .._router.problems import Problem, Problems
 from .._router.router import merged
+from .matching import matched
 from .pool import Pool
 
-# By namespace and name of the router and name of the pool: what stands in `addresses` instead, `ip` and `gateway`.
-Addresses: TypeAlias = "Mapping[tuple[str, str, str], Mapping[str, str]]"
+# By namespace and name of the router and name of the pool: what it has of it, `ip`, `gateway` and `number`.
+Addresses: TypeAlias = "Mapping[tuple[str, str, str], list[Mapping[str, Any]]]"
 
 
 @dataclass(frozen=True)
 class Request:
-    """A present router asks a pool for an address. `ip`: the one that it wants, None for any. `place`: in its `addresses`."""
+    """A present router asks a pool for an address. `ip`: the one that it wants, None for any. `place`: in its `addresses`.
+
+    `number`: of the router's requests to the pool, from 1.
+    """
 
     namespace: str
     router: str
     place: int
     pool: str
     ip: IPAddress | None = None
+    number: int = 1
 
     @property
     def key(self) -> tuple[str, str]:
@@ -48,12 +54,12 @@ class Request:
 
     def as_list(self) -> list[Any]:
         """For JSON. `Request.from_list(x.as_list()) == x`."""
-        return [self.namespace, self.router, self.place, self.pool, str(self.ip) if self.ip else ""]
+        return [self.namespace, self.router, self.place, self.pool, str(self.ip) if self.ip else "", self.number]
 
     @classmethod
     def from_list(cls, data: list[Any]) -> Request:
-        namespace, router, place, pool, ip = data
-        return cls(namespace, router, place, pool, ipaddress.ip_address(ip) if ip else None)
+        namespace, router, place, pool, ip, number = data
+        return cls(namespace, router, place, pool, ipaddress.ip_address(ip) if ip else None, number)
 
 
 @dataclass(frozen=True)
@@ -97,11 +103,14 @@ def read_requests(
     used = _destinations(data, defaults, pools)
     requests: list[Request] = []
     problems: list[Problem] = []
+    numbers: Counter[tuple[str, ...]] = Counter()
     for entry in present:
-        request, found = _read_request(entry, pools) if entry.pool else (None, _in_a_pool(entry, pools))
+        numbers[(*entry.key, entry.pool)] += 1
+        number = numbers[(*entry.key, entry.pool)]
+        request, found = _read_request(entry, number, pools) if entry.pool else (None, _in_a_pool(entry, pools))
         problems += found
         requests += [request] if request else []
-    problems += [*_asked_twice(requests), *_again(requests), *_too_many(requests, pools)]
+    problems += [*_asked_twice(requests), *_too_many(requests, pools)]
     # What was said of a router's addresses is not said again in other words, nor of a pool that is too small.
     said = {problem.router for problem in problems}
     said |= {request.router_id for request in requests} if "" in said else set()
@@ -116,9 +125,10 @@ def _of_addresses(problem: Problem) -> bool:
 
 def by_request(addresses: Iterable[Mapping[str, Any]]) -> Addresses:
     """The addresses of a module's result, for `filled`."""
-    return {
-        (one["namespace"], one["name"], one["pool"]): {"ip": one["ip"], "gateway": one["gateway"]} for one in addresses
-    }
+    found: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for one in addresses:
+        found.setdefault((one["namespace"], one["name"], one["pool"]), []).append(one)
+    return found
 
 
 def filled(data: Any, defaults: object, addresses: Addresses) -> Any:
@@ -129,15 +139,19 @@ def filled(data: Any, defaults: object, addresses: Addresses) -> Any:
 
 
 def _filled(item: Any, defaults: object, addresses: Addresses) -> Any:
-    entries = list(_entries([item], defaults))
-    if not any((*entry.key, entry.pool) in addresses for entry in entries if entry.pool):
+    asking: dict[tuple[str, str, str], list[_Entry]] = {}
+    for entry in _entries([item], defaults):
+        if entry.pool:
+            asking.setdefault((*entry.key, entry.pool), []).append(entry)
+    places: dict[int, dict[str, str]] = {}
+    for key, entries in asking.items():
+        has = {ip: one for one in addresses.get(key, ()) if (ip := _ip(one["ip"]))}
+        asked = {number: entry.ip for number, entry in enumerate(entries, 1)}
+        for number, ip in matched(asked, {ip: one["number"] for ip, one in has.items()}).items():
+            places[entries[number - 1].place] = {key: has[ip][key] for key in ("ip", "gateway") if has[ip][key]}
+    if not places:
         return item
-    found = list(item["addresses"])
-    for entry in entries:
-        address = addresses.get((*entry.key, entry.pool)) if entry.pool else None
-        if address:
-            found[entry.place] = {key: value for key, value in address.items() if value}
-    return {**item, "addresses": found}
+    return {**item, "addresses": [places.get(place, one) for place, one in enumerate(item["addresses"])]}
 
 
 def _routers(data: object, defaults: object) -> Iterator[dict[str, Any]]:
@@ -156,7 +170,7 @@ def _entries(data: object, defaults: object) -> Iterator[_Entry]:
                 yield _Entry(router, place, item)
 
 
-def _read_request(entry: _Entry, pools: Mapping[str, Pool]) -> tuple[Request | None, list[Problem]]:
+def _read_request(entry: _Entry, number: int, pools: Mapping[str, Pool]) -> tuple[Request | None, list[Problem]]:
     problems = Problems(entry.router_id)
     fields = Fields(entry.item, problems, f"addresses[{entry.place}]")
     name, written = fields.text("pool"), fields.text("ip")
@@ -178,7 +192,7 @@ def _read_request(entry: _Entry, pools: Mapping[str, Pool]) -> tuple[Request | N
             fields.problem("ip", f"'{written}' cannot be allocated from pool {pool}: choose one of its addresses")
     if problems.found or not all(entry.key):
         return None, problems.found
-    return Request(*entry.key, entry.place, name, ip), []
+    return Request(*entry.key, entry.place, name, ip, number), []
 
 
 def _in_a_pool(entry: _Entry, pools: Mapping[str, Pool]) -> list[Problem]:
@@ -204,27 +218,14 @@ def _asked_twice(requests: list[Request]) -> Iterator[Problem]:
             )
 
 
-def _again(requests: list[Request]) -> Iterator[Problem]:
-    """What a router has of a pool does not say which one is the first."""
-    seen = set()
-    for request in requests:
-        if (request.key, request.pool) in seen:
-            yield request.problem(
-                "pool",
-                f"an address of pool {request.pool} is asked for already, and a router gets one of each pool: make a pool of its own "
-                "for each further address, or exclude it from the pool and write it with ip and without pool",
-            )
-        seen.add((request.key, request.pool))
-
-
 def _too_many(requests: list[Request], pools: Mapping[str, Pool]) -> Iterator[Problem]:
     for pool in pools.values():
-        asking = [request.router_id for request in requests if request.pool == pool.name]
-        if len(asking) > pool.size:
+        asked = sum(request.pool == pool.name for request in requests)
+        if asked > pool.size:
             yield Problem(
                 "",
                 "egress_router_pools",
-                f"pool {pool} has {pool.size} addresses, and {len(asking)} routers of the list ask for one",
+                f"pool {pool} has {pool.size} addresses, and the list asks for {asked}",
             )
 
 
@@ -245,21 +246,20 @@ def _destinations(data: object, defaults: object, pools: Mapping[str, Pool]) -> 
     return found
 
 
-def _provisional(
-    requests: list[Request], pools: Mapping[str, Pool], used: Mapping[IPAddress, str]
-) -> dict[tuple[str, str, str], dict[str, str]]:
+def _provisional(requests: list[Request], pools: Mapping[str, Pool], used: Mapping[IPAddress, str]) -> Addresses:
     """An address of the pool for each request, to see whether the list could work with one."""
     wanted = {request.ip for request in requests}
     free = {name: (ip for ip in pool if ip not in wanted and ip not in used) for name, pool in pools.items()}
-    found: dict[tuple[str, str, str], dict[str, str]] = {}
+    found: list[dict[str, Any]] = []
     given = set()
     for request in requests:
         # Two that ask for the same one are told already.
         ip = request.ip if request.ip and request.ip not in given else next(free[request.pool], None)
         if ip:
             given.add(ip)
-            found[(*request.key, request.pool)] = as_address(pools[request.pool], ip)
-    return found
+            of = {"namespace": request.namespace, "name": request.router, "pool": request.pool}
+            found.append({**of, "number": request.number, **as_address(pools[request.pool], ip)})
+    return by_request(found)
 
 
 def as_address(pool: Pool, ip: IPAddress) -> dict[str, str]:

@@ -24,7 +24,7 @@ from .._kubernetes.change import Change, new_namespace
 from .._kubernetes.cluster import Cluster
 from .._router.router import Router
 from .allocation import FIELD_MANAGER, Allocation, object_name, read_allocation
-from .choose import Situation, Taken, choose, free, kept, unused, wanted
+from .choose import Situation, Taken, choose, free, kept, renumbered, unused, wanted
 from .pool import Pool
 from .reading import addresses_of, described, read
 from .request import Request
@@ -85,7 +85,6 @@ class Run:
         self._nodes: list[dict[str, Any]] = []
         self._created_namespaces: list[str] = []
         self._new: dict[Request, IPAddress] = {}
-        self._kept: dict[Request, Allocation] = {}
         # Of which the segments were asked.
         self._asked: set[IPAddress] = set()
         # What was skipped although it seemed free, with the reason.
@@ -122,8 +121,8 @@ class Run:
 
     def _plan(self) -> None:
         self._situation, edited = read(self._reader, self._wish.pools, self._options.namespace)
-        self._kept = kept(self._wish.requests, self._situation)
-        new = [request for request in self._wish.requests if request not in self._kept]
+        have = kept(self._wish.requests, self._situation)
+        new = [request for request in self._wish.requests if request not in have]
         if new:
             if edited:
                 raise InputError("\n".join(edited))
@@ -145,7 +144,7 @@ class Run:
     ) -> dict[Request, IPAddress]:
         """Addresses that nobody answers for on the segments."""
         # A deployed router answers for its address itself.
-        self._asked |= {ip for request in new if (ip := self._situation.current(request))}
+        self._asked |= {ip for request in new for ip in self._situation.current(request)}
         while True:
             chosen = choose(new, self._situation, others)
             open_ = set(chosen.values()) - self._asked
@@ -181,10 +180,15 @@ class Run:
             if ip in open_:
                 found.setdefault(request.pool, []).append(ip)
         for name, ips in found.items():
-            asking = (one for one in chosen if one.pool == name and wanted(one, self._situation) is None)
+            asking = (one for one in chosen if one.pool == name and not self._certain(one, chosen))
             for request in islice(asking, 1):
                 ips += islice(free(request, self._situation, set(chosen.values())), _SPARE)
         return found
+
+    def _certain(self, request: Request, chosen: dict[Request, IPAddress]) -> bool:
+        """Whether no other address will do."""
+        others = [ip for one, ip in chosen.items() if one is not request]
+        return wanted(request, self._situation, others) is not None
 
     def _apply(self) -> None:
         for name in self._missing:
@@ -196,20 +200,19 @@ class Run:
                 # Somebody else was faster.
                 others = {other: one for other, one in self._new.items() if other is not request}
                 ip = self._choose([request], others)[request]
-        for request, allocation in self._kept.items():
-            if allocation.pool != request.pool:
-                self._replace(allocation, replace(allocation, pool=request.pool))
         for allocation in self._unused() if self._options.release_unused else ():
             self._release(allocation)
+        for before, after in list(renumbered(self._wish.requests, self._situation)):
+            self._replace(before, after)
 
     def _allocate(self, request: Request, ip: IPAddress) -> bool:
         """Whether the router has got the address. If not, the situation says who has it."""
         now = self._reader.now()
         former = self._situation.allocations.get(ip)
         made = (
-            Allocation(ip, request.pool, *request.key, now)
+            Allocation(ip, request.pool, *request.key, now, number=request.number)
             if former is None
-            else former.given_to(*request.key, request.pool, now)
+            else former.given_to(*request.key, request.pool, request.number, now)
         )
         if self._missing and self._writer.dry_run:
             self._done(None, made)
@@ -240,7 +243,7 @@ class Run:
             return False
         self._situation.allocations[ip] = found
         # Another run for the same router.
-        return found.key == request.key and not found.released
+        return found.key == request.key and found.number == request.number and not found.released
 
     def _release(self, allocation: Allocation) -> None:
         pool = self._situation.pool_of(allocation.ip) or self._situation.pools.get(allocation.pool)

@@ -15,6 +15,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.identity i
 from ansible_collections.egress.router.plugins.module_utils._contract.inspect import Answer, Occupancy, Question
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import EgressModule
 from ansible_collections.egress.router.plugins.module_utils._pools.allocation import SELECTOR
+from ansible_collections.egress.router.plugins.module_utils._pools.option import with_addresses
 from ansible_collections.egress.router.plugins.module_utils._router.manifests import identity
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
 from ansible_collections.egress.router.tests.support.fake_api_server import FakeCluster, add_router
@@ -122,7 +123,8 @@ def test_check_then_real_twice(run: Run, cluster: FakeCluster) -> None:
     result = pools(run, router("a"), router("b"))
     assert (got(result), result["changed"]) == (got(predicted), True)
     assert result["addresses"][0] == {
-        "name": "a", "namespace": "payments", "pool": "partners", "ip": "198.51.100.64/24", "gateway": "198.51.100.1", "new": True,
+        "name": "a", "namespace": "payments", "pool": "partners", "number": 1, "ip": "198.51.100.64/24",
+        "gateway": "198.51.100.1", "new": True,
     }  # fmt: skip
     assert list(objects(cluster)) == ["egress-address-198.51.100.64", "egress-address-198.51.100.66"]
     for check in (True, False):
@@ -157,6 +159,66 @@ def test_ipv6(run: Run, cluster: FakeCluster) -> None:
     assert [one["ip"] for one in result["addresses"]] == ["198.51.100.64/24", "2001:db8::50/64"]
     assert "egress-address-2001-0db8-0000-0000-0000-0000-0000-0050" in objects(cluster)
     assert not pools(run, both, pools=[POOL, six])["changed"]
+
+
+def many(name: str, *asked: dict[str, str]) -> dict[str, Any]:
+    return {"name": name, "addresses": [{"pool": "partners", **one} for one in asked]}
+
+
+def hosts(result: dict[str, Any], router: dict[str, Any]) -> list[str]:
+    """The router's addresses as they are filled in."""
+    (found,) = with_addresses(result, {"routers": [router], "defaults": DEFAULTS})["routers"]
+    return [one["ip"][len("198.51.100.") : -len("/24")] for one in found["addresses"]]
+
+
+def test_several_addresses_of_one_pool(run: Run, cluster: FakeCluster) -> None:
+    two = many("a", {}, {})
+    for check in (True, False):
+        result = pools(run, two, check=check)
+        assert (hosts(result, two), result["changed"]) == (["64", "66"], True), "65 is a node's"
+        assert [one["number"] for one in result["addresses"]] == [1, 2]
+    for check in (True, False):
+        again = pools(run, two, check=check)
+        assert (hosts(again, two), again["changed"], again["diff"]) == (["64", "66"], False, [])
+    annotations = [item["metadata"]["annotations"] for item in objects(cluster).values()]
+    assert [one.get("egress.router/number") for one in annotations] == [None, "2"]
+
+
+def test_a_further_address_becomes_the_first(run: Run) -> None:
+    pools(run, many("a", {}))
+    more = many("a", {"ip": "198.51.100.67"}, {})
+    for check in (True, False):
+        result = pools(run, more, check=check)
+        assert (hosts(result, more), result["changed"]) == (["67", "64"], True)
+    assert [one["after_header"] for one in result["diff"]] == [
+        f"ConfigMap pools/egress-address-198.51.100.{host}" for host in (67, 64)
+    ]
+    assert "egress.router/number: '2'" in result["diff"][1]["after"]
+    unnamed = many("a", {}, {})
+    again = pools(run, unnamed)
+    assert (hosts(again, unnamed), again["changed"]) == (["67", "64"], False), "the order is known without ip"
+
+
+@pytest.mark.parametrize("release", [True, False])
+def test_fewer_addresses(run: Run, cluster: FakeCluster, release: bool) -> None:
+    three = many("a", {}, {}, {})
+    pools(run, three)
+    fewer = many("a", {"ip": "198.51.100.66"})
+    for check in (True, False):
+        result = pools(run, fewer, check=check, release_unused=release)
+        assert (hosts(result, fewer), result["changed"]) == (["66"], True)
+        listed = [one["ip"] for one in result["released" if release else "unused"]]
+        assert listed == ["198.51.100.64", "198.51.100.67"]
+    for check in (True, False):
+        again = pools(run, fewer, check=check, release_unused=release)
+        assert (hosts(again, fewer), again["changed"]) == (["66"], False)
+    assert hosts(pools(run, three), three) == ["66", "64", "67"], "the first one stays"
+
+
+def test_another_run_was_faster_with_another_one_of_the_same_router(run: Run, cluster: FakeCluster) -> None:
+    faster(cluster, "a")
+    two = many("a", {"ip": "198.51.100.67"}, {})
+    assert hosts(pools(run, two), two) == ["67", "66"], "64 is the first of the other list"
 
 
 def test_another_router_that_goes_changes_nothing(run: Run) -> None:

@@ -65,7 +65,7 @@ def test_used_resting_free_and_orphans(run: Run, cluster: FakeCluster) -> None:
     ]  # fmt: skip
     assert [one["name"] for one in result["others"]] == ["z"]
     assert result["addresses"] == [
-        {"name": name, "namespace": "payments", "pool": "partners", "ip": f"198.51.100.{host}/24", "gateway": "198.51.100.1"}
+        {"name": name, "namespace": "payments", "pool": "partners", "number": 1, "ip": f"198.51.100.{host}/24", "gateway": "198.51.100.1"}
         for name, host in (("gone", 64), ("a", 65))
     ]  # fmt: skip
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -24,6 +25,7 @@ from ansible_collections.egress.router.plugins.module_utils._pools.choose import
     Taken,
     choose,
     kept,
+    renumbered,
     unused,
 )
 from ansible_collections.egress.router.plugins.module_utils._pools.pool import read_pools
@@ -37,14 +39,14 @@ def ip(host: int) -> IPAddress:
     return ipaddress.ip_address(f"198.51.100.{host}")
 
 
-def has(name: str, host: int, released: float | None = None, pool: str = "partners") -> Allocation:
+def has(name: str, host: int, released: float | None = None, pool: str = "partners", number: int = 1) -> Allocation:
     """`released`: seconds ago."""
     at = None if released is None else NOW - timedelta(seconds=released)
-    return Allocation(ip(host), pool, "payments", name, NOW - timedelta(days=1), at)
+    return Allocation(ip(host), pool, "payments", name, NOW - timedelta(days=1), at, number=number)
 
 
-def asks(name: str, host: int | None = None, pool: str = "partners") -> Request:
-    return Request("payments", name, 0, pool, ip(host) if host else None)
+def asks(name: str, host: int | None = None, pool: str = "partners", number: int = 1) -> Request:
+    return Request("payments", name, number - 1, pool, ip(host) if host else None, number)
 
 
 def situation(*allocations: Allocation, taken: dict[int, Taken] | None = None, **changes: Any) -> Situation:
@@ -169,6 +171,84 @@ def test_two_addresses_for_one_request() -> None:
     )
 
 
+def several(*hosts: int | None) -> list[Request]:
+    """Requests of router a."""
+    return [asks("a", host, number=number) for number, host in enumerate(hosts, 1)]
+
+
+def of(found: dict[Request, Allocation]) -> dict[int, int]:
+    return {request.number: int(str(one.ip).rpartition(".")[2]) for request, one in found.items()}
+
+
+def test_several_addresses_stay_in_their_order() -> None:
+    found = situation(has("a", 66), has("a", 64, number=2), has("b", 65))
+    assert of(kept(several(None, None), found)) == {1: 66, 2: 64}
+    assert of(kept(several(None, None, None), found)) == {1: 66, 2: 64}, "the third is to be chosen"
+    assert chosen(found, asks("a", number=3)) == [67], "not one that the router has"
+    assert of(kept(several(None), found)) == {1: 66}
+    assert of(kept(several(64), found)) == {1: 64}
+    assert of(kept(several(64, None), found)) == {1: 64, 2: 66}
+
+
+def test_a_further_address_is_put_before_the_others() -> None:
+    found = situation(has("a", 66))
+    new = several(65, None)
+    assert of(kept(new, found)) == {2: 66} and chosen(found, new[0]) == [65]
+
+
+def test_another_address_although_one_is_left() -> None:
+    found = situation(has("a", 66), has("a", 64, number=2))
+    assert "'198.51.100.65' is asked for, but the router has 198.51.100.66 of" in refused(
+        kept, several(65, None), found
+    )
+
+
+def test_two_runs_found_an_address_for_one_of_several_requests() -> None:
+    found = situation(has("a", 64), has("a", 66, number=2), has("a", 67, number=2))
+    said = refused(kept, several(None, None), found)
+    assert said.startswith(
+        "router payments/a, addresses[1].pool: 198.51.100.66 and 198.51.100.67 of pool partners are"
+    ), said
+    assert of(kept(several(None, 66), found)) == {1: 64, 2: 66}, "the list says which"
+
+
+def test_a_deployed_router_keeps_its_addresses_in_their_order() -> None:
+    own = {host: Taken("is the address of egress router payments/a", ("payments", "a")) for host in (66, 64)}
+    assert chosen(situation(taken=own), *several(None, None)) == [66, 64]
+    assert chosen(situation(taken=own), *several(None, 66)) == [64, 66]
+    assert chosen(situation(taken=own), *several(None, None, None)) == [66, 64, 65]
+    # Somebody has deleted the object of one.
+    found = situation(has("a", 64, number=2), taken=own)
+    assert of(kept(several(None, None), found)) == {2: 64} and chosen(found, asks("a")) == [66]
+
+
+def test_a_router_that_comes_back_gets_its_addresses_in_their_order() -> None:
+    found = situation(has("a", 64, released=1, number=2), has("a", 66, released=1))
+    assert chosen(found, *several(None, None)) == [66, 64]
+    assert chosen(found, *several(None)) == [66]
+
+
+def test_numbers_follow_the_list() -> None:
+    def of_hosts(found: Situation, *hosts: int | None) -> dict[int, int]:
+        return {int(str(one.ip).rpartition(".")[2]): after.number for one, after in renumbered(several(*hosts), found)}
+
+    found = situation(has("a", 66), has("a", 64, number=2))
+    assert of_hosts(found, None, None) == of_hosts(found, None) == of_hosts(found, None, None, None) == {}
+    assert of_hosts(found, 64, None) == {64: 1, 66: 2}
+    assert of_hosts(found, 64) == {64: 1, 66: 3}, "what is not asked for comes last"
+    assert of_hosts(situation(has("a", 64, number=2)), None) == {64: 1}
+    ((_before, after),) = renumbered(several(None), situation(has("a", 64, pool="former")))
+    assert (after.pool, after.number) == ("partners", 1)
+
+
+def test_fewer_addresses_leave_the_last_ones_over() -> None:
+    found = situation(has("a", 66), has("a", 64, number=2))
+    router = [("payments", "a")]
+    assert [one.ip for one in unused(several(None), router, found)] == [ip(64)]
+    assert [one.ip for one in unused(several(64), router, found)] == [ip(66)]
+    assert unused(several(None, None), router, found) == []
+
+
 def test_what_the_routers_of_the_list_do_not_ask_for() -> None:
     found = situation(has("a", 67), has("b", 65), has("c", 66), has("d", 64, released=1), has("a", 9, pool="gone"))
     routers = [("payments", name) for name in "abd"]
@@ -183,19 +263,16 @@ def stored(allocation: Allocation) -> dict[str, Any]:
 
 
 def test_an_object_is_read_as_it_was_written() -> None:
-    for one in (has("a", 64), has("a", 64, released=60)):
-        found = read_allocation(stored(one))
-        assert (found.ip, found.pool, found.key, found.allocated_at, found.released_at) == (
-            one.ip, one.pool, one.key, one.allocated_at, one.released_at,
-        )  # fmt: skip
+    for one in (has("a", 64), has("a", 64, released=60), has("a", 64, number=12)):
+        assert replace(read_allocation(stored(one)), live=None) == one
 
 
 def test_what_others_have_added_to_an_object_stays() -> None:
-    body = stored(has("a", 64, released=60))
+    body = stored(has("a", 64, released=60, number=2))
     body["metadata"]["annotations"]["example.com/ticket"] = "17"
     body["metadata"]["finalizers"] = ["example.com/x"]
     body["data"] = {"note": "of a colleague"}
-    after = read_allocation(body).given_to("shop", "b", "others", NOW).body()
+    after = read_allocation(body).given_to("shop", "b", "others", 1, NOW).body()
     assert (after["data"], after["metadata"]["finalizers"]) == (body["data"], ["example.com/x"])
     assert after["metadata"]["resourceVersion"] == "7"
     assert after["metadata"]["annotations"] == {
@@ -240,10 +317,12 @@ def change(values: dict[str, str], key: str, value: str | None) -> None:
         (annotation("egress.router/allocated-at", None), "has no time in the annotation egress.router/allocated-at"),
         (annotation("egress.router/allocated-at", "noon"), "has 'noon' in the annotation egress.router/allocated-at"),
         (annotation("egress.router/released-at", "1"), "has '1' in the annotation egress.router/released-at"),
+        (annotation("egress.router/number", "0"), "has '0' in the annotation egress.router/number, which is no number"),
+        (annotation("egress.router/number", "x"), "has 'x' in the annotation egress.router/number"),
     ],
 )
 def test_an_object_that_somebody_has_edited(edit: Any, said: str) -> None:
-    body = stored(has("a", 64, released=60))
+    body = stored(has("a", 64, released=60, number=2))
     edit(body["metadata"])
     told = refused(read_allocation, body)
     assert told.startswith("ConfigMap pools/egress-address-198.51.100.64 ") and said in told, told

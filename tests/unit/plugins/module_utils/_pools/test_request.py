@@ -60,13 +60,17 @@ def test_the_requests_of_present_routers() -> None:
         router("b", {"pool": "partners", "ip": "198.51.100.66"}, {"pool": "six", "ip": "2001:db8::0050/64"}),
         router("c", {"ip": "198.51.100.9/24"}),
         router("d", state="absent"),
+        router("e", {"pool": "six"}, {"pool": "partners"}, {"pool": "six"}),
     )
     assert [request.as_list() for request in wanted.requests] == [
-        ["payments", "a", 0, "partners", ""],
-        ["payments", "b", 0, "partners", "198.51.100.66"],
-        ["payments", "b", 1, "six", "2001:db8::50"],
+        ["payments", "a", 0, "partners", "", 1],
+        ["payments", "b", 0, "partners", "198.51.100.66", 1],
+        ["payments", "b", 1, "six", "2001:db8::50", 1],
+        ["payments", "e", 0, "six", "", 1],
+        ["payments", "e", 1, "partners", "", 1],
+        ["payments", "e", 2, "six", "", 2],
     ]
-    assert [one.id for one in wanted.routers] == ["payments/a", "payments/b", "payments/c", "payments/d"]
+    assert [one.id for one in wanted.routers] == [f"payments/{name}" for name in "abcde"]
     assert [Request.from_list(one.as_list()) for one in wanted.requests] == wanted.requests
 
 
@@ -101,7 +105,6 @@ def test_gateways_of_routes_in_a_pool_are_told() -> None:
         ([{"pool": "partners", "ip": "any"}], "addresses[0].ip: 'any' is not an IP address"),
         ([{"pool": ["partners"]}], "addresses[0].pool: expected a string, got a list"),
         ([{"pool": "partners", "prefix": 24}], "addresses[0].prefix: is not a valid key"),
-        ([{"pool": "partners"}, {"pool": "partners"}], "addresses[1].pool: an address of pool partners is asked for already, and a router"),
         ([{"ip": "198.51.100.65/24"}], "addresses[0].ip: '198.51.100.65' is in pool partners (198.51.100.64-198.51.100.66), which may "),
     ],
 )  # fmt: skip
@@ -127,8 +130,26 @@ def test_two_routers_that_ask_for_one_address() -> None:
 def test_more_routers_than_addresses() -> None:
     (sentence,) = refused(*map(router, "abcd"))
     assert sentence == (
-        "egress_router_pools: pool partners (198.51.100.64-198.51.100.66) has 3 addresses, and 4 routers of the list ask for one"
+        "egress_router_pools: pool partners (198.51.100.64-198.51.100.66) has 3 addresses, and the list asks for 4"
     )
+    one = [{"pool": "partners"}]
+    asked(router("a", *one, *one, *one))
+    assert refused(router("a", *one, *one), router("b", *one, *one)) == [sentence]
+
+
+def test_the_addresses_of_one_router_are_different() -> None:
+    want = {"pool": "partners", "ip": "198.51.100.65"}
+    (sentence,) = refused(router("a", want, want))
+    assert sentence.startswith(
+        "router payments/a, addresses[1].ip: '198.51.100.65' is also asked for by router payments/a"
+    )
+
+
+def test_more_addresses_than_a_router_can_have() -> None:
+    wide = {**PARTNERS, "ranges": ["198.51.100.64/26"]}
+    asked(router("a", *[{"pool": "partners"}] * 16), pools=[wide])
+    (sentence,) = refused(router("a", *[{"pool": "partners"}] * 17), pools=[wide])
+    assert sentence.startswith("router payments/a, addresses") and "16" in sentence, sentence
 
 
 def test_all_problems_of_list_and_pools_at_once() -> None:
@@ -165,9 +186,9 @@ def test_the_list_is_filled_in_by_router_and_pool() -> None:
     ]
     before = copy.deepcopy(routers)
     addresses = [
-        {"namespace": "payments", "name": "a", "pool": "six", "ip": "2001:db8::50/64", "gateway": ""},
-        {"namespace": "payments", "name": "b", "pool": "partners", "ip": "198.51.100.64/24", "gateway": "198.51.100.1"},
-        {"namespace": "shop", "name": "x", "pool": "partners", "ip": "198.51.100.65/24", "gateway": ""},
+        has("a", "2001:db8::50/64", pool="six"),
+        has("b", "198.51.100.64/24", gateway="198.51.100.1"),
+        has("x", "198.51.100.65/24", namespace="shop"),
     ]
     assert filled(routers, DEFAULTS, by_request(addresses)) == [
         router("a", {"ip": "198.51.100.9/24"}, {"ip": "2001:db8::50/64"}),
@@ -177,14 +198,39 @@ def test_the_list_is_filled_in_by_router_and_pool() -> None:
     assert routers == before
 
 
+def has(name: str, ip: str, number: int = 1, **more: str) -> dict[str, Any]:
+    """As the module's result has it."""
+    return {
+        "namespace": "payments", "name": name, "pool": "partners", "number": number, "ip": ip, "gateway": "", **more,
+    }  # fmt: skip
+
+
+def test_several_addresses_of_one_pool_are_filled_in_in_their_order() -> None:
+    fixed, any_one, named = {"ip": "198.51.100.9/24"}, {"pool": "partners"}, {"pool": "partners", "ip": "198.51.100.64"}
+    addresses = by_request(
+        [has("a", "198.51.100.64/24", 2), has("a", "198.51.100.66/24"), has("a", "198.51.100.65/24", 3)]
+    )
+
+    def of(*asked: Any) -> list[int]:
+        (found,) = filled([router("a", *asked)], DEFAULTS, addresses)
+        return [int(one["ip"].partition("/")[0].rpartition(".")[2]) for one in found["addresses"] if "pool" not in one]
+
+    assert of(any_one, fixed, any_one, any_one) == [66, 9, 64, 65]
+    assert of(any_one) == [66], "the first, although another is lower"
+    assert of(any_one, any_one) == [66, 64]
+    assert of(named, any_one) == [64, 66] and of(any_one, named) == [66, 64]
+    assert of(*[any_one] * 4) == [66, 64, 65], "the fourth has none"
+
+
 @pytest.mark.parametrize("data", [None, "text", 5, {"name": "a"}, []])
 def test_what_is_no_list_is_left_to_the_reader(data: Any) -> None:
-    assert filled(data, None, by_request([{"namespace": "", "name": "", "pool": "", "ip": "", "gateway": ""}])) == data
+    assert filled(data, None, by_request([has("a", "198.51.100.64/24")])) == data
 
 
 def test_the_result_has_the_list_of_the_task() -> None:
-    address = {"namespace": "payments", "name": "a", "pool": "partners", "ip": "198.51.100.64/24", "gateway": ""}
-    result = option.with_addresses({"addresses": [address]}, {"routers": [router("a")], "defaults": DEFAULTS})
+    result = option.with_addresses(
+        {"addresses": [has("a", "198.51.100.64/24")]}, {"routers": [router("a")], "defaults": DEFAULTS}
+    )
     assert result["routers"] == [router("a", {"ip": "198.51.100.64/24"})]
     assert option.with_addresses({"failed": True}, {"routers": []}) == {"failed": True}
 
