@@ -21,6 +21,7 @@ PLUGINS = (
     ("_kubernetes", "_openstack", "_vsphere"),
     ("_verify", "_preflight", "_migrate"),
     ("_drill", "_pools"),
+    ("_router_list",),
     ("modules", "plugin_utils"),
     ("action", "filter", "lookup"),
 )

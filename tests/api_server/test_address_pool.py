@@ -6,9 +6,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +25,9 @@ from ansible_collections.egress.router.plugins.module_utils._pools.pool import r
 from ansible_collections.egress.router.plugins.module_utils._pools.run import Run
 from ansible_collections.egress.router.plugins.module_utils._router import checked
 from ansible_collections.egress.router.plugins.module_utils._router.routers import load
-from ansible_collections.egress.router.tests.api_server.api import TOKENS, Servers
+from ansible_collections.egress.router.tests.api_server.api import Servers
 from ansible_collections.egress.router.tests.api_server.control_plane import ControlPlane
+from ansible_collections.egress.router.tests.api_server.playbooks import run_playbook
 
 POOL = {"name": "partners", "ranges": ["198.51.100.64-198.51.100.67"], "prefix_length": 24, "gateway": "198.51.100.1"}
 _numbers = itertools.count(1)
@@ -265,15 +263,7 @@ def play(pools: Pools, servers: Servers, folder: Path, *arguments: str, **variab
         "render_path": str(folder / "manifests"),
         **variables,
     }
-    (folder / "variables.json").write_text(json.dumps(given))
-    process = subprocess.run(
-        ["ansible-playbook", "-i", "localhost,", "-e", f"@{folder / 'variables.json'}", *arguments],
-        env={**os.environ, "K8S_AUTH_HOST": servers.api.url, "K8S_AUTH_API_KEY": TOKENS["admin"], "K8S_AUTH_VERIFY_SSL": "false"},
-        cwd=folder,
-        check=False,
-        capture_output=True,
-        text=True,
-    )  # fmt: skip
+    process = run_playbook(servers, folder, arguments, given)
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout
 

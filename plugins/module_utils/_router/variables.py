@@ -23,6 +23,7 @@ from .problems import Problems
 # Variables of the playbooks; those of roles are in their argument specifications.
 OF_PLAYBOOKS: dict[str, dict[str, Any]] = {
     "egress_router_pools": {"type": "list", "elements": "dict", "default": []},
+    "egress_router_fail_on_drift": {"type": "bool", "default": False},
     "egress_router_preflight": {"type": "bool", "default": True},
     "egress_router_openstack_allowed_address_pair": {"type": "bool", "default": True},
     "egress_router_vsphere_port_group_security": {"type": "bool", "default": True},
@@ -30,6 +31,7 @@ OF_PLAYBOOKS: dict[str, dict[str, Any]] = {
 # What the lists of roles hold that do not hold texts. Their argument specifications cannot say it: with `elements`, Ansible refuses
 # the text of a list, such as "[80]" from a survey, before a role begins.
 ELEMENTS = {
+    "router_list_routers": "dict",
     "verify_fallback_ports": "int",
     "verify_http_ports": "int",
     "vsphere_port_group_security_previous": "dict",

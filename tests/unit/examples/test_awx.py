@@ -20,10 +20,17 @@ FILES = {
     path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "examples/awx/controller").glob("*.yml"))
 }
 (PLAY,) = yaml.safe_load((ROOT / "examples/awx/apply.yml").read_text())
+SURVEYS = FILES.pop("surveys")
 VARIABLES = {name: entries for given in FILES.values() for name, entries in given.items()}
+# As Ansible fills them in.
+for _entry in (*VARIABLES["controller_templates"], *VARIABLES["controller_workflows"]):
+    if "survey_spec" in _entry:
+        _entry["survey_spec"] = SURVEYS[re.fullmatch(r"\{\{ (\w+) \}\}", _entry["survey_spec"])[1]]  # type: ignore[index]
 MODULES = {
     "controller_projects": "project",
     "controller_execution_environments": "execution_environment",
+    "controller_credentials": "credential",
+    "controller_notifications": "notification_template",
     "controller_inventories": "inventory",
     "controller_inventory_sources": "inventory_source",
     "controller_templates": "job_template",
@@ -88,7 +95,7 @@ def test_every_playbook_has_its_template_in_the_documented_project() -> None:
     in_project = set(re.findall(r"^(\w+\.yml) +- import_playbook", page, re.M))
     used = {template["playbook"] for template in TEMPLATES}
     assert used <= in_project
-    # A migration is done once, by somebody who is there.
+    # A cut-over is done once, by somebody who is there.
     assert in_project - used == {"cutover.yml"}
 
 
@@ -103,6 +110,9 @@ def test_what_is_named_is_there() -> None:
         assert template["project"] in names("controller_projects")
         assert template["inventory"] in names("controller_inventories")
         assert template["execution_environment"] in names("controller_execution_environments")
+        assert set(template["credentials"]) <= set(names("controller_credentials"))
+    for workflow in VARIABLES["controller_workflows"]:
+        assert set(workflow["notification_templates_error"]) <= set(names("controller_notifications"))
     for one in VARIABLES["controller_inventory_sources"]:
         assert one["inventory"] in names("controller_inventories")
         assert one["source_project"] in names("controller_projects")
@@ -151,10 +161,18 @@ def test_nothing_is_changed_before_somebody_has_approved() -> None:
         ], "each needs the success of the one before"
 
 
-@pytest.mark.parametrize("template", [one for one in TEMPLATES if "survey_spec" in one], ids=lambda one: one["name"])
-def test_surveys_are_what_a_controller_takes(template: dict[str, Any]) -> None:
-    survey = template["survey_spec"]
-    assert template["survey_enabled"] is True and set(survey) == {"name", "description", "spec"} and survey["spec"]
+ASKING = [one for one in (*TEMPLATES, *VARIABLES["controller_workflows"]) if "survey_spec" in one]
+
+
+def test_every_survey_is_asked() -> None:
+    used = [one["survey_spec"] for one in ASKING]
+    assert all(survey in used for survey in SURVEYS.values())
+    assert all(one.get("survey_enabled") is True for one in ASKING)
+
+
+@pytest.mark.parametrize("survey", SURVEYS.values(), ids=SURVEYS)
+def test_surveys_are_what_a_controller_takes(survey: dict[str, Any]) -> None:
+    assert set(survey) == {"name", "description", "spec"} and survey["spec"]
     variables = [question["variable"] for question in survey["spec"]]
     assert len(set(variables)) == len(variables)
     documented = (ROOT / "README.md").read_text()
@@ -163,14 +181,16 @@ def test_surveys_are_what_a_controller_takes(template: dict[str, Any]) -> None:
         assert re.fullmatch(r"[a-z_]+", question["variable"]) and f"| `{question['variable']}` |" in documented
         assert question["question_name"] and isinstance(question["required"], bool)
         assert isinstance(question["default"], ANSWERS[question["type"]])
+        if question["type"] == "multiplechoice":
+            assert question["default"] in question["choices"]
+            continue
         size = len(question["default"]) if isinstance(question["default"], str) else question["default"]
         assert question["min"] <= size <= question["max"]
-        assert "choices" not in question or question["default"] in question["choices"]
 
 
 def test_there_is_neither_a_secret_nor_an_anchor_in_the_files() -> None:
     for path in (ROOT / "examples/awx").rglob("*.yml"):
         text = path.read_text()
-        assert not re.search(r"password|api_key|secret|BEGIN ", text), path
+        assert not re.search(r"password|api_key|(?<!update_)secret|BEGIN ", text), path
         # Some roles that read such files merge them, and controllers keep no anchors.
         assert not re.search(r"<<:|[:-] [&*]\w", text), path
