@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,9 @@ from ansible_collections.egress.router.tests.api_server.api import Servers, runn
 from ansible_collections.egress.router.tests.api_server.control_plane import ControlPlane  # noqa: E402
 from ansible_collections.egress.router.tests.api_server.nodes import Nodes  # noqa: E402
 from ansible_collections.egress.router.tests.api_server.world import World  # noqa: E402
+
+# A run that is ended ends its servers too, as Ctrl-C does.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 _NUMBERS = itertools.count(1)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ from egress_lab import openshift, settings  # noqa: E402
 from egress_support import api_server, process  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+# A run that is ended ends its servers too, as Ctrl-C does.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+
 REAL = bool(settings.OPENSHIFT_OPERATOR)
 MANAGER = "cluster-network-operator/egress_router"
 NAD, DEPLOYMENT = "egress-router-cni-nad", "egress-router-cni-deployment"
