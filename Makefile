@@ -1,7 +1,7 @@
 # The table of contents of everything a developer or CI runs. The work is in tools/, tests/ and benchmarks/.
 # Every target installs what it needs; a second run finds it in ${EGRESS_CACHE:-~/.cache/egress.router}.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit simulation agent-test api-server-test neutron-test vsphere-test openshift-test lab lab-down lab-test image sbom molecule bench
+.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit simulation agent-test api-server-test neutron-test vsphere-test openshift-test ee de lab lab-down lab-test image sbom molecule bench
 
 run := tools/run
 SCHEDULES ?= 100000
@@ -77,6 +77,12 @@ vsphere-test: venv ## The vSphere modules on a simulated vCenter
 
 openshift-test: venv ## The stand-ins for OpenShift's operator and its CNI plugin themselves
 	$(run) pytest tests/lab/test_openshift_operator.py tests/lab/test_openshift_plugin.py -n 2 --dist loadfile
+
+ee: venv ## The execution environment, with the checkout's collection
+	$(run) python tools/environments.py ee
+
+de: venv ## The decision environment, with the checkout's collection
+	$(run) python tools/environments.py de
 
 lab: ## A kind cluster with an egress segment and an outside server
 	tests/lab/lab up

@@ -255,6 +255,10 @@ def test_the_version_is_said_alike() -> None:
     image = (ROOT / "images/router/egress_router/__init__.py").read_text()
     said = re.findall(r'^__version__ = "(.+)"$', image, flags=re.MULTILINE)
     assert said in ([], [VERSION]), "let the image take its version from _contract/version.py"
+    (wanted,) = load(ROOT / "execution-environment/requirements.yml")["collections"]
+    assert wanted["version"] == VERSION, "make execution-environment/requirements.yml ask for the version"
+    below = load(ROOT / "decision-environment/decision-environment.yml")["images"]["base_image"]["name"]
+    assert below.endswith(f":{VERSION}"), "build decision-environment/decision-environment.yml on the version"
 
 
 def test_the_oldest_tested_core_is_the_oldest_allowed() -> None:
@@ -340,7 +344,9 @@ def test_build_ignore_has_whatever_is_for_developers() -> None:
     ignored = {pattern.partition("/")[0] for pattern in load(ROOT / "galaxy.yml")["build_ignore"]}
     for_users = {"CHANGELOG.rst", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "LICENSE", "README.md", "changelogs", "docs"}
     for_users |= {
+        "decision-environment",
         "examples",
+        "execution-environment",
         "extensions",
         "galaxy.yml",
         "images",
