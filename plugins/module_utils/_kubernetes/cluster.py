@@ -379,8 +379,9 @@ def _status(error: Any) -> dict[str, Any]:
 def _api_error(error: Any, status: dict[str, Any], verb: str, what: str, namespace: str, host: str) -> EgressError:
     said = status["message"]
     if error.status == 401:
+        purpose = f" to {verb} {what}" if verb else ""
         return Forbidden(
-            f"the API server {host} does not accept the credentials to {verb} {what}: renew the token or certificate"
+            f"the API server at {host or 'the given address'} does not accept the credentials{purpose}: renew the token or certificate"
         )
     if error.status == 403:
         match = _FORBIDDEN.search(said)

@@ -546,6 +546,12 @@ def test_wrong_credentials(cluster: FakeCluster, run: Run) -> None:
     )
 
 
+def test_wrong_credentials_before_it_is_known_what_the_server_has(cluster: FakeCluster, run: Run) -> None:
+    cluster.fault = lambda method, path: (401, "Unauthorized")
+    message = run("redirect_rules", routers=[router(DB)])["msg"]
+    assert message.startswith("the API server at the given address does not accept the credentials: renew the ")
+
+
 def test_an_api_server_that_is_not_there(run: Run) -> None:
     result = run("redirect_rules", host="http://127.0.0.1:1", routers=[router(DB)])
     assert result["msg"].startswith("cannot reach the API server at http://127.0.0.1:1: ")
