@@ -429,7 +429,7 @@ def set_defaults(plural: str, item: dict[str, Any]) -> None:
 
 
 def _in_form(answer: Any, accept: str) -> Any:
-    """A list in the form that was asked for: a table of pods, or metadata alone."""
+    """A list in the form that was asked for: a table of pods or nodes, or metadata alone."""
     items = answer.get("items") if isinstance(answer, dict) else None
     if items is None or "as=" not in accept:
         return answer
@@ -441,10 +441,12 @@ def _in_form(answer: Any, accept: str) -> Any:
             item["metadata"]["name"],
             (item.get("status") or {}).get("podIP", "<none>"),
             item["spec"].get("nodeName", "<none>"),
+            # Of nodes. Real API servers make it of the conditions.
+            item.get("printed_status", ""),
         ]
         for item in items
     ]
-    columns = [{"name": name} for name in ("Name", "IP", "Node")]
+    columns = [{"name": name} for name in ("Name", "IP", "Node", "Status")]
     rows = [{"cells": row, "object": item} for row, item in zip(cells, objects, strict=True)]
     return {"kind": "Table", "columnDefinitions": columns, "rows": rows}
 

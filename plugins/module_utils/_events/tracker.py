@@ -11,8 +11,9 @@ was told ends when it has been away for as long; until then it is the same probl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from .._contract.status import ON_HOLD, SERVING
@@ -21,7 +22,11 @@ from .._contract.status import ON_HOLD, SERVING
 NOT_SERVING = "not_serving"
 # A pod said that it serves, and says nothing any more.
 SILENT = "silent"
+# The node of the pod that serves, or served last, is not ready.
+NODE_NOT_READY = "node_not_ready"
 RULES_REFUSED = "rules_refused"
+# Somebody else than the collection wrote the rules.
+RULES_CHANGED = "rules_changed"
 # It serves, with fewer pods that stand by than it asks for.
 NO_SUCCESSOR = "no_successor"
 # The API server does not answer, so nothing is known of any router.
@@ -53,12 +58,21 @@ class Tracker:
         self._patience = patience
         self._open: dict[_Key, _Problem] = {}
 
-    def seen(self, now: float, routers: Iterable[Mapping[str, Any]]) -> list[Event]:
-        """All routers as they are. `now`: in seconds of any clock that goes on."""
+    def seen(
+        self,
+        now: float,
+        routers: Iterable[Mapping[str, Any]],
+        not_ready: Container[str] = (),
+        changed: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    ) -> list[Event]:
+        """All routers as they are. `now`: in seconds of any clock that goes on.
+
+        `not_ready`: names of nodes. `changed`: namespace and name of the routers whose rules somebody else wrote, with a sentence.
+        """
         found: dict[_Key, tuple[str, str]] = {}
         by_key = {(router["namespace"], router["name"]): router for router in routers}
         for key, router in by_key.items():
-            for subject, problem in _problems(router).items():
+            for subject, problem in _problems(router, not_ready, changed.get(key, "")).items():
                 found[(*key, subject)] = problem
         events = []
         for one, (event, reason) in found.items():
@@ -95,13 +109,21 @@ class Tracker:
         return [{**_event(RECOVERED, problem, router, now), "problem": problem.told, "reason": ""}]
 
 
-def _problems(router: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Event and reason of what is wrong, by what it is about. Who does not serve and is silent has one problem, not two."""
+def _problems(router: Mapping[str, Any], not_ready: Container[str], changed: str) -> dict[str, tuple[str, str]]:
+    """Event and reason of what is wrong, by what it is about.
+
+    What has one cause is one problem: a pod whose node is lost is silent soon, and rules that were edited may be refused.
+    """
     found = {}
-    if not router["serving"] and router["state"] != ON_HOLD:
+    on_hold = router["state"] == ON_HOLD
+    if router["node"] in not_ready and not on_hold:
+        found["service"] = (NODE_NOT_READY, f"node {router['node']} of pod {router['pod']} is not ready")
+    elif not router["serving"] and not on_hold:
         found["service"] = (SILENT if router["state"] == SERVING else NOT_SERVING, router["reason"])
     if router["rules_error"]:
         found["rules"] = (RULES_REFUSED, router["rules_error"])
+    elif changed:
+        found["rules"] = (RULES_CHANGED, changed)
     lacking = (router["failover"] or {}).get("reason")
     if lacking:
         found["successor"] = (NO_SUCCESSOR, lacking)

@@ -45,10 +45,12 @@ def namespaces(params: dict[str, Any]) -> list[str | None]:
     return list(dict.fromkeys(params["namespaces"])) if params["namespaces"] is not None else [None]
 
 
-def find_all(cluster: Cluster, kinds: tuple[str, ...], where: list[Any]) -> dict[str, list[dict[str, Any]]]:
+def find_all(
+    cluster: Cluster, kinds: tuple[str, ...], where: list[Any], metadata_only: bool = False
+) -> dict[str, list[dict[str, Any]]]:
     """The routers' objects by kind: one call for each kind and namespace, however many routers there are."""
     calls = [(kind, namespace) for kind in kinds for namespace in where]
-    found = each(lambda call: cluster.find(call[0], call[1], labels=names.SELECTOR), calls)
+    found = each(lambda call: cluster.find(*call, labels=names.SELECTOR, metadata_only=metadata_only), calls)
     result: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     for (kind, _namespace), objects in zip(calls, found, strict=True):
         result[kind] += objects

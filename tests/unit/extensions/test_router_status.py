@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import importlib.util
 import json
 import re
@@ -19,6 +20,7 @@ import yaml
 
 from ansible_collections.egress.router.plugins.module_utils._kubernetes import cluster as _cluster
 from ansible_collections.egress.router.tests.support.fake_api_server import FakeAgent, FakeCluster, add_router, serving
+from ansible_collections.egress.router.tests.support.server_side_apply import updated
 
 # Where Ansible has the collection, not where the checkout is.
 COLLECTION = Path(importlib.import_module("ansible_collections.egress.router.plugins").__path__[0]).parent
@@ -83,6 +85,93 @@ def test_rules_that_are_refused(source: Args, args: Args, agent: FakeAgent) -> N
     looking = source["Source"]({**args, "patience": 0})
     agent.report(rules_error="line 1: no port")
     assert [(one["kind"], one["reason"]) for one in looking.look()] == [("rules_refused", "line 1: no port")]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("NotReady", ["node_not_ready"]),
+        ("NotReady,SchedulingDisabled", ["node_not_ready"]),
+        ("Ready", []),
+        ("Ready,SchedulingDisabled", []),
+        ("Unknown", []),
+    ],
+)
+@pytest.mark.usefixtures("agent")
+def test_the_node_of_a_router(source: Args, args: Args, cluster: FakeCluster, status: str, expected: list[str]) -> None:
+    cluster.add("nodes", "", "worker-1", spec={}, printed_status=status)
+    looking = source["Source"]({**args, "patience": 0})
+    assert [one["kind"] for one in looking.look()] == expected
+
+
+Managers = tuple[str, ...]
+
+
+def write_rules(cluster: FakeCluster, text: str, managers: Managers) -> None:
+    """Each manager in its turn, the first one adds nothing but a label, the last one writes `text`."""
+    key = ("configmaps", "payments", "db-rules")
+    for number, manager in enumerate(managers):
+        item = copy.deepcopy(cluster.objects[key])
+        if number:
+            item["data"] = {"rules": f"{text}# {number}\n" if number < len(managers) - 1 else text}
+        else:
+            item["metadata"]["labels"]["of-the-first"] = "yes"
+        cluster.objects[key] = updated(cluster.objects[key], item, manager)
+
+
+@pytest.mark.parametrize(
+    ("managers", "author"),
+    [
+        (("egress.router.deploy", "egress.router.redirect-rules"), ""),
+        (("egress.router.deploy", "egress.router.redirect-rules", "kubectl-edit"), "kubectl-edit"),
+        (("egress.router.redirect-rules", "kubectl-edit"), "kubectl-edit"),
+        # Written again by the collection.
+        (("egress.router.deploy", "kubectl-edit", "egress.router.redirect-rules"), ""),
+        # Somebody else applies all of it.
+        (("argocd-controller", "argocd-controller"), ""),
+        (("argocd-controller", "kubectl-edit"), ""),
+        # Nobody has written rules, or nobody knows.
+        (("egress.router.deploy",), ""),
+        ((), ""),
+    ],
+)
+@pytest.mark.usefixtures("agent")
+def test_rules_that_somebody_has_edited(
+    source: Args, args: Args, cluster: FakeCluster, managers: Managers, author: str
+) -> None:
+    write_rules(cluster, "5433 TCP 203.0.113.11\n", managers)
+    looking = source["Source"]({**args, "patience": 0})
+    expected = [("rules_changed", f"{author} changed the rules in ConfigMap payments/db-rules")] if author else []
+    assert [(one["kind"], one["reason"]) for one in looking.look()] == expected
+
+
+def test_the_time_of_an_edit_and_rules_as_bytes(source: Args, args: Args, agent: FakeAgent) -> None:
+    metadata = agent.cluster.objects[("configmaps", "payments", "db-rules")]["metadata"]
+    metadata["managedFields"] = [
+        {"manager": "egress.router.deploy", "time": "2026-11-27T10:00:00Z", "fieldsV1": {"f:metadata": {}}},
+        {"manager": "early", "time": "2026-11-27T11:00:00Z", "fieldsV1": {"f:data": {"f:rules": {}}}},
+        {"manager": "late", "time": "2026-11-27T12:00:00Z", "fieldsV1": {"f:binaryData": {".": {}, "f:rules": {}}}},
+        {"manager": "others", "time": "2026-11-27T13:00:00Z", "fieldsV1": {"f:data": {"f:notes": {}}}},
+    ]
+    (event,) = source["Source"]({**args, "patience": 0}).look()
+    assert event["reason"] == "late changed the rules in ConfigMap payments/db-rules at 2026-11-27T12:00:00Z"
+
+
+def test_what_may_not_be_read_is_said_once_and_the_rest_goes_on(
+    source: Args, args: Args, agent: FakeAgent, cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster.add("nodes", "", "worker-1", spec={}, printed_status="NotReady")
+    cluster.fault = lambda _method, path: (403, "no") if path.endswith(("/nodes", "/configmaps")) else None
+    agent.report(rules_error="line 1: no port")
+    looking = source["Source"]({**args, "patience": 0})
+    assert [one["kind"] for one in looking.look() + looking.look()] == ["rules_refused"]
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [text.split(": ")[1] for text in warned] == [
+        "there are no events node_not_ready", "there are no events rules_changed",
+    ]  # fmt: skip
+    # Somebody permits it meanwhile.
+    cluster.fault = lambda _method, _path: None
+    assert [one["kind"] for one in looking.look()] == ["node_not_ready"]
 
 
 @pytest.mark.usefixtures("agent")
@@ -191,7 +280,10 @@ def test_rulebooks_know_the_events_and_their_variables_are_explained(source: Arg
     (given,) = [one["egress.router.router_status"] for one in play["sources"]]
     assert set(given) <= set(yaml.safe_load(source["DOCUMENTATION"])["options"])
     events = importlib.import_module(source["Tracker"].__module__)
-    told = [events.NOT_SERVING, events.SILENT, events.RULES_REFUSED, events.NO_SUCCESSOR]
+    told = [
+        events.NOT_SERVING, events.SILENT, events.NODE_NOT_READY, events.RULES_REFUSED, events.RULES_CHANGED,
+        events.NO_SUCCESSOR,
+    ]  # fmt: skip
     # A string of words in quotes, as in YAML.
     handled = [yaml.safe_load(rule["condition"].removeprefix("event.kind in ")) for rule in play["rules"]]
     assert handled == [told, [events.RECOVERED, events.UNREACHABLE]]

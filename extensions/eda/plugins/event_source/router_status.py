@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 # ansible-rulebook runs this file by its path, without Ansible's import of collections. The rest of the collection is where this is
 # (not resolved: a checkout is a link), and kubernetes.core beside it or where Ansible looks.
@@ -19,20 +21,27 @@ _PATHS = os.environ.get("ANSIBLE_COLLECTIONS_PATH") or "~/.ansible/collections:/
 sys.path.insert(0, str(Path(__file__).absolute().parents[7]))
 sys.path.extend(str(Path(path).expanduser()) for path in _PATHS.split(":") if path)
 
-from ansible_collections.egress.router.plugins.module_utils._common.errors import EgressError
+from ansible_collections.egress.router.plugins.module_utils._common.errors import EgressError, Forbidden
 from ansible_collections.egress.router.plugins.module_utils._events.tracker import Event, Tracker
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.backends import read_states
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.cluster import Cluster
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.module import connect
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.node_readiness import not_ready
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.rules_author import changed_by_others
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.selection import (
+    namespaces as selected_namespaces,
+)
 
 DOCUMENTATION = r"""
 name: router_status
-short_description: Report egress routers that do not serve, are silent, refuse their rules or have no successor
+short_description: Report egress routers that do not serve or soon may not, and rules that are refused or were edited
 description:
   - Looks at all routers again and again, as M(egress.router.router_info) does, and reports a problem once when it has lasted for
     O(patience), and its end when it has been away for as long. A router that mends itself sooner is no event.
-  - RV(kind) is V(not_serving), V(silent), V(rules_refused), V(no_successor) or V(recovered), which has the event that has ended in
-    RV(problem). V(unreachable) is about the API server, not about a router.
+  - RV(kind) is V(not_serving), V(silent), V(node_not_ready), V(rules_refused), V(rules_changed), V(no_successor) or V(recovered),
+    which has the event that has ended in RV(problem). V(unreachable) is about the API server, not about a router.
+  - V(node_not_ready) needs permission to list nodes, V(rules_changed) to list ConfigMaps. Without that there are no such events, which
+    is logged once.
   - While the API server is away or refuses the credentials, it tries again and reads them anew.
   - After a restart of the rulebook, problems that are still there are reported once more.
 options:
@@ -61,6 +70,9 @@ EXAMPLES = r"""
     patience: 60
 """
 
+_LOG = logging.getLogger(__name__)
+Found = TypeVar("Found")
+
 
 class Source:
     """Looks at the routers. `clock`: in seconds, only goes on."""
@@ -77,18 +89,34 @@ class Source:
         self._clock = clock
         self._tracker = Tracker(_seconds(args, "patience", 30, 0))
         self._cluster: Cluster | None = None
+        # Events of which it is known that what they are about may not be read.
+        self._forbidden: set[str] = set()
 
     def look(self) -> list[Event]:
         """The events since the last time."""
         try:
             if self._cluster is None:
                 self._cluster = connect(self._args)
-            found = [router.as_dict() for router in read_states(self._cluster, self._selection)]
+            cluster = self._cluster
+            found = [router.as_dict() for router in read_states(cluster, self._selection)]
+            nodes: set[str] = self._if_permitted("node_not_ready", lambda: not_ready(cluster)) or set()
+            where = selected_namespaces(self._selection)
+            changed = self._if_permitted("rules_changed", lambda: changed_by_others(cluster, where)) or {}
         except EgressError as error:
             # Credentials may have been renewed.
             self._cluster = None
             return self._tracker.not_seen(self._clock(), str(error))
-        return self._tracker.seen(self._clock(), found)
+        return self._tracker.seen(self._clock(), found, nodes, changed)
+
+    def _if_permitted(self, event: str, read: Callable[[], Found]) -> Found | None:
+        """What is read for an event; None if that is not permitted."""
+        try:
+            return read()
+        except Forbidden as error:
+            if event not in self._forbidden:
+                self._forbidden.add(event)
+                _LOG.warning("router_status: there are no events %s: %s", event, error)
+            return None
 
 
 async def main(queue: Any, args: dict[str, Any]) -> None:

@@ -20,6 +20,8 @@ SILENT = {**GOOD, "serving": False, "reason": "pod db-abc does not renew its lea
 REFUSED = {**GOOD, "rules_error": "line 3: no port"}
 ALONE = {**GOOD, "failover": {"reason": "no other pod could serve"}}
 PATIENCE = 30.0
+EDITED = "kubectl-edit changed the rules in ConfigMap payments/db-rules"
+Router = dict[str, Any]
 
 
 def told(*seen: tuple[float, Any], patience: float = PATIENCE) -> list[tuple[float, str]]:
@@ -60,6 +62,64 @@ def test_a_problem_that_lasts_and_its_end(router: dict[str, Any], event: str, re
     (end,) = tracker.seen(1031, [GOOD])
     assert (end["kind"], end["problem"], end["reason"], end["state"]) == ("recovered", event, "", "serving")
     assert tracker.seen(2000, [GOOD]) == []
+
+
+@pytest.mark.parametrize(
+    ("router", "around", "event", "reason"),
+    [
+        (GOOD, {"not_ready": {"worker-1"}}, "node_not_ready", "node worker-1 of pod db-abc is not ready"),
+        # One cause, one event.
+        (SILENT, {"not_ready": {"worker-1"}}, "node_not_ready", "node worker-1 of pod db-abc is not ready"),
+        (GOOD, {"changed": {("payments", "db"): EDITED}}, "rules_changed", EDITED),
+        (REFUSED, {"changed": {("payments", "db"): EDITED}}, "rules_refused", "line 3: no port"),
+    ],
+    ids=["node", "node of a silent pod", "edited", "edited and refused"],
+)
+def test_what_is_around_a_router_and_its_end(router: Router, around: Router, event: str, reason: str) -> None:
+    tracker = Tracker(PATIENCE)
+    assert tracker.seen(0, [router], **around) == tracker.seen(29, [router], **around) == []
+    (told_once,) = tracker.seen(30, [router], **around)
+    assert (told_once["kind"], told_once["router"], told_once["reason"]) == (event, "payments/db", reason)
+    assert tracker.seen(1000, [router], **around) == tracker.seen(1001, [GOOD]) == []
+    (end,) = tracker.seen(1031, [GOOD])
+    assert (end["kind"], end["problem"]) == ("recovered", event)
+
+
+@pytest.mark.parametrize(
+    ("router", "around"),
+    [
+        (GOOD, {"not_ready": {"worker-2"}}),
+        ({**FAILED, "state": "on-hold"}, {"not_ready": {"worker-1"}}),
+        # Nobody serves, and no pod has reported a node yet.
+        ({**GOOD, "node": "", "pod": ""}, {"not_ready": {"worker-1"}}),
+        (GOOD, {"changed": {("payments", "other"): EDITED, ("other", "db"): EDITED}}),
+    ],
+    ids=["another node", "on hold for a cut-over", "no node", "another router"],
+)
+def test_what_is_around_others_is_no_problem(router: Router, around: Router) -> None:
+    tracker = Tracker(PATIENCE)
+    assert tracker.seen(0, [router], **around) == tracker.seen(1000, [router], **around) == []
+
+
+def test_a_node_that_comes_back_within_the_patience_is_no_event() -> None:
+    tracker, lost = Tracker(PATIENCE), {"worker-1"}
+    assert tracker.seen(0, [GOOD], lost) == tracker.seen(29, [GOOD], lost) == tracker.seen(30, [GOOD]) == []
+    assert tracker.seen(31, [GOOD], lost) == tracker.seen(60, [GOOD], lost) == []
+
+
+def test_a_pod_that_takes_over_from_a_lost_node_ends_it() -> None:
+    tracker, lost = Tracker(PATIENCE), {"worker-1"}
+    assert [event["kind"] for now in (0, 30) for event in tracker.seen(now, [GOOD], lost)] == ["node_not_ready"]
+    elsewhere = {**GOOD, "node": "worker-2", "pod": "db-xyz"}
+    assert tracker.seen(31, [elsewhere], lost) == []
+    (end,) = tracker.seen(61, [elsewhere], lost)
+    assert (end["kind"], end["problem"], end["node"]) == ("recovered", "node_not_ready", "worker-2")
+
+
+def test_after_a_restart_what_is_still_wrong_is_told_once_more() -> None:
+    assert told((0, FAILED), (30, FAILED)) == [(30, "not_serving")]
+    # Another tracker, which has seen nothing.
+    assert told((40, FAILED), (69, FAILED), (70, FAILED), (500, FAILED)) == [(70, "not_serving")]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +179,19 @@ def test_a_flood_of_changes_loses_nothing_and_tells_nothing_twice() -> None:
     assert [event["name"] for event in tracker.seen(31, of(FAILED))] == names
     assert tracker.seen(32, of(FAILED)) == tracker.seen(33, of(GOOD)) == []
     assert [event["name"] for event in tracker.seen(63, of(GOOD))] == names
+
+
+def test_a_flood_of_routers_that_come_and_go_tells_each_problem_once() -> None:
+    """A thousand routers, of which every third fails for good at another time, while the others fail for a moment."""
+    tracker = Tracker(PATIENCE)
+    events = []
+    for now in range(1, 1100):
+        lasting = [{**(FAILED if now > number else GOOD), "name": f"r{number}"} for number in range(0, 1000, 3)]
+        passing = [
+            {**(FAILED if (now + number) % 29 else GOOD), "name": f"r{number}"} for number in range(1000) if number % 3
+        ]
+        events += [(now, event["kind"], event["name"]) for event in tracker.seen(now, lasting + passing)]
+    assert events == [(number + 31, "not_serving", f"r{number}") for number in range(0, 1000, 3)]
 
 
 def test_without_patience_all_is_told_at_once() -> None:
