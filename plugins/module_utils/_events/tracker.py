@@ -5,7 +5,7 @@
 
 """What is an event of a router: a problem that lasts, once, and its end. Pure.
 
-Routers come as router_info returns them. A problem that ends within the patience is no event, and neither is its end. One that
+Routers come as router_info returns them, and with `silent`. A problem that ends within the patience is no event, and neither is its end. One that
 was told ends when it has been away for as long; until then it is the same problem, however often it comes back.
 """
 
@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from .._contract.status import ON_HOLD, SERVING
+from .._contract.status import ON_HOLD
 
 # A pod says that it cannot serve, or there is none.
 NOT_SERVING = "not_serving"
-# A pod said that it serves, and says nothing any more.
+# A pod said that it serves, and says nothing any more; nobody knows why.
 SILENT = "silent"
 # The node of the pod that serves, or served last, is not ready.
 NODE_NOT_READY = "node_not_ready"
@@ -119,7 +119,7 @@ def _problems(router: Mapping[str, Any], not_ready: Container[str], changed: str
     if router["node"] in not_ready and not on_hold:
         found["service"] = (NODE_NOT_READY, f"node {router['node']} of pod {router['pod']} is not ready")
     elif not router["serving"] and not on_hold:
-        found["service"] = (SILENT if router["state"] == SERVING else NOT_SERVING, router["reason"])
+        found["service"] = (SILENT if router["silent"] else NOT_SERVING, router["reason"])
     if router["rules_error"]:
         found["rules"] = (RULES_REFUSED, router["rules_error"])
     elif changed:

@@ -47,6 +47,9 @@ class State(Protocol):
     def warning(self) -> str:
         """What is not as it should be of a router that serves; empty if nothing."""
 
+    def silent(self) -> bool:
+        """Whether a pod that serves as far as it has said says nothing any more, and nobody knows why."""
+
     def as_dict(self) -> dict[str, Any]:
         """The result of router_info."""
 
@@ -173,6 +176,10 @@ class Facts:
         return (
             f"router {self.namespace}/{self.name} serves, but without the pods that it asks for: {why}" if why else ""
         )
+
+    def silent(self) -> bool:
+        """Whether the pod that reported last that it serves does not renew the Lease, and nothing else is known."""
+        return self.status.serving and self.holder is not None and not self.serving and not self.problem()
 
     def not_waiting(self) -> str:
         """Why none of its pods waits on hold with its rules loaded; empty if one does."""

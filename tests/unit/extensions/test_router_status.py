@@ -88,6 +88,27 @@ def test_rules_that_are_refused(source: Args, args: Args, agent: FakeAgent) -> N
 
 
 @pytest.mark.parametrize(
+    ("renewed", "container", "expected"),
+    [
+        ("2026-11-01T00:00:00Z", {"running": {}}, ["silent"]),
+        ("", {"running": {}}, []),
+        # It is known why it says nothing.
+        ("2026-11-01T00:00:00Z", {"waiting": {"reason": "CrashLoopBackOff"}}, ["not_serving"]),
+        ("", {"waiting": {"reason": "CrashLoopBackOff"}}, ["not_serving"]),
+    ],
+    ids=["Lease over", "renewed", "Lease over and crashed", "crashed"],
+)
+@pytest.mark.usefixtures("agent")
+def test_a_pod_that_says_nothing_any_more(
+    source: Args, args: Args, cluster: FakeCluster, renewed: str, container: Args, expected: list[str]
+) -> None:
+    lease, pod = (cluster.objects[(kind, "payments", name)] for kind, name in (("leases", "db"), ("pods", "db-abc")))
+    lease["spec"]["renewTime"] = renewed or lease["spec"]["renewTime"]
+    pod["status"]["containerStatuses"] = [{"name": "router", "state": container}]
+    assert [one["kind"] for one in source["Source"]({**args, "patience": 0}).look()] == expected
+
+
+@pytest.mark.parametrize(
     ("status", "expected"),
     [
         ("NotReady", ["node_not_ready"]),

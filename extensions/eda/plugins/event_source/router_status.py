@@ -98,7 +98,9 @@ class Source:
             if self._cluster is None:
                 self._cluster = connect(self._args)
             cluster = self._cluster
-            found = [router.as_dict() for router in read_states(cluster, self._selection)]
+            found = [
+                {**router.as_dict(), "silent": router.silent()} for router in read_states(cluster, self._selection)
+            ]
             nodes: set[str] = self._if_permitted("node_not_ready", lambda: not_ready(cluster)) or set()
             where = selected_namespaces(self._selection)
             changed = self._if_permitted("rules_changed", lambda: changed_by_others(cluster, where)) or {}

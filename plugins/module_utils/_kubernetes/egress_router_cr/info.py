@@ -86,6 +86,10 @@ class Facts:
         """What is not as it should be of a router that serves: nothing is known."""
         return ""
 
+    def silent(self) -> bool:
+        """Never: nobody reports."""
+        return False
+
     def _waiting_for(self) -> str:
         return self.rules_error() or (state.waiting_for(self.live, self.router) if self.router else "")
 

@@ -13,10 +13,11 @@ from ansible_collections.egress.router.plugins.module_utils._events.tracker impo
 
 GOOD: dict[str, Any] = {
     "namespace": "payments", "name": "db", "serving": True, "state": "serving", "reason": "", "rules_error": "",
-    "node": "worker-1", "pod": "db-abc", "failover": {"reason": ""},
+    "node": "worker-1", "pod": "db-abc", "failover": {"reason": ""}, "silent": False,
 }  # fmt: skip
 FAILED = {**GOOD, "serving": False, "state": "failed", "reason": "no carrier"}
-SILENT = {**GOOD, "serving": False, "reason": "pod db-abc does not renew its lease"}
+CRASHED = {**GOOD, "serving": False, "reason": "pod db-abc: CrashLoopBackOff: exit code 1"}
+SILENT = {**GOOD, "serving": False, "silent": True, "reason": "pod db-abc does not renew its lease"}
 REFUSED = {**GOOD, "rules_error": "line 3: no port"}
 ALONE = {**GOOD, "failover": {"reason": "no other pod could serve"}}
 PATIENCE = 30.0
@@ -43,6 +44,8 @@ def told(*seen: tuple[float, Any], patience: float = PATIENCE) -> list[tuple[flo
     [
         (FAILED, "not_serving", "no carrier"),
         ({**FAILED, "state": ""}, "not_serving", "no carrier"),
+        # What a pod reported before it crashed says nothing of it.
+        (CRASHED, "not_serving", "pod db-abc: CrashLoopBackOff: exit code 1"),
         (SILENT, "silent", "pod db-abc does not renew its lease"),
         (REFUSED, "rules_refused", "line 3: no port"),
         (ALONE, "no_successor", "no other pod could serve"),
