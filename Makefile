@@ -1,7 +1,7 @@
 # The table of contents of everything a developer or CI runs. The work is in tools/, tests/ and benchmarks/.
 # Every target installs what it needs; a second run finds it in ${EGRESS_CACHE:-~/.cache/egress.router}.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit simulation agent-test api-server-test neutron-test vsphere-test openshift-test automation-test ee de lab lab-down lab-test image sbom molecule bench
+.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit simulation agent-test api-server-test events-test neutron-test vsphere-test openshift-test automation-test ee de lab lab-down lab-test image sbom molecule bench
 
 run := tools/run
 SCHEDULES ?= 100000
@@ -68,6 +68,9 @@ agent-test: venv ## The router's agent in network namespaces with real nftables
 
 api-server-test: venv ## Backend egress_router_cr, pairs, cut-overs and address pools, on a real API server with its controllers
 	$(run) tests/api_server/run
+
+events-test: venv ## Problems of routers, through a real ansible-rulebook to what it runs
+	$(run) tests/events/run
 
 neutron-test: venv ## The OpenStack modules on real Keystone and Neutron
 	$(run) tests/neutron/run

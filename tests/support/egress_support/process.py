@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -22,7 +23,8 @@ def say(message: str) -> None:
 
 
 def start(state: Path, name: str, command: list[str], environment: dict[str, str]) -> None:
-    """Starts a server; its output goes to STATE/NAME.log, its process id to STATE/NAME.pid."""
+    """Starts a server; its output goes to STATE/NAME.log, its process id to STATE/NAME.pid, and its command is kept."""
+    (state / f"{name}.command").write_text(json.dumps([command, environment]))
     with (state / f"{name}.log").open("ab") as log:
         server = subprocess.Popen(
             command,
@@ -34,6 +36,19 @@ def start(state: Path, name: str, command: list[str], environment: dict[str, str
             start_new_session=True,
         )
     (state / f"{name}.pid").write_text(f"{server.pid} {_born(server.pid)}")
+
+
+def start_again(state: Path, name: str) -> None:
+    """Starts a server that was stopped in the same way."""
+    start(state, name, *json.loads((state / f"{name}.command").read_text()))
+
+
+def stop(state: Path, name: str) -> None:
+    """Stops one server, as whoever administers it does."""
+    file = state / f"{name}.pid"
+    pid, born = file.read_text().split()
+    _stop(int(pid), born, (signal.SIGTERM, signal.SIGKILL))
+    file.unlink()
 
 
 def stop_all(state: Path, keep: bool = False) -> None:
