@@ -80,7 +80,7 @@ def lanes() -> list[Lane]:
                 Stage("vsphere-test", "5 min cold, 3 min warm", counts_tests=True, nice=5),
                 # These three after those two: when their turn comes the lab has built their programs.
                 Stage("api-server-test", "4 min", counts_tests=True, nice=5),
-                Stage("events-test", "2 min cold, 1 min warm", counts_tests=True, nice=5),
+                Stage("events-test", "3 min cold, 2 min warm", counts_tests=True, nice=5),
                 Stage("openshift-test", "2 min", counts_tests=True, nice=5),
                 Stage("automation-test", "5 min cold, 2 min warm", counts_tests=True, nice=5),
                 # Not beside the cluster's start, and before all others: promises of its pods last for half a second.

@@ -334,7 +334,7 @@ def test_pages_name_what_is_there(path: Path) -> None:
     known = {*MODULES, *ROLES, *PLAYBOOKS, *load(ROOT / "meta/runtime.yml")["action_groups"]}
     known |= {path.stem for path in (PLUGINS / "filter").glob("*.yml")}
     eda = ROOT / "extensions/eda"
-    known |= {path.stem for path in (*eda.glob("rulebooks/*.yml"), *eda.glob("plugins/event_source/*.py"))}
+    known |= {path.stem for path in (*eda.glob("rulebooks/*.yml"), *eda.glob("plugins/event_*/*.py"))}
     named = set(re.findall(r"\begress\.router\.([a-z][a-z0-9_]*)\b(?!/)", path.read_text()))
     assert not named - known, f"{relative(path)} names what is not there: {sorted(named - known)}"
 

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from .._contract.status import ON_HOLD
+from .plain_text import plain
 
 # A pod says that it cannot serve, or there is none.
 NOT_SERVING = "not_serving"
@@ -132,14 +133,17 @@ def _problems(router: Mapping[str, Any], not_ready: Container[str], changed: str
 
 def _event(event: str, problem: _Problem, router: Mapping[str, Any], now: float) -> Event:
     namespace, name = router.get("namespace", ""), router.get("name", "")
-    return {
-        "kind": event,
-        "router": f"{namespace}/{name}" if name else "",
-        "namespace": namespace,
-        "name": name,
-        "reason": problem.reason,
-        "state": router.get("state", ""),
-        "node": router.get("node", ""),
-        "pod": router.get("pod", ""),
-        "seconds": round(now - problem.since),
-    }
+    found: Event = plain(
+        {
+            "kind": event,
+            "router": f"{namespace}/{name}" if name else "",
+            "namespace": namespace,
+            "name": name,
+            "reason": problem.reason,
+            "state": router.get("state", ""),
+            "node": router.get("node", ""),
+            "pod": router.get("pod", ""),
+            "seconds": round(now - problem.since),
+        }
+    )
+    return found

@@ -22,7 +22,7 @@ def start(state: Path, controllers: str = "", users: Iterable[str] = ()) -> Path
     `controllers`: names for kube-controller-manager, with commas. `users`: others who may log in, with their names as tokens.
     """
     programs = gobuild.KUBERNETES.build()
-    client, peer, secure, manager = _free_ports(4)
+    client, peer, secure, manager = free_ports(4)
     process.start(
         state,
         "etcd",
@@ -94,7 +94,7 @@ def url(kubeconfig: Path) -> str:
     return found
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _number in range(count)]
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:

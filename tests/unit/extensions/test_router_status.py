@@ -25,6 +25,8 @@ from ansible_collections.egress.router.tests.support.server_side_apply import up
 # Where Ansible has the collection, not where the checkout is.
 COLLECTION = Path(importlib.import_module("ansible_collections.egress.router.plugins").__path__[0]).parent
 SOURCE = COLLECTION / "extensions/eda/plugins/event_source/router_status.py"
+FILTER = COLLECTION / "extensions/eda/plugins/event_filter/plain_text.py"
+RULEBOOKS = COLLECTION / "extensions/eda/rulebooks"
 Args = dict[str, Any]
 
 
@@ -49,8 +51,12 @@ def args(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 @pytest.fixture
 def source() -> Args:
+    return run_file(SOURCE)
+
+
+def run_file(path: Path) -> Args:
     # runpy, which ansible-rulebook calls, does not get along with Ansible's own import of collections, which tests have.
-    spec = importlib.util.spec_from_file_location("router_status", SOURCE)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -287,17 +293,39 @@ def test_schema_and_documentation_have_what_the_source_reads(source: Args) -> No
     assert set(example["egress.router.router_status"]) <= set(schema)
 
 
-def test_galaxy_is_told_of_the_source() -> None:
-    """Without it, galaxy-importer leaves the plugin out and says nothing."""
-    (one,) = yaml.safe_load((COLLECTION / "meta/extensions.yml").read_text())["extensions"]
-    assert COLLECTION / "extensions" / one["args"]["ext_dir"] == SOURCE.parent
+def test_galaxy_is_told_of_the_plugins() -> None:
+    """Without it, galaxy-importer leaves them out and says nothing."""
+    told = [
+        one["args"]["ext_dir"] for one in yaml.safe_load((COLLECTION / "meta/extensions.yml").read_text())["extensions"]
+    ]
+    assert sorted(COLLECTION / "extensions" / one for one in told) == [FILTER.parent, SOURCE.parent]
 
 
-@pytest.mark.parametrize(
-    "path", sorted((COLLECTION / "extensions/eda/rulebooks").glob("*.yml")), ids=lambda path: path.name
-)
-def test_rulebooks_know_the_events_and_their_variables_are_explained(source: Args, path: Path) -> None:
-    (play,) = yaml.safe_load(path.read_text())
+def test_texts_of_the_cluster_are_no_templates(source: Args, args: Args, agent: FakeAgent) -> None:
+    agent.report(state="{{ state }}", node="{%- node %}", error="{{{ error }}} {# x #} {y}")
+    (event,) = source["Source"]({**args, "patience": 0}).look()
+    assert (event["state"], event["node"]) == ("{ { state }}", "{ %- node %}")
+    agent.report(rules_error="{{{ error }}} {# x #} {y}")
+    (event,) = [one for one in source["Source"]({**args, "patience": 0}).look() if one["kind"] == "rules_refused"]
+    assert event["reason"] == "{ { { error }}} { # x #} {y}"
+
+
+def test_texts_of_alerts_are_no_templates() -> None:
+    alerts = [{"labels": {"router": "{{ x }}", "{% x": "{"}, "n": 1, "yes": True, "nothing": None}]
+    assert run_file(FILTER)["main"]({"payload": {"alerts": alerts}}) == {
+        "payload": {"alerts": [{"labels": {"router": "{ { x }}", "{ % x": "{"}, "n": 1, "yes": True, "nothing": None}]}
+    }
+    for path in RULEBOOKS.glob("routers_alerts*.yml"):
+        (play,) = yaml.safe_load(path.read_text())
+        assert play["sources"][0]["filters"][0] == {"egress.router.plain_text": None}, path.name
+
+
+VARIABLES = re.compile(r"{{ ((?:router|alerts)_\w+) }}")
+
+
+@pytest.mark.parametrize("name", ["routers", "routers_run"])
+def test_rulebooks_know_the_events(source: Args, name: str) -> None:
+    (play,) = yaml.safe_load((RULEBOOKS / f"{name}.yml").read_text())
     (given,) = [one["egress.router.router_status"] for one in play["sources"]]
     assert set(given) <= set(yaml.safe_load(source["DOCUMENTATION"])["options"])
     events = importlib.import_module(source["Tracker"].__module__)
@@ -308,6 +336,19 @@ def test_rulebooks_know_the_events_and_their_variables_are_explained(source: Arg
     # A string of words in quotes, as in YAML.
     handled = [yaml.safe_load(rule["condition"].removeprefix("event.kind in ")) for rule in play["rules"]]
     assert handled == [told, [events.RECOVERED, events.UNREACHABLE]]
+
+
+@pytest.mark.parametrize("name", ["routers", "routers_alerts"])
+def test_a_rulebook_and_that_for_the_command_line_differ_in_what_runs(name: str) -> None:
+    (workflow,), (playbook,) = (yaml.safe_load((RULEBOOKS / f"{one}.yml").read_text()) for one in (name, f"{name}_run"))
+    launched = workflow["rules"][0].pop("action")["run_workflow_template"]["job_args"]["extra_vars"]
+    run = playbook["rules"][0].pop("action")["run_playbook"]["extra_vars"]
+    assert launched == run and workflow == playbook
+
+
+def test_rulebooks_and_their_variables_are_explained() -> None:
     page = (COLLECTION / "docs/events.md").read_text()
-    for variable in re.findall(r"{{ (router_\w+) }}", path.read_text()):
-        assert f"| `{variable}` |" in page
+    for path in RULEBOOKS.glob("*.yml"):
+        assert f"| `egress.router.{path.stem}` |" in page, path.name
+        for variable in VARIABLES.findall(path.read_text()):
+            assert f"| `{variable}` |" in page, (path.name, variable)

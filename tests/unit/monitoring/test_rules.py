@@ -242,6 +242,18 @@ def test_the_operators_rules_are_the_same() -> None:
     assert yaml.safe_load(text)["spec"] == yaml.safe_load(RULES.read_text())
 
 
+def test_alertmanager_sends_on_alerts_that_there_are() -> None:
+    (route,) = yaml.safe_load((ROOT / "monitoring/alertmanager.yml").read_text())["route"]["routes"]
+    (matcher,) = route["matchers"]
+    name, _operator, pattern = matcher.split()
+    # Alertmanager's regular expressions are about the whole value.
+    sent = [alert for alert in ALERTS if re.fullmatch(pattern.strip('"'), alert)]
+    assert (name, len(sent)) == ("alertname", pattern.count("|") + 1), "each of its words is an alert"
+    assert all(ALERTS[alert]["labels"]["severity"] != "info" for alert in sent)
+    page = (ROOT / "docs/events.md").read_text()
+    assert all(f"`{alert}`" in page for alert in sent)
+
+
 @pytest.mark.parametrize("label", ["router", "node"])
 def test_without_the_operator_series_get_the_same_labels(label: str) -> None:
     (job,) = yaml.safe_load((ROOT / "monitoring/scrape.yml").read_text())["scrape_configs"]
