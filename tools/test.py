@@ -78,11 +78,9 @@ def lanes() -> list[Lane]:
             [
                 Stage("neutron-test", "16 min cold, 7 min warm", counts_tests=True, nice=10),
                 Stage("vsphere-test", "5 min cold, 3 min warm", counts_tests=True, nice=5),
-                # These three after those two: when their turn comes the lab has built their programs.
+                # These two after those two: when their turn comes the lab has built their programs.
                 Stage("api-server-test", "4 min", counts_tests=True, nice=5),
-                Stage("events-test", "3 min cold, 2 min warm", counts_tests=True, nice=5),
                 Stage("openshift-test", "2 min", counts_tests=True, nice=5),
-                Stage("automation-test", "5 min cold, 2 min warm", counts_tests=True, nice=5),
                 # Not beside the cluster's start, and before all others: promises of its pods last for half a second.
                 Stage("agent-test", "6 min", counts_tests=True, nice=-5),
             ],
@@ -98,6 +96,9 @@ def lanes() -> list[Lane]:
                 Stage("sanity", "12 min cold, 4 min warm", nice=19),
                 Stage("sanity-oldest", "3 min cold, 1 min warm", nice=19),
                 Stage("units-oldest", "90 s", counts_tests=True, nice=19),
+                # They need the API server that the lab has built by now, and this lane has time left.
+                Stage("events-test", "3 min cold, 2 min warm", counts_tests=True, nice=5),
+                Stage("automation-test", "5 min cold, 2 min warm", counts_tests=True, nice=5),
             ],
         ),
     ]
