@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ DEPENDENCIES_OF_OURS = "meta"
 # Printed by a container of the image. The first line counts megabytes.
 CONTENTS = f"""
 cd /usr/local/lib/python3*/dist-packages
-du -sm . {COLLECTIONS} /usr/lib/jvm/*-amd64 2>/dev/null | sort -rn
+du -sm . {COLLECTIONS} /usr/lib/jvm 2>/dev/null | sort -rn
 python3 --version; java -version 2>&1 | head -1
 for one in *.dist-info; do one=${{one%.dist-info}}; echo "${{one%-*}} ${{one##*-}}"; done
 cd {COLLECTIONS}/ansible_collections
@@ -205,11 +205,12 @@ class Builder:
         return found
 
     def _build(self, image: str, inputs: str, context: Path, *more: str) -> None:
-        previous = self.engine.output("image", "inspect", "--format", "{{.Id}}", image, check=False)
+        previous = self._identity(image) if self.engine.exists("image", image) else ""
         labelled = ["--label", f"{LABEL}={inputs}", "-f", str(context / "Containerfile"), "-t", image, str(context)]
         self.engine.run("build", "-q", *baseimage.build_arguments(self.engine), *more, *labelled)
-        # Half a gigabyte that has no name any more. Another image may still be based on it: then it goes with that.
-        self.engine.run("image", "rm", previous, check=False)
+        if previous and previous != self._identity(image):
+            # Half a gigabyte that has no name any more. Another image may still be based on it: then it goes with that.
+            self.engine.run("image", "rm", previous, check=False)
 
     def _context(self, environment: Environment) -> Path:
         """What ansible-builder makes of the definition, with the collections in it."""
@@ -225,7 +226,7 @@ class Builder:
         return made
 
     @contextlib.contextmanager
-    def _pip(self) -> Any:
+    def _pip(self) -> Iterator[list[str]]:
         """pip's settings of this machine for a build. Docker cannot mount them: there it has to do without."""
         if self.engine.name != "podman":
             yield []
