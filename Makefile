@@ -1,7 +1,7 @@
 # The table of contents of everything a developer or CI runs. The work is in tools/, tests/ and benchmarks/.
 # Every target installs what it needs; a second run finds it in ${EGRESS_CACHE:-~/.cache/egress.router}.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit simulation agent-test api-server-test events-test neutron-test vsphere-test openshift-test automation-test ee de lab lab-down lab-test image sbom molecule bench
+.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit simulation agent-test api-server-test events-test neutron-test vsphere-test openshift-test automation-test rulebook-test ee de lab lab-down lab-test image sbom molecule bench
 
 run := tools/run
 SCHEDULES ?= 100000
@@ -88,7 +88,10 @@ de: venv ## The decision environment, with the checkout's collection
 	$(run) python tools/environments.py de
 
 automation-test: venv ## Job templates of examples/awx, run by ansible-runner in the execution environment
-	$(run) tests/automation/run
+	$(run) tests/automation/run ee
+
+rulebook-test: venv ## A rulebook in the decision environment; not part of "make test"
+	$(run) tests/automation/run de
 
 lab: ## A kind cluster with an egress segment and an outside server
 	tests/lab/lab up
