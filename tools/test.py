@@ -96,9 +96,8 @@ def lanes() -> list[Lane]:
                 Stage("sanity", "12 min cold, 4 min warm", nice=19),
                 Stage("sanity-oldest", "3 min cold, 1 min warm", nice=19),
                 Stage("units-oldest", "90 s", counts_tests=True, nice=19),
-                # They need the API server that the lab has built by now, and this lane has time left.
+                # It needs the API server that the lab has built by now, and this lane has time left.
                 Stage("events-test", "3 min cold, 2 min warm", counts_tests=True, nice=5),
-                Stage("automation-test", "5 min cold, 2 min warm", counts_tests=True, nice=5),
             ],
         ),
     ]

@@ -205,6 +205,16 @@ def test_only_seams_import_libraries(module: str) -> None:
     assert not strangers, f"{module} imports {strangers}: only the files of SEAMS in tools/graph.py may"
 
 
+def test_the_oldest_ansible_core_runs_the_tests_of_all_that_imports_it() -> None:
+    command = subprocess.run(
+        ["make", "-n", "units-oldest"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    rooms = {f"plugins/{room}" for room in (*GRAPH.CONTROLLER, "modules")}
+    seams = [file for file, names in GRAPH.SEAMS.items() if any(name.startswith("ansible") for name in names)]
+    rooms |= {f"plugins/module_utils/{file.split('/')[0]}" for file in seams} | {"extensions"}
+    assert set(re.findall(r"tests/unit/(\S+)", command)) == rooms
+
+
 def test_what_reaches_no_seam_needs_nothing_but_python(tmp_path: Path) -> None:
     with_libraries = {module for module in OF_PLUGINS.imports if OF_PLUGINS.strangers(module)}
     pure = sorted(module for module in OF_PLUGINS.imports if not OF_PLUGINS.reached(module) & with_libraries)

@@ -95,7 +95,7 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> None:
         raise ServerError(f"{' '.join(command)} failed: {(done.stdout + done.stderr)[-3000:]}")
 
 
-def wait_for(what: str, state: Path, name: str, condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(what: str, state: Path, name: str, condition: Callable[[], bool], seconds: float = 240) -> None:
     """Waits until `condition` holds; ServerError with the end of the server's log if it ends or time does."""
     deadline = time.monotonic() + seconds
     while not condition():
