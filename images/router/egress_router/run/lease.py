@@ -75,12 +75,16 @@ Answered = Callable[[int, "Found | ApiError"], None]
 
 
 class Leases:
-    """Requests of one router's Lease; each answer is given to `answered`, in the request's own thread."""
+    """Requests of one router's Lease; each answer is given to `answered`, in the request's own thread.
+
+    `watching`: the watch brings changes, as far as is known: of a connection that is dead, nothing is for a while.
+    """
 
     def __init__(self, kube: Kube, config: Config, answered: Answered) -> None:
         self._kube = kube
         self._config = config
         self._answered = answered
+        self.watching = False
 
     def look(self, request: int) -> None:
         """Read it."""
@@ -100,9 +104,11 @@ class Leases:
                     if number:
                         # The first one was asked for.
                         problem.note()
+                        self.watching = True
                     if body is not None:
                         seen(Found.read(body))
             except ApiError as error:
+                self.watching = False
                 problem.note(str(error))
                 time.sleep(_WATCH_RETRY_SECONDS)
 
