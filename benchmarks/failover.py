@@ -15,7 +15,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -32,16 +32,29 @@ from outage.client import Client, client  # noqa: E402
 from outage.events import EVENTS, Event, Scene  # noqa: E402
 from outage.nodes import Nodes  # noqa: E402
 from outage.ports import Switch, recorded  # noqa: E402
-from outage.subjects import OTHER_IMAGE, Pair, Plain, Subject, await_ready, await_whole, targets  # noqa: E402
+from outage.subjects import (  # noqa: E402
+    OTHER_IMAGE,
+    Pair,
+    Plain,
+    Subject,
+    await_other,
+    await_ready,
+    await_whole,
+    targets,
+)
 
 from ansible_collections.egress.router.plugins.module_utils._common.errors import EgressError  # noqa: E402
 from ansible_collections.egress.router.plugins.module_utils._common.signals import unwound  # noqa: E402
+from ansible_collections.egress.router.plugins.module_utils._contract.watch import Period  # noqa: E402
 from ansible_collections.egress.router.plugins.module_utils._drill import judge  # noqa: E402
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.cluster import Cluster  # noqa: E402
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.hand_over import ask  # noqa: E402
 
 ROUNDS = rounds(30)
 # Each takes a minute or more, most of which is Kubernetes' own patience.
 PLAIN_ROUNDS = rounds(3)
+# How many pairs an event happens to at once that is not planned.
+PAIRS = 3
 ESTABLISHED = 200
 STALL_SECONDS = 0.5
 BUSY_MINUTES = float(os.environ.get("EGRESS_BENCH_BUSY_MINUTES", "10"))
@@ -166,9 +179,10 @@ class Bench:
         self.cluster = Cluster(kubernetes.dynamic.DynamicClient(kubernetes.config.new_client_from_config()))
         self.measured = [Measured(event) for event in EVENTS if not ONLY or any(part in event.name for part in ONLY)]
         self.failed: list[str] = []
-        self.switch: Switch | None = None
+        # By the pair's name.
+        self.switches: dict[str, Switch] = {}
         # Changes of the port until then are explained; and those that nothing explains.
-        self._mark = 0
+        self._marks: dict[str, int] = {}
         self.beyond = 0
         self._shared: Client | None = None
         self.take_overs: int | None = None
@@ -179,30 +193,46 @@ class Bench:
         with namespace(), ExitStack() as mended:
             mended.callback(self.nodes.mend)
             self.nodes.copy_image(IMAGE, OTHER_IMAGE)
-            self._with_a_pair()
+            self._with_pairs()
             if any(one.event.plain for one in self.measured):
                 self._with_a_plain_one()
 
-    def _with_a_pair(self) -> None:
-        """All events, and a while without any."""
-        pair = Pair(self.cluster)
-        pair.deploy()
-        await_whole(pair)
-        status = pair.facts().status
-        with recorded(self.nodes, status.mac, status.addresses.partition("/")[0]) as self.switch:
-            self._mark = len(self.switch.changes)
-            for one in self.measured:
-                if one.event.planned:
-                    self._measure(one.event, pair, one.event.fewer or ROUNDS, one.pair)
-            await_whole(pair)
-            with client(self.nodes, self.cluster, targets(pair)) as self._shared:
-                for one in self.measured:
-                    if not one.event.planned:
-                        self._measure(one.event, pair, one.event.fewer or ROUNDS, one.pair)
-                self._shared = None
+    def _with_pairs(self) -> None:
+        """All events, and a while without any. What is not planned happens to several pairs at once, and each is a sample."""
+        pairs = [Pair(self.cluster, number) for number in range(PAIRS)]
+        planned, others = ([one for one in self.measured if one.event.planned is kind] for kind in (True, False))
+        with ExitStack() as recording:
+            self._deploy(pairs[:1], recording)
+            for one in planned:
+                self._measure(one.event, pairs[:1], one.pair)
+            if others:
+                self._deploy(pairs[1:], recording)
+                all_targets = [target for pair in pairs for target in targets(pair)]
+                with client(self.nodes, self.cluster, all_targets) as self._shared:
+                    for one in others:
+                        self._measure(one.event, pairs, one.pair)
+                    self._shared = None
             if BUSY_MINUTES and not ONLY:
-                self._busy(pair)
-        command("kubectl", "-n", NAMESPACE, "delete", "deployment", pair.name, "--wait")
+                self._busy(pairs)
+        command(
+            "kubectl",
+            "-n",
+            NAMESPACE,
+            "delete",
+            "deployment",
+            *(pair.name for pair in pairs),
+            "--ignore-not-found",
+            "--wait",
+        )
+
+    def _deploy(self, pairs: Sequence[Pair], recording: ExitStack) -> None:
+        for pair in pairs:
+            pair.deploy()
+            await_whole(pair)
+            status = pair.facts().status
+            address = status.addresses.partition("/")[0]
+            self.switches[pair.name] = recording.enter_context(recorded(self.nodes, status.mac, address))
+            self._moves(pair)
 
     def _with_a_plain_one(self) -> None:
         """The events that it knows too."""
@@ -210,54 +240,77 @@ class Bench:
         plain.deploy()
         for one in self.measured:
             if one.event.plain:
-                self._measure(one.event, plain, PLAIN_ROUNDS, one.plain)
+                self._measure(one.event, [plain], one.plain, PLAIN_ROUNDS)
 
-    def _busy(self, pair: Pair) -> None:
-        await_whole(pair)
-        before = pair.take_overs()
+    def _busy(self, pairs: Sequence[Pair]) -> None:
+        def count() -> int:
+            for pair in pairs:
+                await_whole(pair)
+            return sum(pair.take_overs() for pair in pairs)
+
+        before = count()
         with all_cores_busy():
             time.sleep(BUSY_MINUTES * 60)
-        await_whole(pair)
-        self.take_overs = pair.take_overs() - before
-        say(f"{self.take_overs} take-overs in {BUSY_MINUTES:g} minutes with all cores busy")
+        self.take_overs = count() - before
+        say(f"{self.take_overs} take-overs of {len(pairs)} pairs in {BUSY_MINUTES:g} minutes with all cores busy")
 
-    def _measure(self, event: Event, subject: Subject, count: int, into: list[Sample]) -> None:
+    def _measure(self, event: Event, subjects: Sequence[Subject], into: list[Sample], count: int | None = None) -> None:
         """So many samples; one that fails is reported, and several in a row are enough."""
+        wanted = min(count or event.fewer or ROUNDS, ROUNDS)
         failed = 0
-        for turn in range(min(count, ROUNDS)):
+        while len(into) < wanted:
             began = time.monotonic()
             try:
-                found = self._sample(event, subject)
+                found = self._sample(event, subjects)
             except FAILURES as why:
                 failed += 1
-                self.failed.append(f"{event.name}, {subject.name}: {why}")
+                self.failed.append(f"{event.name}, {subjects[0].name}: {why}")
                 say(self.failed[-1])
-                self._mark = len(self.switch.changes) if self.switch else 0
+                for subject in subjects:
+                    self._moves(subject)
                 if failed == PATIENCE:
                     return
                 continue
             failed = 0
-            into.append(found)
-            rest = (
-                f"{found.broken} broken, stall {found.stall:.2f} s, client late {found.late:.2f} s, {found.moves} moves"
-            )
+            into += found
             took = time.monotonic() - began
-            what = f"{event.name}, {subject.name} {turn + 1}/{count}: {found.seconds:.3f} s"
-            say(f"{what} ({found.gaps}); {rest}; took {took:.0f} s")
+            for subject, one in zip(subjects, found, strict=True):
+                rest = f"{one.broken} broken, stall {one.stall:.2f} s, client late {one.late:.2f} s, {one.moves} moves"
+                what = f"{event.name}, {subject.name} {len(into)}/{wanted}: {one.seconds:.3f} s"
+                say(f"{what} ({one.gaps}); {rest}; took {took:.0f} s")
 
-    def _sample(self, event: Event, subject: Subject) -> Sample:
-        """Until all is as before, but for pods that end."""
-        await_whole(subject)
-        self.beyond += self._moves(subject)
-        with self._client(subject, event) as connects:
+    def _sample(self, event: Event, subjects: Sequence[Subject]) -> list[Sample]:
+        """One of each subject. Until all is as before, but for pods that end."""
+        for subject in subjects:
+            await_whole(subject)
+            self.beyond += self._moves(subject)
+        if event.on_one_node:
+            self._gather(subjects)
+        with self._client(subjects, event) as connects:
             connects.steady()
             number = connects.number()
-            with event.cause(Scene(self.nodes, subject, subject.server())):
+            with event.cause(Scene(self.nodes, subjects, [subject.server() for subject in subjects])):
                 connects.steady()
-            await_ready(subject)
+            for subject in subjects:
+                await_ready(subject)
             connects.steady()
             periods = connects.since(number)
-        seen, kept, moves = judge.seen(periods, connects.targets), judge.kept(periods), self._moves(subject)
+        return [self._seen(event, subject, periods) for subject in subjects]
+
+    def _gather(self, subjects: Sequence[Subject]) -> None:
+        """The pods that serve, on one node."""
+        first, *others = subjects
+        node = first.server().node
+        for subject in others:
+            before = subject.server()
+            if before.node != node and isinstance(subject, Pair):
+                ask(self.cluster, subject.facts())
+                await_other(subject, before)
+                await_whole(subject)
+                self._moves(subject)
+
+    def _seen(self, event: Event, subject: Subject, periods: list[Period]) -> Sample:
+        seen, kept, moves = judge.seen(periods, targets(subject)), judge.kept(periods), self._moves(subject)
         beyond = max(0, moves - event.moves) if event.moves is not None else 0
         self.beyond += beyond
         return Sample(
@@ -273,30 +326,33 @@ class Bench:
         )
 
     @contextmanager
-    def _client(self, subject: Subject, event: Event) -> Iterator[Client]:
+    def _client(self, subjects: Sequence[Subject], event: Event) -> Iterator[Client]:
         """One of its own for a planned move, so that its connections end afterwards; else the one that is there."""
         if self._shared is not None:
             yield self._shared
             return
+        (subject,) = subjects
         established = ESTABLISHED if event.planned and isinstance(subject, Pair) else 0
         with client(self.nodes, self.cluster, targets(subject), established) as found:
             yield found
 
     def _moves(self, subject: Subject) -> int:
         """How often the pair's address has changed its port since this was asked last."""
-        if self.switch is None or not isinstance(subject, Pair):
+        switch = self.switches.get(subject.name)
+        if switch is None:
             return 0
-        before, self._mark = self._mark, len(self.switch.changes)
-        return self._mark - before
+        before, self._marks[subject.name] = self._marks.get(subject.name, 0), len(switch.changes)
+        return self._marks[subject.name] - before
 
     def report(self) -> bool:
         """The tables and the JSON; whether all promises are kept."""
         measured = [one for one in self.measured if one.pair or one.plain]
         ratios = [ratio for one in measured for ratio in one.ratios()]
-        if self.switch is not None:
-            said = f"in {self.switch.frames} frames of both ports"
+        if self.switches:
+            said = f"in {sum(switch.frames for switch in self.switches.values())} frames of both ports"
             ratios.append(Ratio.at_most(f"moves of the address that no event explains, {said}", self.beyond, 0))
-            ratios.append(Ratio.at_most("frames that were missed", self.switch.missed, 0))
+            missed = sum(switch.missed for switch in self.switches.values())
+            ratios.append(Ratio.at_most("frames that were missed", missed, 0))
         if self.take_overs is not None:
             name = f"take-overs in {BUSY_MINUTES:g} minutes with all cores busy"
             ratios.append(Ratio.at_most(name, self.take_overs, 0))

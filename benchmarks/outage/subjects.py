@@ -118,9 +118,9 @@ def _together(subject: Subject) -> str:
 class Pair:
     """The router."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, number: int = 0) -> None:
         self.cluster = cluster
-        (self._wanted,) = routers(1, 0, replicas=2, redirect_rules=RULES)
+        self._wanted = routers(number + 1, 0, replicas=2, redirect_rules=RULES)[number]
         self.name = str(self._wanted["name"])
 
     def deploy(self) -> None:
