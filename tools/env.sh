@@ -20,6 +20,10 @@ export ANSIBLE_COLLECTIONS_PATH=$TREE
 export PYTHONPATH=${EGRESS_CORE:+$EGRESS_CORE:}$TREE
 # Caches of the tools stay out of the checkout.
 export RUFF_CACHE_DIR=$CACHE/ruff MYPY_CACHE_DIR=$CACHE/mypy
+# Bytecode is kept, beside the checkout. Each module of a playbook is a Python of its own, and where a machine wants no bytecode
+# written, each would compile all that it imports.
+unset PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX=$CACHE/bytecode
 # Coloured or interactive output helps nobody in a log.
 export ANSIBLE_NOCOLOR=1 PY_COLORS=0
 

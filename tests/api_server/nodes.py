@@ -88,7 +88,7 @@ class Nodes(Repeating):
             elif (pod["metadata"].get("labels") or {}).get("app") == "egress-router-cni":
                 if pod["metadata"]["uid"] not in self.running:
                     self._start_with_plugin(pod)
-            elif pod["status"].get("phase") != "Running":
+            elif pod["status"].get("phase") not in ("Running", "Failed"):
                 self._runs(pod)
 
     def _path(self, pod: dict[str, Any]) -> str:
@@ -137,6 +137,9 @@ class Nodes(Repeating):
         self._runs(pod)
 
     def _runs(self, pod: dict[str, Any]) -> None:
+        if pod["spec"].get("restartPolicy") == "Never":
+            self._fails(pod)
+            return
         number, since = next(_NUMBERS), pod["metadata"]["creationTimestamp"]
         ip = f"10.128.{number // 250}.{number % 250 + 1}"
         status = {
@@ -146,6 +149,12 @@ class Nodes(Repeating):
             "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": since}],
             "containerStatuses": [self._container(pod, ready=True, running={"startedAt": since})],
         }
+        self.api.merge(f"{self._path(pod)}/status", {"status": status})
+
+    def _fails(self, pod: dict[str, Any]) -> None:
+        """A pod that is to run a command to its end, which nobody runs here: or whoever waits for it waits for minutes."""
+        ended = {"exitCode": 128, "reason": "StartError", "message": "no command runs here"}
+        status = {"phase": "Failed", "containerStatuses": [self._container(pod, ready=False, terminated=ended)]}
         self.api.merge(f"{self._path(pod)}/status", {"status": status})
 
     def _container(self, pod: dict[str, Any], ready: bool, **state: Any) -> dict[str, Any]:

@@ -258,8 +258,6 @@ def play(pools: Pools, servers: Servers, folder: Path, *arguments: str, **variab
         "egress_router_pools": [POOL],
         "addresses_namespace": pools.space,
         "preflight_node_checks": False,
-        "egress_router_preflight": False,
-        "deploy_wait": False,
         "render_path": str(folder / "manifests"),
         **variables,
     }

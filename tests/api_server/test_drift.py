@@ -46,8 +46,6 @@ def test_drift(control_plane: ControlPlane, servers: Servers, space: str, tmp_pa
         variables = {
             "egress_routers": [{"name": "a", "addresses": [{"ip": "198.51.100.50/24"}]}],
             "egress_router_defaults": {"namespace": space, "image": "img:1", "master": "eth1"},
-            "egress_router_preflight": False,
-            "deploy_wait": False,
             **more,
         }
         done = run_playbook(servers, tmp_path, arguments, variables)

@@ -144,8 +144,6 @@ def play(lists: Lists, servers: Servers, folder: Path, *arguments: str, **answer
         "egress_routers": [{"name": "fixed", "addresses": [{"ip": "198.51.100.60/24"}]}],
         "egress_router_defaults": {**DEFAULTS, "namespace": lists.payments},
         "router_list_namespace": lists.space,
-        "egress_router_preflight": False,
-        "deploy_wait": False,
         **{f"router_list_survey_{key}": value for key, value in answers.items()},
     }
     process = run_playbook(servers, folder, arguments, variables)
