@@ -93,13 +93,20 @@ def admin_of(instance: Instance) -> Any:
 
 
 def make_networks(instance: Instance) -> None:
-    """`egress` is the segment of the egress addresses. Its addresses from 200 on are those that tests choose."""
+    """`egress` is the segment of the egress addresses. Of IPv4, those from 200 on are for tests to choose, of IPv6 those up to ::fff.
+
+    Neutron allocates at random.
+    """
     admin = admin_of(instance)
     # Without Keystone there are no projects.
     owner = {} if instance.release.noauth else {"project_id": admin.identity.find_project("owner").id}
-    pool = [{"start": "198.51.100.2", "end": "198.51.100.199"}]
+    pool4 = [{"start": "198.51.100.2", "end": "198.51.100.199"}]
+    pool6 = [{"start": "2001:db8:0:50::1000", "end": "2001:db8:0:50::ffff"}]
     subnets: dict[str, list[dict[str, Any]]] = {
-        "egress": [{"cidr": "198.51.100.0/24", "allocation_pools": pool}, {"cidr": "2001:db8:0:50::/64"}],
+        "egress": [
+            {"cidr": "198.51.100.0/24", "allocation_pools": pool4},
+            {"cidr": "2001:db8:0:50::/64", "allocation_pools": pool6},
+        ],
         "office": [{"cidr": "203.0.113.0/24"}],
     }
     for name, fields in subnets.items():
