@@ -13,7 +13,7 @@ from typing import Any
 import kubernetes.client
 import kubernetes.dynamic
 
-from ansible_collections.egress.router.tests.api_server.api import TOKENS
+from ansible_collections.egress.router.tests.api_server.api import TOKENS, until
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,28 @@ class ControlPlane:
         client = kubernetes.client.ApiClient(self.client.configuration)
         client.set_default_header("Impersonate-User", user)
         return kubernetes.dynamic.DynamicClient(client)
+
+    def grant(self, user: str, namespace: str, role: dict[str, Any]) -> None:
+        """Let a user do what a Role says, in this namespace. Once the API server knows: it hears of roles as everybody does."""
+        group, name = "rbac.authorization.k8s.io", role["metadata"]["name"]
+        prefix = f"/apis/{group}/v1/namespaces/{namespace}"
+        binding = {
+            "metadata": {"name": user},
+            "roleRef": {"kind": "Role", "name": name, "apiGroup": group},
+            "subjects": [{"kind": "User", "name": user, "apiGroup": group}],
+        }
+        self.request("POST", f"{prefix}/roles", {**role, "metadata": {"name": name, "namespace": namespace}})
+        self.request("POST", f"{prefix}/rolebindings", binding)
+        one = role["rules"][0]
+        asked = {
+            "namespace": namespace,
+            "verb": one["verbs"][0],
+            "group": one["apiGroups"][0],
+            "resource": one["resources"][0],
+        }
+        review = {"spec": {"user": user, "resourceAttributes": asked}}
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        until(lambda: self.request("POST", path, review)["status"]["allowed"], f"{user} may do what the role says")
 
     def request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         """One request; its answer, or None for an object that is not there."""

@@ -225,18 +225,11 @@ def test_edited_by_hand(pools: Pools) -> None:
 def test_the_permissions_of_the_documentation_are_enough(pools: Pools) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs/addresses.md").read_text()
     (text,) = [block.split("```")[0] for block in page.split("```yaml\n") if block.startswith("apiVersion: rbac")]
-    role = yaml.safe_load(text)
-    role["metadata"]["namespace"] = pools.space
-    roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{pools.space}"
     jane = pools.plane.impersonating("jane")
     pool = {**POOL, "quarantine_seconds": 0}
     with pytest.raises(Forbidden):
         pools.addresses("a", client=jane, pool=pool)
-    pools.plane.request("POST", f"{roles}/roles", role)
-    subject = {"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"}
-    ref = {"kind": "Role", "name": role["metadata"]["name"], "apiGroup": "rbac.authorization.k8s.io"}
-    body = {"metadata": {"name": "jane"}, "roleRef": ref, "subjects": [subject]}
-    pools.plane.request("POST", f"{roles}/rolebindings", body)
+    pools.plane.grant("jane", pools.space, yaml.safe_load(text))
     for check in (True, False):
         assert got(pools.addresses("a", client=jane, pool=pool, check=check)) == ["64"]
     for check in (True, False):

@@ -19,7 +19,6 @@ from ansible_collections.egress.router.plugins.module_utils._kubernetes.backends
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.change import Options
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.cluster import Cluster
 from ansible_collections.egress.router.plugins.module_utils._router.manifests import (
-    Permission,
     agent_permissions,
     needed_permissions,
     removal_permissions,
@@ -189,25 +188,15 @@ def test_a_run_that_changes_nothing_asks_once_more_of_a_pair(world: World) -> No
     assert asked[2] == asked[1] + 1
 
 
-def permit(world: World, user: str, permissions: list[Permission]) -> None:
-    """Binds a Role with these permissions and no others."""
-    plane, name = world.plane, {"metadata": {"name": user, "namespace": world.namespace}}
-    prefix = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{world.namespace}"
-    rules = [
-        {"apiGroups": [one.group], "resources": [one.resource], "verbs": [one.verb]}
-        for one in dict.fromkeys(permissions)
-    ]
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": user}
-    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}
-    plane.request("POST", f"{prefix}/roles", {**name, "rules": rules})
-    plane.request("POST", f"{prefix}/rolebindings", {**name, "roleRef": role, "subjects": [subject]})
-
-
 def test_the_permissions_that_preflight_asks_for_are_enough_and_none_of_them_reads_secrets(world: World) -> None:
     pair = world.router(**PAIR)
     permissions = [*needed_permissions([pair]), *removal_permissions(), *agent_permissions(pair)]
     assert [one.verb for one in permissions if one.resource == "secrets"] == ["create"]
-    permit(world, "jane", permissions)
+    rules = [
+        {"apiGroups": [one.group], "resources": [one.resource], "verbs": [one.verb]}
+        for one in dict.fromkeys(permissions)
+    ]
+    world.plane.grant("jane", world.namespace, {"metadata": {"name": "jane"}, "rules": rules})
     jane = world.plane.impersonating("jane")
     for check, changed in ((True, True), (False, True), (True, False), (False, False)):
         assert world.deploy(pair, check, jane)["changed"] is changed

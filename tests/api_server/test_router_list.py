@@ -120,18 +120,10 @@ def test_several_launches_at_the_same_time_lose_nothing(lists: Lists) -> None:
 def test_the_permissions_of_the_documentation_are_enough(lists: Lists) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs/awx.md").read_text()
     (text,) = [block.split("```")[0] for block in page.split("```yaml\n") if block.startswith("apiVersion: rbac")]
-    role = yaml.safe_load(text)
-    role["metadata"]["namespace"] = lists.space
-    roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{lists.space}"
     joe = lists.plane.impersonating("joe")
     with pytest.raises(Forbidden):
         lists.run(client=joe)
-    lists.plane.request("POST", f"{roles}/roles", role)
-    subject = {"kind": "User", "name": "joe", "apiGroup": "rbac.authorization.k8s.io"}
-    ref = {"kind": "Role", "name": role["metadata"]["name"], "apiGroup": "rbac.authorization.k8s.io"}
-    lists.plane.request(
-        "POST", f"{roles}/rolebindings", {"metadata": {"name": "joe"}, "roleRef": ref, "subjects": [subject]}
-    )
+    lists.plane.grant("joe", lists.space, yaml.safe_load(text))
     for answers in ({"address": "198.51.100.50/24"}, {"rules": "5432 TCP 203.0.113.10"}, {"state": "absent"}):
         assert lists.survey("a", client=joe, **answers)["changed"]
     out = [{"name": "a", "namespace": lists.payments}]
