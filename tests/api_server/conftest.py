@@ -22,19 +22,12 @@ from ansible_collections.egress.router.tests.api_server.api import Servers, runn
 from ansible_collections.egress.router.tests.api_server.control_plane import ControlPlane  # noqa: E402
 from ansible_collections.egress.router.tests.api_server.nodes import Nodes  # noqa: E402
 from ansible_collections.egress.router.tests.api_server.world import World  # noqa: E402
+from ansible_collections.egress.router.tests.support.figures import pytest_terminal_summary  # noqa: E402, F401
 
 # A run that is ended ends its servers too, as Ctrl-C does.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 _NUMBERS = itertools.count(1)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests measured."""
-    for report in terminalreporter.getreports("passed"):
-        for name, text in report.user_properties:
-            if name == "figure" and report.when == "call":
-                terminalreporter.write_line(str(text))
 
 
 @pytest.fixture(scope="session")

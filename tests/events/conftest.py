@@ -8,14 +8,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pytest
-
 sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("lab", "support")]
 
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests measured."""
-    for report in terminalreporter.getreports("passed"):
-        for name, text in report.user_properties:
-            if name == "figure" and report.when == "call":
-                terminalreporter.write_line(str(text))
+from ansible_collections.egress.router.tests.support.figures import pytest_terminal_summary  # noqa: E402, F401
