@@ -1,4 +1,4 @@
-"""Debian in the engine's storage, to build images on: the real one where a registry answers, else made by debootstrap."""
+"""Debian in the engine's storage, to build images on: the real one where a registry answers, else made by mmdebstrap."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _pull(engine: Engine, reference: str) -> bool:
 
 def _import(engine: Engine, suite: str, name: str) -> None:
     archive = debian.archive(suite)
-    with step(f"no registry answers: {name} is what debootstrap made", "5 seconds"):
+    with step(f"no registry answers: {name} is what mmdebstrap made", "5 seconds"):
         engine.run("import", "--change", 'CMD ["bash"]', str(archive), name)
 
 

@@ -1,4 +1,4 @@
-"""Debian where no registry answers: base systems by debootstrap, and what the router's image would be.
+"""Debian where no registry answers: base systems by mmdebstrap, and what the router's image would be.
 
 They get the machine's own Debian archives, proxy and certificates, so that `apt-get` works in them. These are read from
 the machine when a system is made, and are in no file of the repository.
@@ -18,6 +18,7 @@ from .settings import LAB_CACHE, ROUTER_CONTAINERFILE
 from .shell import LabError, output, run, step
 
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+MERGED_USR = "/usr/share/mmdebstrap/hooks/merged-usr"
 # What the agent's tests and benchmarks need on top of the image.
 TEST_PACKAGES = ("ethtool", "iperf3", "iputils-ping", "openssl", "procps", "python3-pytest", "python3-pytest-xdist")
 
@@ -27,9 +28,9 @@ def archive(suite: str) -> Path:
     made = LAB_CACHE / f"debian-{suite}.tar"
     with lock.exclusive(made.with_suffix(".lock")):
         if not made.exists():
-            packages.ensure({"debootstrap": "debootstrap"})
-            with step(f"making Debian {suite} with debootstrap", "40 seconds"):
-                _debootstrap(suite, made)
+            packages.ensure({"mmdebstrap": "mmdebstrap"})
+            with step(f"making Debian {suite} with mmdebstrap", "25 seconds"):
+                _make(suite, made)
     return made
 
 
@@ -79,12 +80,13 @@ def _found(pattern: str, text: str) -> str:
     return found[1]
 
 
-def _debootstrap(suite: str, target: Path) -> None:
+def _make(suite: str, target: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "root"
         sources = _sources(suite)
-        mirror = [sources[0].split()[1]] if sources else []
-        run(["debootstrap", "--variant=minbase", suite, str(root), *mirror])
+        # Debian 12 and older have to be told to merge /usr.
+        options = ["--quiet", "--mode=root", "--variant=minbase", f"--hook-dir={MERGED_USR}"]
+        run(["mmdebstrap", *options, suite, str(root), *sources])
         _configure_apt(root, sources)
         for cached in (root / "var/cache/apt/archives").glob("*.deb"):
             cached.unlink()
@@ -109,8 +111,7 @@ def _sources(suite: str) -> list[str]:
         f"deb {uri} {'-'.join([suite, *release.split('-')[1:]])} {component}"
         for _kind, uri, release, component in entries
     )
-    # The release itself first: debootstrap takes its mirror from there.
-    return sorted(found, key=lambda line: line.split()[2] != suite)
+    return list(found)
 
 
 def _configure_apt(root: Path, sources: list[str]) -> None:

@@ -13,7 +13,7 @@ COMMON = {
     "sysctl": "procps",
     "nft": "nftables",
     "conntrack": "conntrack",
-    "debootstrap": "debootstrap",
+    "mmdebstrap": "mmdebstrap",
     "iptables": "iptables",
 }
 PODMAN = {
