@@ -1,7 +1,7 @@
 # The table of contents of everything a developer or CI runs. The work is in tools/, tests/ and benchmarks/.
 # Every target installs what it needs; a second run finds it in ${EGRESS_CACHE:-~/.cache/egress.router}.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit simulation agent-test api-server-test events-test neutron-test vsphere-test openshift-test automation-test rulebook-test ee de lab lab-down lab-test image sbom molecule bench
+.PHONY: help venv demo test lint lint-all format docs interface mutants graph sanity sanity-oldest units-oldest units-ansible-test importer unit simulation agent-test api-server-test events-test neutron-test vsphere-test openshift-test automation-test automation-lab-test rulebook-test ee de lab lab-down lab-test image sbom molecule bench
 
 run := tools/run
 SCHEDULES ?= 100000
@@ -92,6 +92,9 @@ de: venv ## The decision environment, with the checkout's collection
 
 automation-test: venv ## Job templates of examples/awx, run by ansible-runner in the execution environment
 	$(run) tests/automation/run ee
+
+automation-lab-test: venv image ## Job templates, and rulebooks about real faults, on the lab
+	$(run) tests/automation/run lab
 
 rulebook-test: venv ## A rulebook in the decision environment; not part of "make test"
 	$(run) tests/automation/run de

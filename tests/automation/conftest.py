@@ -22,6 +22,7 @@ from ansible_collections.egress.router.tests.api_server.api import NODE, TOKENS,
 from ansible_collections.egress.router.tests.api_server.nodes import Nodes  # noqa: E402
 from ansible_collections.egress.router.tests.automation.agents import Agents  # noqa: E402
 from ansible_collections.egress.router.tests.automation.controller import Controller, Credential, prepare  # noqa: E402
+from ansible_collections.egress.router.tests.support.figures import pytest_terminal_summary  # noqa: E402, F401
 
 IMAGE = "localhost/egress-ee:dev"
 PASSWORDS = ("Xi0-of-openstack", "Xi0-of-vsphere")

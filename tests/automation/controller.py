@@ -194,6 +194,21 @@ class Job:
         return found
 
 
+def good(job: Job) -> Job:
+    """It was successful."""
+    assert (job.status, job.rc, job.failure) == ("successful", 0, ""), job.stdout
+    return job
+
+
+def bad(job: Job, sentence: str) -> Job:
+    """It failed, and says why."""
+    assert (job.status, job.rc) == ("failed", 2), job.stdout
+    assert sentence in job.failure, job.failure
+    # What people see says the same.
+    assert sentence in job.text, job.stdout
+    return job
+
+
 @dataclass
 class Controller:
     """`inventory`: its variables. `credentials`: by name, what was entered; `more` are those that every template has besides its own."""

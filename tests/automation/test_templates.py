@@ -15,7 +15,15 @@ import pytest
 
 from ansible_collections.egress.router.tests.api_server.api import TOKENS, Servers
 from ansible_collections.egress.router.tests.automation.conftest import Make
-from ansible_collections.egress.router.tests.automation.controller import PREFIX, Files, Job, Refused, answered
+from ansible_collections.egress.router.tests.automation.controller import (
+    PREFIX,
+    Files,
+    Job,
+    Refused,
+    answered,
+    bad,
+    good,
+)
 
 BILLING = {
     "name": "billing",
@@ -33,19 +41,6 @@ OLD = {
         "redirect": {"redirectRules": [{"destinationIP": "203.0.113.10", "port": 5432, "protocol": "TCP"}]},
     },
 }
-
-
-def good(job: Job) -> Job:
-    assert (job.status, job.rc, job.failure) == ("successful", 0, ""), job.stdout
-    return job
-
-
-def bad(job: Job, sentence: str) -> Job:
-    assert (job.status, job.rc) == ("failed", 2), job.stdout
-    assert sentence in job.failure, job.failure
-    # What people see says the same.
-    assert sentence in job.text, job.stdout
-    return job
 
 
 def objects(servers: Servers, kind: str, space: str) -> list[str]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,15 @@ class FakeAgent:
     def text(self) -> str:
         states = {"serving": int(self.serving), "failed": int(not self.serving), "on-hold": 0}
         return "".join(f'egress_router_state{{state="{state}"}} {value}\n' for state, value in states.items())
+
+
+def scrape_of(agent_port: int) -> dict[str, Any]:
+    """A fake agent, with the labels that monitoring/scrape.yml gives a pod's."""
+    labels = {**ROUTER, "pod": "db-abc", "node": "worker-1"}
+    return {
+        "job_name": "egress-router",
+        "static_configs": [{"targets": [f"127.0.0.1:{agent_port}"], "labels": labels}],
+    }
 
 
 @contextmanager
@@ -61,16 +71,29 @@ def serving(agent: FakeAgent) -> Iterator[int]:
         server.server_close()
 
 
-class Alertmanager:
-    """With the route of monitoring/alertmanager.yml, which leads to a rulebook on this machine. `port`: its own."""
+@dataclass(frozen=True)
+class Place:
+    """Where a server listens. `inside`: words that run a command in the network which has the address."""
 
-    def __init__(self, folder: Path, port: int, rulebook_port: int, token: str) -> None:
-        self._folder, self.url = folder, f"http://127.0.0.1:{port}"
+    address: str
+    port: int
+    inside: Sequence[str] = ()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}:{self.port}"
+
+
+class Alertmanager:
+    """With the route of monitoring/alertmanager.yml, which leads to a rulebook's webhook."""
+
+    def __init__(self, folder: Path, place: Place, webhook_url: str, token: str) -> None:
+        self._folder, self.url = folder, place.url
         shipped = yaml.safe_load((MONITORING / "alertmanager.yml").read_text())
         (route,), (receiver,) = shipped["route"]["routes"], shipped["receivers"]
         (webhook,) = receiver["webhook_configs"]
         (folder / "token").write_text(token)
-        webhook["url"] = f"http://127.0.0.1:{rulebook_port}/alerts"
+        webhook["url"] = webhook_url
         webhook["http_config"]["authorization"]["credentials_file"] = str(folder / "token")
         # Both of them are there for alerts that come together.
         route.update(group_wait="0s", group_interval="1s")
@@ -81,8 +104,8 @@ class Alertmanager:
         # It reads a template by its path in the package, which is not installed.
         mount = 'mount --bind "$0/usr/share" /usr/share && exec "$0/usr/bin/prometheus-alertmanager" "$@"'
         arguments = ["--config.file=alertmanager.yml", "--storage.path=alertmanager", "--cluster.listen-address=",
-                     f"--web.listen-address=127.0.0.1:{port}"]  # fmt: skip
-        self._command = ["unshare", "--mount", "sh", "-c", mount, str(package), *arguments]
+                     f"--web.listen-address={place.address}:{place.port}"]  # fmt: skip
+        self._command = [*place.inside, "unshare", "--mount", "sh", "-c", mount, str(package), *arguments]
 
     def start(self) -> None:
         process.start(self._folder, "alertmanager", self._command, {})
@@ -97,29 +120,34 @@ class Alertmanager:
 
 
 class Prometheus:
-    """With the rules of monitoring/rules.yml, but that they wait for nothing, and no pod to find but a fake agent."""
+    """With the rules of monitoring/rules.yml, but that they wait for nothing. `scrape`: its only scrape configuration."""
 
-    def __init__(self, folder: Path, port: int, alertmanager: str, agent_port: int) -> None:
-        self._folder, self.url = folder, f"http://127.0.0.1:{port}"
+    def __init__(self, folder: Path, place: Place, alertmanager: str, scrape: Mapping[str, Any]) -> None:
+        self._folder, self.url = folder, place.url
         rules = yaml.safe_load((MONITORING / "rules.yml").read_text())
         for rule in rules["groups"][0]["rules"]:
             rule.pop("for", None)
         (folder / "rules.yml").write_text(yaml.safe_dump(rules))
-        target = {"targets": [f"127.0.0.1:{agent_port}"], "labels": {**ROUTER, "pod": "db-abc", "node": "worker-1"}}
         configuration: dict[str, Any] = {
             "global": {"scrape_interval": "500ms", "scrape_timeout": "400ms", "evaluation_interval": "500ms"},
             "rule_files": ["rules.yml"],
-            "scrape_configs": [{"job_name": "egress-router", "static_configs": [target]}],
+            "scrape_configs": [scrape],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager.removeprefix("http://")]}]}]},
         }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
         program = Path(os.environ["EGRESS_PROMETHEUS"]) / "usr/bin/prometheus"
-        self._command = [str(program), "--config.file=prometheus.yml", "--storage.tsdb.path=prometheus",
-                         f"--web.listen-address=127.0.0.1:{port}"]  # fmt: skip
+        self._command = [*place.inside, str(program), "--config.file=prometheus.yml", "--storage.tsdb.path=prometheus",
+                         f"--web.listen-address={place.address}:{place.port}"]  # fmt: skip
 
     def start(self) -> None:
         process.start(self._folder, "prometheus", self._command, {})
         process.wait_for("Prometheus", self._folder, "prometheus", lambda: _answers(f"{self.url}/-/ready"))
+
+    def value(self, expression: str) -> float:
+        """Of an expression now; 0 if there is nothing."""
+        answer = _pool.request("GET", f"{self.url}/api/v1/query", fields={"query": expression})
+        found = json.loads(answer.data)["data"]["result"]
+        return float(found[0]["value"][1]) if found else 0.0
 
     def firing(self) -> list[str]:
         """The names of alerts that fire."""

@@ -30,10 +30,15 @@ class Action:
 
 
 class Rulebook:
-    """A process in a folder of its own, which it may be started in again."""
+    """A process in a folder of its own, which it may be started in again. `inventory`: variables of the inventory's only host."""
 
     def __init__(
-        self, folder: Path, rulebook: Path, variables: Mapping[str, Any], environment: Mapping[str, str]
+        self,
+        folder: Path,
+        rulebook: Path,
+        variables: Mapping[str, Any],
+        environment: Mapping[str, str],
+        inventory: Mapping[str, Any] | None = None,
     ) -> None:
         self._folder, self._rulebook = folder, rulebook
         self._records = folder / "records"
@@ -47,6 +52,7 @@ class Rulebook:
         variables_of_host = {
             "ansible_connection": "local",
             "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+            **(inventory or {}),
         }
         (folder / "inventory.yml").write_text(json.dumps({"all": {"hosts": {"localhost": variables_of_host}}}))
         (folder / "variables.json").write_text(json.dumps({"router_playbook": str(HERE / "record.yml"), **variables}))

@@ -14,7 +14,14 @@ import pytest
 import urllib3
 from egress_support import api_server, process
 
-from ansible_collections.egress.router.tests.events.alerting import Alertmanager, FakeAgent, Prometheus, serving
+from ansible_collections.egress.router.tests.events.alerting import (
+    Alertmanager,
+    FakeAgent,
+    Place,
+    Prometheus,
+    scrape_of,
+    serving,
+)
 from ansible_collections.egress.router.tests.events.rulebook import RULEBOOKS, Action, Rulebook
 from ansible_collections.egress.router.tests.support import waiting
 
@@ -57,11 +64,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             variables = {"alerts_host": "127.0.0.1", "alerts_port": for_rulebook, "alerts_token": TOKEN}
             rulebook = Rulebook(folder, RULEBOOKS / "routers_alerts_run.yml", variables, {})
             rulebook.start()
-            alertmanager = Alertmanager(folder, for_alertmanager, for_rulebook, TOKEN)
-            prometheus = Prometheus(folder, for_prometheus, alertmanager.url, agent_port)
+            webhook = f"http://127.0.0.1:{for_rulebook}/alerts"
+            alertmanager = Alertmanager(folder, Place("127.0.0.1", for_alertmanager), webhook, TOKEN)
+            prometheus = Prometheus(folder, Place("127.0.0.1", for_prometheus), alertmanager.url, scrape_of(agent_port))
             alertmanager.start()
             prometheus.start()
-            made = World(agent, prometheus, alertmanager, rulebook, f"http://127.0.0.1:{for_rulebook}/alerts")
+            made = World(agent, prometheus, alertmanager, rulebook, webhook)
             until(lambda: _answers(made) or not rulebook.alive, "the rulebook listens")
             assert rulebook.alive, rulebook.output
             yield made
