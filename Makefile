@@ -17,7 +17,7 @@ help: ## Show this list
 demo: venv image ## Provision an egress router on a real cluster and show what the outside server saw
 	$(run) tools/demo
 
-test: venv ## Everything CI runs, with a table of stages and seconds
+test: venv ## All checks and tests but those in the execution environment, with a table of stages and seconds
 	$(run) python tools/test.py
 
 venv: ## The Python environment and the collection's place in it
@@ -90,10 +90,10 @@ ee: venv ## The execution environment, with the checkout's collection
 de: venv ## The decision environment, with the checkout's collection
 	$(run) python tools/environments.py de
 
-automation-test: venv ## Job templates of examples/awx, run by ansible-runner in the execution environment
+automation-test: venv ## Job templates of examples/awx, run by ansible-runner in the execution environment; CI runs it after "make test"
 	$(run) tests/automation/run ee
 
-automation-lab-test: venv image ## Job templates, and rulebooks about real faults, on the lab
+automation-lab-test: venv image ## Job templates, and rulebooks about real faults, on the lab; CI runs it after "make test"
 	$(run) tests/automation/run lab
 
 rulebook-test: venv ## A rulebook in the decision environment; not part of "make test"

@@ -69,8 +69,6 @@ def lanes() -> list[Lane]:
                 Stage("image", "20 min cold, 10 s warm"),
                 Stage("lab-test", "1 min", counts_tests=True),
                 *(Stage(f"molecule-{name}", "2-8 min") for name in scenarios),
-                # By now the execution environment has been built by another lane.
-                Stage("automation-lab-test", "4 min", counts_tests=True),
             ],
             all_need_the_first=True,
         ),
@@ -91,8 +89,7 @@ def lanes() -> list[Lane]:
         Lane(
             "computing",
             [
-                # Beside it the lab's programs are built, which everything in the longest lane waits for.
-                Stage("unit", "90 s", counts_tests=True, nice=10),
+                Stage("unit", "90 s", counts_tests=True),
                 Stage("lint-all", "11 min cold, 5 min warm", nice=19),
                 Stage("docs", "1 min", nice=19),
                 Stage("importer", "1 min", nice=19),
@@ -101,7 +98,6 @@ def lanes() -> list[Lane]:
                 Stage("units-oldest", "90 s", counts_tests=True, nice=19),
                 # It needs the API server that the lab has built by now, and this lane has time left.
                 Stage("events-test", "3 min cold, 2 min warm", counts_tests=True, nice=5),
-                Stage("automation-test", "5 min cold, 2 min warm", counts_tests=True, nice=5),
             ],
         ),
     ]

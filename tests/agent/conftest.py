@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.egress.router.tests.support import namespaces
+from ansible_collections.egress.router.tests.support import figures, namespaces
 from ansible_collections.egress.router.tests.support.fake_agent_api import FakeApi
-from ansible_collections.egress.router.tests.support.figures import pytest_terminal_summary  # noqa: F401
 from ansible_collections.egress.router.tests.support.router_pod import Router, prepare
 from ansible_collections.egress.router.tests.support.waiting import until
 
 OBSERVED = ("tcp:5432", "tcp:5433", "tcp:80", "udp:53", "tcp:53", "tcp:9999", "udp:9999", "http:8000")
 _numbers = itertools.count(11)
 _ports = itertools.count(8001)
+pytest_terminal_summary = figures.show
 
 
 @pytest.fixture(scope="session", autouse=True)

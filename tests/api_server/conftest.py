@@ -22,12 +22,13 @@ from ansible_collections.egress.router.tests.api_server.api import Servers, runn
 from ansible_collections.egress.router.tests.api_server.control_plane import ControlPlane  # noqa: E402
 from ansible_collections.egress.router.tests.api_server.nodes import Nodes  # noqa: E402
 from ansible_collections.egress.router.tests.api_server.world import World  # noqa: E402
-from ansible_collections.egress.router.tests.support.figures import pytest_terminal_summary  # noqa: E402, F401
+from ansible_collections.egress.router.tests.support import figures  # noqa: E402
 
 # A run that is ended ends its servers too, as Ctrl-C does.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 _NUMBERS = itertools.count(1)
+pytest_terminal_summary = figures.show
 
 
 @pytest.fixture(scope="session")

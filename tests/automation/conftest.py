@@ -22,11 +22,12 @@ from ansible_collections.egress.router.tests.api_server.api import NODE, TOKENS,
 from ansible_collections.egress.router.tests.api_server.nodes import Nodes  # noqa: E402
 from ansible_collections.egress.router.tests.automation.agents import Agents  # noqa: E402
 from ansible_collections.egress.router.tests.automation.controller import Controller, Credential, prepare  # noqa: E402
-from ansible_collections.egress.router.tests.support.figures import pytest_terminal_summary  # noqa: E402, F401
+from ansible_collections.egress.router.tests.support import figures  # noqa: E402
 
 IMAGE = "localhost/egress-ee:dev"
 PASSWORDS = ("Xi0-of-openstack", "Xi0-of-vsphere")
 _NUMBERS = itertools.count(1)
+pytest_terminal_summary = figures.show
 
 
 @pytest.fixture(scope="session")

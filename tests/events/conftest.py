@@ -10,4 +10,6 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("lab", "support")]
 
-from ansible_collections.egress.router.tests.support.figures import pytest_terminal_summary  # noqa: E402, F401
+from ansible_collections.egress.router.tests.support import figures  # noqa: E402
+
+pytest_terminal_summary = figures.show

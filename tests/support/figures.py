@@ -1,14 +1,14 @@
 # Copyright (c) 2026, egress.router maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tests measured is printed in the end: a conftest imports the function."""
+"""What tests measured is printed in the end, where a conftest has `pytest_terminal_summary = figures.show`."""
 
 from __future__ import annotations
 
 import pytest
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def show(terminalreporter: pytest.TerminalReporter) -> None:
     """The properties `figure` of all tests, each once."""
     for report in terminalreporter.getreports(""):
         for name, text in report.user_properties:
