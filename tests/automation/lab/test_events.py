@@ -32,7 +32,8 @@ from ansible_collections.egress.router.tests.events.alerting import MONITORING, 
 from ansible_collections.egress.router.tests.events.rulebook import RULEBOOKS, Rulebook
 from ansible_collections.egress.router.tests.support import waiting
 
-until = partial(waiting.until, seconds=120, every=0.2)
+# On a machine that is busy: a rulebook runs its playbooks one after another.
+until = partial(waiting.until, seconds=300, every=0.2)
 PATIENCE = 4
 TOKEN = "of-the-tests"
 
@@ -164,7 +165,8 @@ def _scrape(lab: Lab) -> dict[str, Any]:
             found = {**meta, "pod_container_port_name": port["name"]}
             labels = {f"__meta_kubernetes_{key}": value for key, value in found.items()}
             targets.append({"targets": [f"{pod['status']['podIP']}:{port['containerPort']}"], "labels": labels})
-    return {**scrape, "static_configs": targets}
+    # One that is missed fires already, without `for`: on a machine that is busy an answer takes a second.
+    return {**scrape, "static_configs": targets, "scrape_interval": "2s", "scrape_timeout": "2s"}
 
 
 def _listens(host: str, port: int) -> bool:
