@@ -68,6 +68,8 @@ STALL = 5.0
 MTU = 1450
 ADDRESSES = [ipaddress.ip_address(EGRESS4), ipaddress.ip_address(EGRESS6)]
 _numbers = itertools.count(120)
+# In the server's namespace: the router hears nothing.
+LATE = f"table ip late {{ chain output {{ type filter hook output priority 0; ip daddr {EGRESS4} drop; }}; }}"
 # Packets at a time, and SO_RCVBUFFORCE for them.
 MANY, _RECEIVE_BYTES = 400, 33
 
@@ -674,6 +676,30 @@ def test_time_is_over(pods: tuple[Pod, Pod], record: Callable[[str], Frames]) ->
         assert at_new and not at_old
         old.do(old.former.close)
         assert "relay" not in old.state()
+
+
+def test_a_server_that_answers_late_is_told(pods: tuple[Pod, Pod]) -> None:
+    """As one that is far away: its first answers are lost here, and what it says much later is reset all the same."""
+    old, new = pods
+    nft = "ip netns exec @outside nft"
+    listener = namespaces.inside("outside", lambda: socket.create_server(("203.0.113.10", 6000)))
+    with listener, connect("pods", old.ip4, 6000) as client, listener.accept()[0] as server:
+        move(old, new)
+        namespaces.run(f"{nft} add {LATE}")
+        told = threading.Thread(target=lambda: old.do(lambda: old.former.reset(0.3)), name="reset")
+        told.start()
+        client.settimeout(5)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+        # As long as the way around the world and back.
+        time.sleep(0.3)
+        namespaces.run(f"{nft} delete table ip late")
+        server.send(b"late")
+        server.settimeout(5)
+        with pytest.raises(ConnectionResetError):
+            server.recv(1)
+        told.join()
+        old.do(old.former.close)
 
 
 def test_a_reset_ends_with_the_tunnel(make: Callable[..., Pod]) -> None:

@@ -19,8 +19,8 @@ from .flows import Flows, Server
 from .guard import Guard
 from .tunnel import Tunnels
 
-# How long both ends of the connections have to answer, before they are forgotten.
-_ANSWER_SECONDS = 0.1
+# How long both ends of the connections have to answer, before they are forgotten: a server may be on another continent.
+ANSWER_SECONDS = 1.0
 
 
 class Former:
@@ -80,7 +80,8 @@ class Former:
     def reset(self, seconds: float) -> int:
         """End what is left: both ends of TCP connections are provoked for so long and told; returns how many ends.
 
-        Connections are forgotten afterwards, UDP too. Without a tunnel nobody can be told.
+        It takes ANSWER_SECONDS more, in which whatever an end says is answered with a reset. Connections are forgotten
+        afterwards, UDP too. Without a tunnel nobody can be told.
         """
         with self._guard.translated("reset relayed connections"):
             if self.holder is None:
@@ -89,7 +90,7 @@ class Former:
             self._guard.run(rules.reset())
             provoked = reset.provoke(PROVOKING, time.monotonic() + seconds)
             if provoked:
-                time.sleep(_ANSWER_SECONDS)
+                time.sleep(ANSWER_SECONDS)
             conntrack.cut_all()
             return provoked
 

@@ -57,7 +57,7 @@ GATEWAY_DOUBT_SECONDS = 1.0
 GATEWAY_SILENT_SECONDS = 3.0
 # On the way out: how long connections are provoked, and their ends may take to answer. The end takes less than a second.
 PROVOKE_SECONDS = 0.3
-ANSWER_SECONDS = 0.1
+ANSWER_SECONDS = 0.3
 # Seconds after the address was taken: switches and neighbours may miss one announcement.
 ANNOUNCE_AT = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 
