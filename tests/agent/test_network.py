@@ -253,8 +253,13 @@ def test_a_router_advertisement_changes_nothing(make_pod) -> None:
     pod.addresses = pod.addresses[:1]
     routes = pod.run("ip -6 route show table main default")
     mac = bytes.fromhex(pod.mac().replace(":", ""))
-    advertise(mac)
-    until(lambda: "2001:db8:99:" in pod.run("ip addr show net1"), "the kernel took an address", 5)
+
+    def taken() -> bool:
+        # An interface that is new does not listen at once.
+        advertise(mac)
+        return "2001:db8:99:" in pod.run("ip addr show net1")
+
+    until(taken, "the kernel took an address", every=0.2)
     pod.serve()
     assert pod.addresses_on_net1() == {EGRESS4}
     assert pod.run("ip -6 route show table main default") == routes
