@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import socket
@@ -98,6 +99,18 @@ def test_idle_connections_keep_nobody_out(router: Router) -> None:
     assert idle[0].recv(1) == b"", "the oldest made room"
     for connection in idle:
         connection.close()
+
+
+def test_who_connects_beside_many_is_not_lost() -> None:
+    """Before anybody is accepted: the kernel would drop the first packet of those who find no room, and they try again a second later."""
+
+    def body() -> None:
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(web._Server(("10.244.0.1", 7998), Mock()))
+            for _number in range(web.CONNECTIONS):
+                stack.enter_context(socket.create_connection(server.server_address, 0.5))
+
+    namespaces.inside("pods", body)
 
 
 def test_health_does_not_wait_for_the_kernel() -> None:

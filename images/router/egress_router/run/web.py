@@ -41,6 +41,8 @@ QUICK_SECONDS = 0.1
 # How many may wait while they are made; the others are told to try again.
 WAITING = 4
 CONNECTIONS = 64
+# How many the kernel lets wait to be accepted. Of socketserver's 5 some come again after a second, and so does a probe.
+BACKLOG = 2 * CONNECTIONS
 # How often a server says that it lives when nobody asks anything, unless the machine is very busy.
 LOOK_SECONDS = 5.0
 HEALTHY_SECONDS = 20
@@ -161,6 +163,7 @@ class _Server(socketserver.ThreadingTCPServer):
     # Not http.server's: that one looks up its own name, and without an answer of the name server it waits for seconds.
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = BACKLOG
 
     def __init__(self, *arguments: Any) -> None:
         self._open: OrderedDict[socket.socket, None] = OrderedDict()
@@ -182,7 +185,7 @@ class _Server(socketserver.ThreadingTCPServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Called twice a second by serve_forever."""
+        """Called by serve_forever after each request, and at least each LOOK_SECONDS."""
         life.beat(HEALTHY_SECONDS)
 
     def handle_error(self, request: object, client_address: object) -> None:
