@@ -57,6 +57,8 @@ def test_a_cluster_with_ipv6_alone(make_pod, api6: FakeApi) -> None:
     first, second = (ipv6_only(make_pod(node), api6) for node in ("node1", "node2"))
     for pod in (first, second):
         pod.replicas = 2
+        # On a machine that is busy with other tests.
+        pod.failover = Failover(beat_ms=100, promise_ms=1500, lease_seconds=8)
         pod.addresses = (EgressAddress(f"{EGRESS6}/64", GATEWAY6),)
     first.put_rules("5432 TCP 2001:db8:113::10\n")
     first.serve()
@@ -67,6 +69,11 @@ def test_a_cluster_with_ipv6_alone(make_pod, api6: FakeApi) -> None:
     second.start()
     until(lambda: (first.status().successor, first.status().successor_error) == (second.pod, ""), "the other stands by")
     assert first.metric("egress_router_successor_able") == 1
+    sent = first.metric("egress_router_beats_sent_total")
+    until(
+        lambda: first.metric("egress_router_beats_sent_total") >= sent + 3,
+        "the other was told that it is the successor",
+    )
     first.kill()
     second.wait_serving(10)
     assert second.status().take_over_cause == "silent", "by beats, not by the lease"

@@ -36,6 +36,7 @@ from .netfilter import (
     NESTED,
     REQUEST,
     attribute,
+    attributes,
     check,
     connect,
     read,
@@ -111,7 +112,7 @@ def connections() -> Iterator[Connection]:
 
 def used() -> Counter[int]:
     """How many connections each mark of ours has, closed ones included whose source port is not free yet. Raises OSError."""
-    return Counter(_mark(message, _attributes(message, 20, len(message))) for message in _dump())
+    return Counter(_mark(message, attributes(message, 20, len(message))) for message in _dump())
 
 
 def open_ports(half_open: bool = True) -> dict[tuple[int, bytes, int], list[int]]:
@@ -254,26 +255,16 @@ def usage() -> tuple[int | None, int | None]:
     return (None if count is None else int(count)), (None if limit is None else int(limit))
 
 
-def _attributes(data: bytes, start: int, end: int) -> dict[int, tuple[int, int]]:
-    """Where the values are, by kind."""
-    found = {}
-    while start < end:
-        length, kind = struct.unpack_from("HH", data, start)
-        found[kind & 0x3FFF] = (start + 4, start + length)
-        start += (length + 3) & ~3
-    return found
-
-
 def _connection(message: bytes) -> Connection:
-    found = _attributes(message, 20, len(message))
+    found = attributes(message, 20, len(message))
     request, reply = (_path(message, found[kind]) for kind in (_TUPLE_ORIG, _TUPLE_REPLY))
     key = attribute(NESTED | _TUPLE_ORIG, message[slice(*found[_TUPLE_ORIG])])
     return Connection(_mark(message, found), request, reply, message[16], key)
 
 
 def _path(message: bytes, where: tuple[int, int]) -> Path:
-    found = _attributes(message, *where)
-    ips, protocol = _attributes(message, *found[_TUPLE_IP]), _attributes(message, *found[_TUPLE_PROTO])
+    found = attributes(message, *where)
+    ips, protocol = attributes(message, *found[_TUPLE_IP]), attributes(message, *found[_TUPLE_PROTO])
     source, target = (
         ipaddress.ip_address(message[slice(*next(ips[kind] for kind in kinds if kind in ips))])
         for kinds in (_IP_SOURCES, _IP_DESTINATIONS)
@@ -291,7 +282,7 @@ def _tcp_state(message: bytes) -> int | None:
         return message[at + len(_TCP_STATE_HEAD)]
     where: tuple[int, int] | None = (20, len(message))
     for kind in (_PROTOINFO, _PROTOINFO_TCP, _TCP_STATE):
-        where = _attributes(message, *where).get(kind) if where else None
+        where = attributes(message, *where).get(kind) if where else None
     return message[where[0]] if where else None
 
 

@@ -18,6 +18,8 @@ from .nft import FirewallError, Nft
 from .ports import ALL, Ports, parts
 from .table import Json, Listing, Shape
 
+_ATTEMPTS = 5
+
 
 class Firewall:
     """The agent's own table. `rules` and `rules_hash` are what was last read back from the kernel.
@@ -42,7 +44,7 @@ class Firewall:
 
     def adopt(self) -> bool:
         """Take over what an earlier process of this pod left in the kernel; otherwise load an empty table."""
-        listing = self._nft.listing()
+        listing = self._list(self._nft)
         if listing is not None and listing.ports() in parts(self._config.replicas):
             self._reshape(listing.ports() or ALL)
         if listing is None or listing.skeleton != self._skeleton:
@@ -63,7 +65,7 @@ class Firewall:
         before = self._wanted
         renew = table.revoked(before, rules)
         # The last listing is still valid if nobody changed anything since; listing is the slow part.
-        listing = self._last if self._changes() == self._generation else self._nft.listing()
+        listing = self._last if self._changes() == self._generation else self._list(self._nft)
         self._load(listing, rules, renew)
         try:
             self._read_back(rules)
@@ -81,7 +83,7 @@ class Firewall:
         if generation == self._generation and self._fence.restored:
             return False
         self._fence.reassert()
-        listing = self._nft.listing()
+        listing = self._list(self._nft)
         if not self._load(listing, self._wanted, set()):
             # A change to another table, or one that was undone.
             self._generation = generation
@@ -109,7 +111,20 @@ class Firewall:
     def listing(self) -> Listing:
         """The table as the kernel has it now; empty if it is gone. For any thread."""
         with self._reading:
-            return self._reader.listing() or Listing()
+            return self._list(self._reader) or Listing()
+
+    def _list(self, nft: Nft) -> Listing | None:
+        """The table as it was at one moment, but for what the fence changes; None if it is gone.
+
+        Somebody who changes tables all the time is not waited for: the next repair() sees what is wrong then.
+        """
+        listing = None
+        for _attempt in range(_ATTEMPTS):
+            before = self._changes(nft)
+            listing = nft.listing()
+            if self._changes(nft) == before:
+                break
+        return listing
 
     def _load(self, listing: Listing | None, rules: RuleSet, renew: set[int]) -> bool:
         """Turn the table, which is as in `listing`, into that of `rules`; returns whether anything differed."""
@@ -123,10 +138,10 @@ class Firewall:
             self._nft.run(commands)
         return bool(commands)
 
-    def _changes(self) -> int:
+    def _changes(self, nft: Nft | None = None) -> int:
         """The number of the kernel's last nftables transaction, without the fence's own: they change no rule."""
         with self._fence.lock:
-            return self._nft.generation() - self._fence.commits
+            return (nft or self._nft).generation() - self._fence.commits
 
     def _reshape(self, ports: Ports) -> None:
         if ports != self.ports:
@@ -146,7 +161,7 @@ class Firewall:
         self._wanted = wanted
         # Read before the listing, so that the next repair notices any later change.
         self._generation = self._changes()
-        self._last = listing = self._nft.listing() or Listing()
+        self._last = listing = self._list(self._nft) or Listing()
         self._set_rules(listing.rules())
         if self.rules != wanted or listing.skeleton != self._skeleton:
             self._generation = -1

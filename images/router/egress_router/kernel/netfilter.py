@@ -14,6 +14,8 @@ from collections.abc import Iterator
 REQUEST, ACK, EXCLUSIVE, DUMP, CREATE, APPEND = 0x1, 0x4, 0x200, 0x300, 0x400, 0x800
 ERROR, DONE = 2, 3
 NESTED = 0x8000
+# The subsystem of nftables.
+NFTABLES = 10
 
 _NETFILTER = 12
 _HEAD = struct.Struct("IHHIIBBH")
@@ -44,6 +46,16 @@ def read(data: bytes) -> Iterator[tuple[int, bytes]]:
         length, kind = struct.unpack_from("IH", data, position)
         yield kind, data[position : position + length]
         position += (length + 3) & ~3
+
+
+def attributes(data: bytes, start: int, end: int) -> dict[int, tuple[int, int]]:
+    """Where the values of a message's attributes are, by kind."""
+    found = {}
+    while start < end:
+        length, kind = _ATTRIBUTE.unpack_from(data, start)
+        found[kind & 0x3FFF] = (start + 4, start + length)
+        start += (length + 3) & ~3
+    return found
 
 
 def confirms(answer: bytes, sequence: int) -> bool:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterator
 
 import nftables
 
-from . import netfilter, permits, table
-from .table import Listing
+from . import elements, netfilter, permits, table
+from .table import Json, Listing
 
 _ANSWER_BYTES = 1 << 14
+# The kernel makes parts of a list as large as they may be, up to 32 KiB.
+_LIST_BYTES = 1 << 17
 
 
 class FirewallError(Exception):
@@ -71,10 +74,39 @@ class Nft:
             return None
 
     def read(self, name: str) -> Listing:
-        """A table like the agent's, as the kernel has it now. Raises FirewallError if it is not there."""
-        # As a whole: with as many rules as a router takes, and /metrics and /rules asked all the time, the agent needs at most
-        # 131 MiB of the pod's 256 (test_limit.py), so listing the table in parts would save nothing that anybody lacks.
-        families = (table.FAMILY, table.ARP_FAMILY)
-        return table.parse(
-            thing for family in families for thing in json.loads(self.run(f"list table {family} {name}"))["nftables"]
-        )
+        """A table like the agent's, as the kernel has it now. Raises FirewallError if it is not there.
+
+        What others change meanwhile may be in the listing or not; whoever cares compares generation() before and after.
+        """
+        found = Listing()
+        for kind in elements.NAMES:
+            for element in self._elements(name, kind):
+                found.contents[element.key] = element.content
+                if element.counts:
+                    found.counts[element.key] = element.counts
+        found.skeleton = self._skeleton(name)
+        return found
+
+    def _skeleton(self, name: str) -> list[Json]:
+        # Without elements it is small, and libnftables lists it between two changes of the fence.
+        self._nft.set_terse_output(True)
+        try:
+            listed = [self.run(f"list table {family} {name}") for family in (table.FAMILY, table.ARP_FAMILY)]
+        finally:
+            self._nft.set_terse_output(False)
+        return table.skeleton_of(thing for one in listed for thing in json.loads(one)["nftables"])
+
+    def _elements(self, table_name: str, name: str) -> Iterator[elements.Element]:
+        try:
+            self._netlink.send(elements.ask(table_name, name))
+            while True:
+                for kind, message in netfilter.read(self._netlink.recv(_LIST_BYTES)):
+                    if kind == netfilter.DONE:
+                        return
+                    if kind == netfilter.ERROR:
+                        netfilter.check(message)
+                    elif kind == elements.ELEMENTS:
+                        yield from elements.read(name, message)
+        except OSError as error:
+            self._discard_answers()
+            raise FirewallError(str(error)) from error

@@ -14,13 +14,12 @@ import errno
 import struct
 
 from . import table
-from .netfilter import ACK, APPEND, CREATE, ERROR, REQUEST, attribute, check, read, request
+from .netfilter import ACK, APPEND, CREATE, ERROR, NFTABLES, REQUEST, attribute, check, read, request
 
-_NFTABLES = 10
-_BEGIN, _END = (request(kind, REQUEST, 0, b"", _NFTABLES) for kind in (0x10, 0x11))
-_NEW_RULE, _DELETE_RULE, _NEW_ELEMENT, _DELETE_ELEMENT = (_NFTABLES << 8 | number for number in (6, 8, 12, 14))
+_BEGIN, _END = (request(kind, REQUEST, 0, b"", NFTABLES) for kind in (0x10, 0x11))
+_NEW_RULE, _DELETE_RULE, _NEW_ELEMENT, _DELETE_ELEMENT = (NFTABLES << 8 | number for number in (6, 8, 12, 14))
 # Answered with the number of the last transaction.
-GET_GENERATION = request(_NFTABLES << 8 | 16, REQUEST, 0, b"")
+GET_GENERATION = request(NFTABLES << 8 | 16, REQUEST, 0, b"")
 _FAMILIES = {table.FAMILY: 1, table.ARP_FAMILY: 3}
 # The same numbers in messages of rules and of elements: the table, and what is in it.
 _TABLE = attribute(1, table.NAME.encode() + b"\0")

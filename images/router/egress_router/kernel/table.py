@@ -29,7 +29,6 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from ansible_collections.egress.router.plugins.module_utils._contract.names import (
@@ -446,20 +445,14 @@ def _answers(config: Config) -> str:
     )
 
 
-def parse(listed: Iterable[Json]) -> Listing:
-    """A Listing of what `list` gave (the value of its key `nftables`, see libnftables-json(5))."""
-    found = Listing()
+def skeleton_of(listed: Iterable[Json]) -> list[Json]:
+    """What `list` gave (the value of its key `nftables`, see libnftables-json(5)), without what changes while the pod runs."""
+    found = []
     for thing in listed:
         kind, body = next(iter(thing.items()))
-        if kind in ("metainfo", "table"):
+        if kind in ("metainfo", "table") or (kind == "rule" and body["chain"] == GRANTED):
             continue
-        if kind == "rule" and body["chain"] == GRANTED:
-            continue
-        bare = {key: value for key, value in body.items() if key not in ("handle", "elem", "table")}
-        found.skeleton.append({kind: bare})
-        if kind in ("map", "set") and body["name"] != PERMITS:
-            for listed_element in body.get("elem", []):
-                _read_element(found, kind, body["name"], listed_element)
+        found.append({kind: {key: value for key, value in body.items() if key not in ("handle", "elem", "table")}})
     return found
 
 
@@ -506,30 +499,3 @@ def _text(value: object) -> str:
 
 def _ip(family: int) -> str:
     return "ip" if family == 4 else "ip6"
-
-
-def _read_element(found: Listing, kind: str, name: str, listed: Any) -> None:
-    key, value = listed if kind == "map" else (listed, None)
-    details: Json = key["elem"] if isinstance(key, dict) and "elem" in key else {"val": key}
-    element: ElementKey = (name, _value(details["val"]))
-    found.contents[element] = (_content(value), details.get("comment", ""))
-    counter = details.get("counter")
-    if counter:
-        found.counts[element] = (counter["packets"], counter["bytes"])
-
-
-def _content(value: Any) -> Any:
-    """A destination in the spelling of rules: nft has its own for some addresses."""
-    plain = _value(value)
-    if isinstance(plain, str):
-        return _canonical(plain)
-    return (_canonical(plain[0]), *plain[1:]) if isinstance(plain, tuple) else plain
-
-
-@lru_cache(maxsize=8192)
-def _canonical(address: str) -> str:
-    return str(ipaddress.ip_address(address))
-
-
-def _value(value: Any) -> Any:
-    return tuple(value["concat"]) if isinstance(value, dict) and "concat" in value else value
