@@ -7,6 +7,9 @@
 A permit is made before the question leaves whose answer grants it, so its time begins before anybody else's. Granting needs a
 guard, another permit or the same: nft refuses to delete what has run out, and the transaction with it. So a process that was
 frozen between thinking and doing, for however long, changes nothing afterwards.
+
+A change of the kernel costs as much as a beat, so the permit of the next beat is made with the grant of this one: the spare. It lasts
+for as long longer as it has to wait, and is not used earlier, so it ends no later than one that is made then.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from . import permits, table
 from .nft import FirewallError, Nft
@@ -27,6 +31,21 @@ INFINITE = float("inf")
 # frozen meanwhile reads the clock again.
 RESTORE_SECONDS = 0.05
 RESTORE_ATTEMPTS = 5
+
+
+class Spare(NamedTuple):
+    """A permit that is made ahead. `wait`: for how many seconds it is not used; then it lasts for `seconds`, or less if it waits longer."""
+
+    wait: float
+    seconds: float
+
+
+class _Made(NamedTuple):
+    """A spare in the kernel since `at`, or a moment before."""
+
+    number: int
+    spare: Spare
+    at: float
 
 
 class Fence:
@@ -46,6 +65,7 @@ class Fence:
         self._last = int(clock() * 1000)
         self._until: dict[int, float] = {}
         self._granted = 0
+        self._spare: _Made | None = None
         # What an earlier process of this pod granted may last.
         self._dropped = False
         # Until when the kernel serves by what is granted, as far as this process knows.
@@ -79,6 +99,9 @@ class Fence:
         """
         with self.lock:
             now = self._clock()
+            made, self._spare = self._spare, None
+            if made is not None and made.spare.seconds == seconds and 0 <= now - made.at - made.spare.wait < made.spare.wait:
+                return made.number
             number = self._next()
             # Noted as ending before the kernel's does.
             self._until = {n: until for n, until in self._until.items() if until > now or n == self._granted}
@@ -88,16 +111,25 @@ class Fence:
                 self._commit(permits.permit(number, seconds))
             return number
 
-    def grant(self, number: int, guard: int) -> bool:
+    def grant(self, number: int, guard: int, spare: Spare | None = None) -> bool:
         """Serve by permit `number` alone from now on; False, and nothing has changed, if `guard` has run out.
 
-        `guard` may be `number` itself: what has run out gives no right.
+        `guard` may be `number` itself: what has run out gives no right. `spare`: a permit that will soon be asked for.
         """
         with self.lock:
+            changes = permits.grant(number, guard)
+            ahead = self._next() if spare else 0
+            now = self._clock()
+            if spare:
+                changes += permits.permit(ahead, spare.wait + spare.seconds)
             try:
-                self._commit(permits.grant(number, guard))
+                self._commit(changes)
             except FirewallError:
                 return False
+            self._spare = None
+            if spare:
+                self._until[ahead] = now + spare.wait + spare.seconds
+                self._spare = _Made(ahead, spare, self._clock())
             if guard != number:
                 self._until.pop(guard, None)
             self._granted = number
@@ -116,6 +148,7 @@ class Fence:
             if self._dropped:
                 return
             self._dropped = True
+            self._spare = None
             self.until = 0.0
             self._granted = 0
             self._until.clear()

@@ -27,7 +27,7 @@ from ..config import Config
 from ..failover import protocol
 from ..failover.channel import Channel
 from ..failover.protocol import Event, Kind, Protocol
-from ..kernel.fence import Fence
+from ..kernel.fence import Fence, Spare
 from ..log import Problem, event
 from ..net import IP
 from . import life
@@ -43,6 +43,8 @@ HEALTHY_SECONDS = 20
 WISH_SECONDS = 5.0
 # While the router is on hold: how often the Lease is read. When the hold is lifted, clients are waiting.
 HOLD_SECONDS = 0.5
+# Of a beat: after so much of the time until the next one, that one's permit may be used.
+SPARE_PART = 0.7
 # Numbers of requests that are not the protocol's.
 PEEK = -1
 TELL = -2
@@ -459,7 +461,9 @@ class Driver:
         nothing = (0, 0.0)
         number, until = self._permits.get(action.number, nothing)
         guard, guard_until = self._permits.get(action.guard, nothing)
-        if number and guard and self._fence.grant(number, guard):
+        periods = self._protocol.periods
+        spare = Spare(SPARE_PART * periods.beat, protocol.PERMIT * periods.promise) if self._protocol.successor else None
+        if number and guard and self._fence.grant(number, guard, spare):
             return
         if until == protocol.INFINITE:
             # It would stay.
