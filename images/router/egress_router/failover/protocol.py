@@ -17,9 +17,15 @@ that beat lasts for nine tenths of it. While a successor may be named, only its 
 *Proof.* A right that has run out comes back only with proof that nobody else has it: the holder has just swapped the Lease; or,
 without the API server, the segment was asked for the address for longer than a promise, and nobody answered.
 
+*A gift.* A holder that hands over has the Lease name its successor while it still serves itself, so that nobody waits for the API
+server. Only then it stops, and says that it did. The successor makes its permit when it is asked whether it takes the Lease, which is
+before that can be written, and is sure of it when the holder's word refers to that answer. If the Lease cannot be written, it goes
+the other way: the holder stops, says "yours", and the successor writes the Lease. A gift that nobody took is taken back when the
+permit for it has run out: whoever did take it has written the Lease by then.
+
 Who takes over, and when:
 
-    the successor     when its last promise is over and the Lease still names it, or when the holder says "yours"
+    the successor     when its last promise is over and the Lease still names it, or when the holder says "yours" or "given"
     anybody           when the Lease has no holder; or was not renewed for twice its duration (once, with one replica) and nobody
                       on the segment answers for the address. Before it serves it asks the segment once more
 
@@ -47,8 +53,9 @@ INFINITE = float("inf")
 ENDLESS = -1
 # No term.
 NONE = -1
-# In a beat: the holder counts on the promises of this successor.
+# In a beat: the holder counts on the promises of this successor; and asks whether it takes the Lease.
 COUNTS = 1
+GIVES = 2
 # Why a pod took over: the holder said "yours", or its promise ran out; the Lease had no holder; or it was not renewed, and nobody
 # on the segment answered. Or this process found that an earlier one of the pod had.
 HANDED_OVER = "handed-over"
@@ -88,6 +95,11 @@ class Periods:
         return min(3.0, self.lease / 5)
 
     @property
+    def gift(self) -> float:
+        """How long the permit lasts with which a successor takes the Lease: until it is written for it, and once more by it."""
+        return 2 * self.answer
+
+    @property
     def ask(self) -> float:
         """How long the segment is asked: longer than anybody's permit lasts by a promise, or by a guard."""
         return 1.5 * self.promise
@@ -122,12 +134,15 @@ class Kind(enum.IntEnum):
     NEWS = 5
     # To the holder, or to the one before if no other pod is left: I end, so do not count on me.
     ENDS = 6
+    # From the holder before, which serves no more: the Lease is yours, take over.
+    GIVEN = 7
 
 
 class Message(NamedTuple):
     """`counter` grows from message to message of a sender. `session` tells apart the processes of a pod.
 
-    `about`: of a beat, COUNTS or 0; of a promise, the counter of its beat; of "yours", the successor's session.
+    `about`: of a beat, COUNTS, GIVES or 0; of a promise, the counter of its beat; of "yours", the successor's session; of "given", the
+    counter of the promise with which it takes the Lease.
     `able`: the sender's own side is in order; if not, `reason` says why, for people. `ready`: it reaches the API server.
     """
 
@@ -311,6 +326,8 @@ class _Purpose(enum.Enum):
     ALONE = enum.auto()
     ACQUIRE = enum.auto()
     RELEASE = enum.auto()
+    # The holder's, for its successor.
+    GIVE = enum.auto()
     # By a pod that is not the holder.
     ANNOUNCE = enum.auto()
 
@@ -416,6 +433,14 @@ class Protocol:
         self._asked_to_leave = False
         self._leave_until = 0.0
         self._ending = False
+        # Until when the successor has to say that it takes the Lease (0: it is not asked), by which beats it is asked, and its answer.
+        self._give_until = 0.0
+        self._giving: set[int] = set()
+        self._taker = 0
+        self._taken_until = 0.0
+        self._give_writer = ""
+        # After it: to whom, in which Lease; the other numbers are as before.
+        self._given = ("", "")
         # The successor's side. What an earlier process promised is not known: as much as can be.
         self._bound_until = self._bound_to_others = now + periods.promise
         self._bound_to = ""
@@ -424,6 +449,9 @@ class Protocol:
         self._taking = ""
         self._claim = (RESTARTED, now)
         self._handed_at: float | None = None
+        # The permit with which it takes the Lease as a gift, and until when; and how the writer and the term of that Lease are known.
+        self._offer = (0, 0.0)
+        self._gift = ("", NONE)
         self._wrote = NONE
         self._beat_heard_at = -INFINITE
         self._hello_at = now
@@ -491,10 +519,9 @@ class Protocol:
 
     def _hold(self) -> None:
         """The holder: beats, the Lease, and the right itself."""
-        if self._leaves():
-            self._begin_to_leave()
-            self._leave()
-            return
+        if self._give_until or self._leaves():
+            if not self._give():
+                return
         self._forget_beats()
         peer = self.successor or self._candidate()
         if peer and self._reached(self._beat_at):
@@ -502,12 +529,42 @@ class Protocol:
         busy = self._request
         if self.successor and self._unwanted():
             if (busy is None or busy.purpose is not _Purpose.ALONE) and self._reached(self._try_at):
+                self._give_until = 0.0
                 # A new term, in which its promises of before make nobody the successor.
                 self._renew(alone=True, new_term=True)
         elif busy is None and self._reached(self._renew_at):
             self._renew()
         if not self._granted and self._permit and self.now < self._permit_until:
             self._begin()
+
+    def _give(self) -> bool:
+        """Go on while the Lease is written for the successor; False when it leaves in another way."""
+        if not self._give_until:
+            able = self._has_heir() and self._granted and self._lease_is_own()
+            self._give_until = self.now + (self.periods.silent if able else 0.0)
+            self._giving.clear()
+            self._taker = 0
+            self._beat_at = self.now
+        request = self._request
+        if request is not None and request.purpose is _Purpose.GIVE:
+            return True
+        if self._taker and self._lease_is_own():
+            self._write(_Purpose.GIVE, self.successor, "", self.term + 1)
+            self._give_writer = self._writer(self._request.number) if self._request else ""
+            return True
+        if not self._reached(self._give_until):
+            return True
+        self._give_until = 0.0
+        if self._stopping or ((not self._able or not self._granted) and self._has_heir()):
+            self._begin_to_leave()
+            self._leave()
+            return False
+        # It serves on, and nobody notices. Who wants another pod to serve asks again.
+        return True
+
+    def _lease_is_own(self) -> bool:
+        lease = self._lease
+        return lease is not None and (lease.holder, lease.term) == (self.name, self.term)
 
     def _unwanted(self) -> bool:
         """Whether the holder is better off without its successor."""
@@ -532,6 +589,8 @@ class Protocol:
 
     def _wait(self) -> None:
         """A pod that is not the holder: look, be seen, and take over."""
+        if self._given[0] and self._wait_for_the_taker():
+            return
         if self._stopping:
             # A swap that comes true afterwards would leave the Lease to a pod that is gone.
             if self._request is None or self._request.purpose is not _Purpose.ACQUIRE:
@@ -571,6 +630,27 @@ class Protocol:
                 self._request.asking = not sure and not self._granted
         else:
             self._ask()
+
+    def _wait_for_the_taker(self) -> bool:
+        """Say whose the Lease is until that pod is heard; False when there is something else to do. Nobody took it: take it back."""
+        name, writer = self._given
+        if self._lease is not None and self._lease.writer != writer:
+            self._given = ("", "")
+            return False
+        if not self._reached(self._taken_until):
+            if self._reached(self._beat_at):
+                self._beat_at = self.now + self.periods.beat
+                self._reached(self._beat_at)
+                self._send(name, Kind.GIVEN, self._taker)
+            return True
+        if self._lease is None or self._request is not None or not self._reached(self._try_at):
+            return self._lease is not None
+        if self._stopping:
+            self._write(_Purpose.RELEASE, "", "", self.term)
+        else:
+            self._claim = (EXPIRED, self.now)
+            self._write(_Purpose.ACQUIRE, self.name, "", self.term + 1)
+        return True
 
     def _cause(self, sure: bool, free: bool) -> tuple[str, float]:
         """Why it takes over, and since when nobody has served."""
@@ -651,9 +731,15 @@ class Protocol:
         if message.sender != self._bound_to:
             self._bound_to, self._bound_to_others = message.sender, self._bound_until
         self._bound_until = self.now + self.periods.promise
-        self._bound_term = message.term if message.about == COUNTS else NONE
+        self._bound_term = message.term if message.about in (COUNTS, GIVES) else NONE
         self._beat_heard_at = self.now
         self._handed_at = None
+        if message.about == GIVES and not self._stopping:
+            # Before its answer leaves, and so before the Lease is written.
+            lasts = self.periods.gift
+            self._offer = (self._counter + 1, self.now + lasts)
+            self._gift = (f"{message.sender}/{message.session}/", message.term + 1)
+            self._actions.append(Permit(self._offer[0], lasts))
         self._send(message.sender, Kind.PROMISE, message.counter)
 
     def _on_promise(self, message: Message) -> None:
@@ -674,6 +760,9 @@ class Protocol:
             self._permit, self._permit_until = message.about, until
             if self._granted:
                 self._grant()
+        if message.about in self._giving:
+            if not self._taker:
+                self._taker, self._taken_until = message.counter, self.now + self.periods.gift / PERMIT
         if not named:
             # From here on it may be the successor, whatever becomes of the swap; the kernel's time is short already.
             self.successor = message.sender
@@ -696,7 +785,27 @@ class Protocol:
             self._look_at = self.now
 
     def _on_news(self, message: Message) -> None:
-        pass
+        if message.sender == self._given[0]:
+            # It has it.
+            self._given = ("", "")
+
+    def _on_given(self, message: Message) -> None:
+        # Said about what this process took, by the pod that asked; and nothing has happened in between.
+        number, until = self._offer
+        writer, term = self._gift
+        if message.about != number or message.term != term or self.now >= until or not writer.startswith(f"{message.sender}/"):
+            return
+        if not self.holding and self.term == term and message.sender == self._bound_to:
+            self.taken = (HANDED_OVER, self.now)
+            self._bound_until = max(self.now, self._bound_to_others)
+            # What is read now was written for this pod.
+            self._lease = self._request = None
+            self._look_at = self.now
+            self._become_holder("", asking=False)
+            self._permit, self._permit_until = number, until
+            self._guard, self._guard_until = number, until
+        if self.holding:
+            self._send(message.sender, Kind.NEWS)
 
     def _on_ends(self, message: Message) -> None:
         # Of the process that promised, in this term: of another one, or before, it would say nothing about the successor.
@@ -724,17 +833,22 @@ class Protocol:
             # Older than what was heard meanwhile.
             self._look_at = self.now
             return
+        gift = lease.term == self._gift[1] and lease.writer.startswith(self._gift[0])
+        if gift and not self.holding and lease.holder == self.name and self.now < self._bound_until:
+            # The pod that gives it still serves, and will say when it does not.
+            self._look_at = self._bound_until
+            return
         self._note(lease)
         if lease.holder == self.name:
             if not self.holding:
                 own = bool(self._taking) and lease.writer == self._taking
                 self.taken = self._claim if own else (RESTARTED, self.now)
                 self._become_holder(lease.successor, asking=not own)
-            elif not lease.writer.startswith(f"{self.name}/{self._session}/"):
+            elif not gift and not lease.writer.startswith(f"{self.name}/{self._session}/"):
                 # Edited, perhaps after somebody else had it: being able to write it proves nothing.
                 self._must_ask = True
         elif self.holding and lease.holder:
-            self._lose()
+            self._part_with(lease)
         elif self.holding:
             self._must_ask = True
             self._renew_at = self.now
@@ -756,6 +870,9 @@ class Protocol:
             return
         if request.purpose is _Purpose.RELEASE:
             self._finish()
+            return
+        if request.purpose is _Purpose.GIVE:
+            self._part_with(lease)
             return
         if request.purpose is _Purpose.ACQUIRE:
             self.taken = self._claim
@@ -849,7 +966,10 @@ class Protocol:
         self._reached(self._beat_at)
         # The permit first: its time begins before the successor's.
         self._actions.append(Permit(self._counter + 1, PERMIT * self.periods.promise))
-        counter = self._send(peer, Kind.BEAT, COUNTS if peer == self.successor else 0)
+        asks = bool(self._give_until) and not self._taker
+        counter = self._send(peer, Kind.BEAT, (GIVES if asks else COUNTS) if peer == self.successor else 0)
+        if asks:
+            self._giving.add(counter)
         self._beats[counter] = self.now
         if peer == self.successor:
             self._counting.add(counter)
@@ -901,10 +1021,10 @@ class Protocol:
                 self._look()
             return
         self._request = request = _Request(self._number(), purpose, self.now, self.term)
-        if holder and not successor and not self._endless:
+        if holder == self.name and not successor and not self._endless:
             request.permit = self._number()
             self._actions.append(Permit(request.permit, ALONE * self.periods.lease))
-        if holder and not self._granted:
+        if holder == self.name and not self._granted:
             request.guard = self._number()
             self._actions.append(Permit(request.guard, self.periods.answer))
         self._actions.append(Swap(request.number, lease.version, holder, successor, term, self._writer(request.number)))
@@ -970,6 +1090,8 @@ class Protocol:
         self.successor = successor
         self._must_ask = asking
         self._leaving = self._asked_to_leave = False
+        self._give_until = 0.0
+        self._given = ("", "")
         self._permit = self._guard = 0
         self._question = None
         self._renew_at = self._beat_at = self._promised_at = self.now
@@ -984,11 +1106,19 @@ class Protocol:
         if not self.holding:
             return
         self.holding = self._leaving = self._must_ask = False
+        self._give_until = 0.0
         self.successor = self._trial = ""
         self._beats.clear()
         self._counting.clear()
         self._request = None
         self._look_at = self.now
+
+    def _part_with(self, lease: Lease) -> None:
+        """The Lease is another pod's. If this one has given it, the other one waits to hear that it serves no more."""
+        if self._give_writer and lease.writer == self._give_writer:
+            self._given = (lease.holder, lease.writer)
+            self._beat_at = self.now
+        self._lose()
 
     def _give_up(self) -> None:
         self._permit = self._guard = 0
@@ -1052,4 +1182,5 @@ _MESSAGES: dict[Kind, str] = {
     Kind.YOURS: "_on_yours",
     Kind.NEWS: "_on_news",
     Kind.ENDS: "_on_ends",
+    Kind.GIVEN: "_on_given",
 }

@@ -35,8 +35,8 @@ from .take_over import TakeOvers
 
 # Without the table, the pod itself answers packets of redirected connections: look often, it is cheap.
 TICK_SECONDS = 0.25
-# The driver stops the kernel within a moment, unless there is no successor any more.
-DROP_SECONDS = 0.5
+# The driver stops the kernel when the API server has written whose turn it is, unless there is no successor any more.
+DROP_SECONDS = 4.0
 # The main thread is busy for a few seconds at most: with thousands of rules.
 HEALTHY_SECONDS = 20
 # The address is given up at once. Telling the API server may take so long, which the pod's grace period leaves room for: a
@@ -228,7 +228,7 @@ class Agent:
     def _until_dropped(self) -> None:
         deadline = time.monotonic() + DROP_SECONDS
         while self._fence.serves and time.monotonic() < deadline:
-            time.sleep(DROP_SECONDS / 100)
+            time.sleep(0.005)
 
     def _end(self) -> None:
         began = time.monotonic()
@@ -245,13 +245,11 @@ class Agent:
         def give_up(relayed: bool, why: str) -> None:
             nonlocal patience
             patience = HEIR_SECONDS if relayed else 0.0
-            if relayed:
-                # As when it hands over.
-                self._address.release()
-            elif self._address.present:
+            if not relayed and self._address.present:
                 self._reset_connections(why)
             self._driver.end()
             if relayed:
+                # As when it hands over: it serves until the Lease is the other pod's.
                 self._until_dropped()
             self._address.end()
             self._relay.serves(False)
