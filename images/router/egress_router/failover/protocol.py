@@ -540,7 +540,8 @@ class Protocol:
     def _give(self) -> bool:
         """Go on while the Lease is written for the successor; False when it leaves in another way."""
         if not self._give_until:
-            able = self._has_heir() and self._granted and self._lease_is_own()
+            # Who cannot serve has nothing to wait for.
+            able = self._able and self._granted and self._has_heir() and self._lease_is_own()
             self._give_until = self.now + (self.periods.silent if able else 0.0)
             self._giving.clear()
             self._taker = 0
@@ -809,12 +810,12 @@ class Protocol:
 
     def _on_ends(self, message: Message) -> None:
         # Of the process that promised, in this term: of another one, or before, it would say nothing about the successor.
-        if (
-            not self.holding
-            or message.sender != self.successor
-            or message.session != self._peer_session
-            or message.term != self.term
-        ):
+        if message.session != self._peer_session:
+            return
+        if message.sender in (self.successor, self._given[0]):
+            # If the Lease is its own by now, or will be, it does not take it.
+            self._taken_until = self.now
+        if not self.holding or message.sender != self.successor or message.term != self.term:
             return
         self.peer_able, self.peer_reason = False, f"pod {self.successor} ends"
         self._promised_at = -INFINITE
