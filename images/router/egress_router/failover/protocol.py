@@ -462,6 +462,11 @@ class Protocol:
         return self.holding and not self._leaving and self._has_heir()
 
     @property
+    def knows_lease(self) -> bool:
+        """Whether it has read the Lease as it is, as far as it knows."""
+        return self._lease is not None
+
+    @property
     def serving(self) -> bool:
         """Whether the kernel was told to serve, and as far as this process knows still does."""
         return bool(self._granted)

@@ -331,8 +331,8 @@ class Driver:
     def _begin_to_hold(self) -> None:
         found = self._found
         self._lost_before = self._protocol.beats_lost
-        # What was there already was not said to this pod.
-        self._hand_over = found.hand_over if found else None
+        # What was there already was not said to this pod. A Lease that was given to it is not read yet.
+        self._hand_over = found.hand_over if found and self._protocol.knows_lease else None
         cause, since = self._protocol.taken
         last = self.predecessor.pod
         if cause == protocol.RESTARTED and self._protocol.serving:
@@ -372,7 +372,9 @@ class Driver:
             self._step(kind(request, answer.lease))
         elif request == TELL:
             self._telling = False
-        if self.holding and answer.hand_over != self._hand_over:
+        if self.holding and self._hand_over is None:
+            self._hand_over = answer.hand_over
+        elif self.holding and answer.hand_over != self._hand_over:
             self._hand_over = answer.hand_over
             self._wish_until = time.monotonic() + WISH_SECONDS if answer.hand_over else 0.0
             self._hand_over_if_wanted()
@@ -509,7 +511,7 @@ class Driver:
         self._written = replace(status, beats_lost="")
         before = self._found.lease.holder if self._found else ""
         successor_ip = self._address_of(action.successor) if action.successor else ""
-        self._leases.swap(action, status, bool(action.holder) and before != self._config.pod, successor_ip)
+        self._leases.swap(action, status, bool(action.holder) and before != action.holder, successor_ip)
 
     def _announce(self, action: protocol.Announce) -> None:
         self._swaps.add(action.request)
