@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from egress_router.config import Address, Config
-from egress_router.kernel.fence import RESTORE_SECONDS, Fence
+from egress_router.kernel.fence import RESTORE_SECONDS, Fence, Spare
 from egress_router.kernel.firewall import Firewall
 from egress_router.segment import conflict
 
@@ -158,6 +158,80 @@ def test_with_one_replica_there_is_no_end(kernel: Kernel) -> None:
     assert answered() == {EGRESS4, EGRESS6} and kernel.fence.until == float("inf")
     until(lambda: "expires" not in kernel.nft("list set inet egress_router permits"), "nothing else is left", 5)
     assert answered() == {EGRESS4, EGRESS6}
+
+
+def with_spare(kernel: Kernel, seconds: float = 20.0, wait: float = 5.0) -> int:
+    """The number of a permit that was made ahead, with a grant."""
+    number = kernel.fence.permit(60)
+    assert kernel.fence.grant(number, number, Spare(wait, seconds))
+    return number + 1
+
+
+def expires(kernel: Kernel, number: int) -> float:
+    """When a permit ends, by the kernel's word, which is in milliseconds."""
+    (listed,) = [
+        thing["set"] for thing in json.loads(kernel.nft("-j list set inet egress_router permits"))["nftables"][1:]
+    ]
+    now = time.monotonic()
+    (element,) = [one["elem"] for one in listed["elem"] if one["elem"]["val"] == number]
+    return now + float(element["expires"])
+
+
+def test_a_permit_that_was_made_with_the_grant_before(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs no change of the kernel, and ends no later than one that is made now."""
+    ahead = with_spare(kernel, 2.0, 0.5)
+    time_of_grant = time.monotonic()
+    until(lambda: time.monotonic() > time_of_grant + 0.5, "it is time", 5, 0.01)
+    before = kernel.fence.commits
+    now = time.monotonic()
+    assert kernel.fence.permit(2.0) == ahead and kernel.fence.commits == before
+    # nft says whole seconds.
+    assert expires(kernel, ahead) <= now + 2.0 + 1.0
+    assert kernel.fence._until[ahead] <= now + 2.0
+    assert kernel.fence.grant(ahead, ahead) and answered(0.2) == {EGRESS4, EGRESS6}
+    until(lambda: not answered(0.1), "it ends", 5)
+    assert time.monotonic() < now + 2.0 + 0.5, "within the time of asking"
+
+
+@pytest.mark.parametrize(
+    ("passed", "seconds"),
+    [(4.9, 20.0), (10.1, 20.0), (7.0, 19.0), (7.0, None)],
+    ids=["too early", "too late", "shorter", "without end"],
+)
+def test_a_spare_permit_that_does_not_fit(kernel: Kernel, passed: float, seconds: float | None) -> None:
+    ahead = with_spare(kernel)
+    whole = kernel.fence._clock
+    kernel.fence._clock = lambda: whole() + passed
+    number = kernel.fence.permit(seconds)
+    assert number > ahead
+    kernel.fence._clock = lambda: whole() + 7.0
+    assert kernel.fence.permit(20.0) > number, "nor is it used later"
+
+
+def test_a_spare_permit_is_used_once(kernel: Kernel) -> None:
+    ahead = with_spare(kernel)
+    whole = kernel.fence._clock
+    kernel.fence._clock = lambda: whole() + 7.0
+    assert kernel.fence.permit(20.0) == ahead
+    assert kernel.fence.permit(20.0) > ahead
+
+
+def test_who_stops_leaves_no_spare_permit(kernel: Kernel) -> None:
+    ahead = with_spare(kernel)
+    whole = kernel.fence._clock
+    kernel.fence._clock = lambda: whole() + 7.0
+    kernel.fence.drop()
+    assert "elements" not in kernel.nft("list set inet egress_router permits")
+    number = kernel.fence.permit(20.0)
+    assert number > ahead and kernel.fence.grant(number, number)
+
+
+def test_a_grant_that_is_refused_makes_no_spare_permit(kernel: Kernel) -> None:
+    before = with_spare(kernel)
+    assert not kernel.fence.grant(before, before + 1000, Spare(5.0, 20.0)), "there is no such guard"
+    whole = kernel.fence._clock
+    kernel.fence._clock = lambda: whole() + 7.0
+    assert kernel.fence.permit(20.0) == before, "the one of before is there"
 
 
 def test_the_fences_own_changes_are_no_drift(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -171,6 +172,44 @@ def test_sigterm(make_pods: MakePods, seen: Owners, record_property: Figure) -> 
     until(
         lambda: second.metric("egress_router_relay_pods") == 0 and not interfaces(second), "nothing is left of it", 10
     )
+
+
+@pytest.mark.parametrize("how", ["asked for", "SIGTERM"])
+def test_nobody_waits_for_a_slow_api_server(
+    make_pods: MakePods, api: FakeApi, seen: Owners, how: str, record_property: Figure
+) -> None:
+    """The holder serves until the Lease names the other pod."""
+    first, second = make_pods(failover=Failover(beat_ms=100, promise_ms=1200, lease_seconds=15))
+    few_seconds_of_udp(first)
+    everything = Echoes(streams(first.ip4, 20)), datagrams(first.ip4, 5)
+    newcomers = Newcomers(first.ip4, 5432)
+    for each in everything:
+        each.go_on()
+    began = time.monotonic()
+    api.delay = 2.0
+    try:
+        if how == "SIGTERM":
+            assert first.process is not None
+            first.process.send_signal(signal.SIGTERM)
+        else:
+            hand_over(api, first, "1")
+        until(lambda: seen.ports == ["node1", "node2"], "the second has the address", 20)
+        moved = time.monotonic() - began
+        always(lambda: not newcomers.failed, "new connections at the old pod are served", SPREAD)
+    finally:
+        api.delay = 0.0
+    for each in everything:
+        each.go_on()
+    slowest, longest = newcomers.stop(), max(each.stop() for each in everything)
+    record_property(
+        "figure",
+        f"{how}, each answer of the API server takes 2 s: moved after {moved:.1f} s, longest wait {longest:.2f} s, "
+        f"new ones at the old pod {slowest:.2f} s",
+    )
+    assert moved > 2.0 and longest < 1.5 and slowest < 1.5
+    second.wait_serving()
+    assert second.status().take_over_cause == "handed-over"
+    assert first.log().count("event=relay through") == 1, "the move was prepared once"
 
 
 @pytest.mark.parametrize("count", [2, 3])

@@ -21,7 +21,19 @@ from unittest.mock import MagicMock, Mock, call
 import pytest
 from egress_router import config, log
 from egress_router.failover.channel import Channel
-from egress_router.failover.protocol import Grant, Kind, Lease, Message, Permit, Protocol, Refused, Send, Swap, Tick
+from egress_router.failover.protocol import (
+    Drop,
+    Grant,
+    Kind,
+    Lease,
+    Message,
+    Permit,
+    Protocol,
+    Refused,
+    Send,
+    Swap,
+    Tick,
+)
 from egress_router.kernel import conntrack, table
 from egress_router.kernel.marks import BASE, MASK, fallback_mark, rule_mark
 from egress_router.net import checksum
@@ -505,7 +517,28 @@ def test_a_table_that_somebody_removed_ends_no_right() -> None:
     driven.fence.grant.return_value = True
     driver._permit(Permit(3, 0.5))
     driver._grant(Grant(3, 2))
-    driven.fence.grant.assert_called_with(1003, 1001)
+    driven.fence.grant.assert_called_with(1003, 1001, None)
+
+
+def test_the_address_is_given_up_before_the_kernel_drops() -> None:
+    """Packets of a planned move wait in the tunnel then instead of getting lost."""
+    driven = Driven()
+    order: list[str] = []
+    driven.driver.before_drop = lambda: order.append("address")
+    driven.fence.drop.side_effect = lambda: order.append("kernel")
+    driven.driver._drop(Drop())
+    assert order == ["address", "kernel"]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_what_a_lease_says_that_is_given_away(given: bool) -> None:
+    """The pod that it is given to does not serve yet, whatever this one does."""
+    driven = Driven()
+    driven.driver._status = lambda: Status(state="serving", pod="pod", successor="other", successor_error="it is slow")
+    driven.driver._swap(Swap(1, "7", "other" if given else "pod", "", 2, "pod/1/1"))
+    (_action, status, moves, _ip), _options = driven.leases.swap.call_args
+    said = (status.state, status.successor, status.successor_error, moves)
+    assert said == (("starting", "", "", True) if given else ("serving", "other", "it is slow", True))
 
 
 @pytest.mark.parametrize("known", [True, False])

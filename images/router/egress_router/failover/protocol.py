@@ -462,6 +462,11 @@ class Protocol:
         return self.holding and not self._leaving and self._has_heir()
 
     @property
+    def parting(self) -> bool:
+        """Whether it is about to leave the router to its successor."""
+        return self.holding and bool(self._asked_to_leave or self._give_until or self._leaving)
+
+    @property
     def knows_lease(self) -> bool:
         """Whether it has read the Lease as it is, as far as it knows."""
         return self._lease is not None
@@ -524,9 +529,8 @@ class Protocol:
 
     def _hold(self) -> None:
         """The holder: beats, the Lease, and the right itself."""
-        if self._give_until or self._leaves():
-            if not self._give():
-                return
+        if (self._give_until or self._leaves()) and not self._give():
+            return
         self._forget_beats()
         peer = self.successor or self._candidate()
         if peer and self._reached(self._beat_at):
@@ -548,13 +552,19 @@ class Protocol:
             # Who cannot serve has nothing to wait for.
             able = self._able and self._granted and self._has_heir() and self._lease_is_own()
             self._give_until = self.now + (self.periods.silent if able else 0.0)
-            self._giving.clear()
-            self._taker = 0
-            self._beat_at = self.now
+            self._ask_for_a_taker()
+            if able and not self._stopping and self._request is None:
+                # Who asks for it has written the Lease.
+                self._look()
         request = self._request
         if request is not None and request.purpose is _Purpose.GIVE:
             return True
-        if self._taker and self._lease_is_own():
+        if request is not None and request.purpose is _Purpose.LOOK:
+            self._give_until = self.now + self.periods.silent
+            return True
+        if self.successor and not self._giving:
+            self._beat_at = self.now
+        if self.successor and self._taker and self._lease_is_own():
             self._write(_Purpose.GIVE, self.successor, "", self.term + 1)
             self._give_writer = self._writer(self._request.number) if self._request else ""
             return True
@@ -567,6 +577,10 @@ class Protocol:
             return False
         # It serves on, and nobody notices. Who wants another pod to serve asks again.
         return True
+
+    def _ask_for_a_taker(self) -> None:
+        self._giving.clear()
+        self._taker = 0
 
     def _lease_is_own(self) -> bool:
         lease = self._lease
@@ -766,9 +780,8 @@ class Protocol:
             self._permit, self._permit_until = message.about, until
             if self._granted:
                 self._grant()
-        if message.about in self._giving:
-            if not self._taker:
-                self._taker, self._taken_until = message.counter, self.now + self.periods.gift / PERMIT
+        if message.about in self._giving and not self._taker:
+            self._taker, self._taken_until = message.counter, self.now + self.periods.gift / PERMIT
         if not named:
             # From here on it may be the successor, whatever becomes of the swap; the kernel's time is short already.
             self.successor = message.sender
@@ -799,7 +812,12 @@ class Protocol:
         # Said about what this process took, by the pod that asked; and nothing has happened in between.
         number, until = self._offer
         writer, term = self._gift
-        if message.about != number or message.term != term or self.now >= until or not writer.startswith(f"{message.sender}/"):
+        if (
+            message.about != number
+            or message.term != term
+            or self.now >= until
+            or not writer.startswith(f"{message.sender}/")
+        ):
             return
         if not self.holding and self.term == term and message.sender == self._bound_to:
             self.taken = (HANDED_OVER, self.now)
@@ -904,6 +922,9 @@ class Protocol:
         if request is not None:
             if request.purpose is _Purpose.ANNOUNCE:
                 self._announce_at = self.now
+            elif request.purpose is _Purpose.GIVE:
+                # It has no time to wait for another one.
+                self._ask_for_a_taker()
             self._lease = None
             self._look()
 
@@ -972,12 +993,14 @@ class Protocol:
         self._reached(self._beat_at)
         # The permit first: its time begins before the successor's.
         self._actions.append(Permit(self._counter + 1, PERMIT * self.periods.promise))
-        asks = bool(self._give_until) and not self._taker
-        counter = self._send(peer, Kind.BEAT, (GIVES if asks else COUNTS) if peer == self.successor else 0)
+        looks = self._request is not None and self._request.purpose is _Purpose.LOOK
+        named = peer == self.successor
+        asks = named and bool(self._give_until) and not self._taker and not looks
+        counter = self._send(peer, Kind.BEAT, (GIVES if asks else COUNTS) if named else 0)
         if asks:
             self._giving.add(counter)
         self._beats[counter] = self.now
-        if peer == self.successor:
+        if named:
             self._counting.add(counter)
 
     def _forget_beats(self) -> None:

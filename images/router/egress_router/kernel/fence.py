@@ -100,7 +100,11 @@ class Fence:
         with self.lock:
             now = self._clock()
             made, self._spare = self._spare, None
-            if made is not None and made.spare.seconds == seconds and 0 <= now - made.at - made.spare.wait < made.spare.wait:
+            if (
+                made is not None
+                and made.spare.seconds == seconds
+                and 0 <= now - made.at - made.spare.wait < made.spare.wait
+            ):
                 return made.number
             number = self._next()
             # Noted as ending before the kernel's does.

@@ -196,6 +196,9 @@ class Leaving:
         else:
             self._spread_until = now + SPREAD_SECONDS if link.newcomers else -INFINITE
             link.look_at = now
+            if link.newcomers and now + SPREAD_SECONDS > link.began + ACCEPT_SECONDS:
+                # It took the API server long to write whose turn it is.
+                self._kernel.accept(SPREAD_SECONDS)
         if not serves and link is not None:
             link.waits_until = now + WAIT_SECONDS
         self.tick(now)

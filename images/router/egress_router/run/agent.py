@@ -77,6 +77,9 @@ class Agent:
         # What the address thread is to do before its next tick.
         self._then: list[Callable[[], None]] = []
         self._told: object = None
+        # What gives the address up when the kernel is about to drop.
+        self._drop = threading.Lock()
+        self._release: Callable[[], None] | None = None
 
     def run(self, kube: Kube, leases: Leases) -> None:
         """Serve until SIGTERM."""
@@ -90,6 +93,7 @@ class Agent:
         self._driver.changed = self._publisher.changed = self.wake
         self._driver.repair = self._wake_rules.set
         self._driver.leave = self._leave
+        self._driver.before_drop = self._before_drop
         self._driver.ends = self._relay.ends
         self._relay.change_ports = self._wake_rules.set
         self._tell()
@@ -209,13 +213,9 @@ class Agent:
 
     def _hand_over(self, relayed: bool, why: str, then: Callable[[], None]) -> None:
         """The address thread's: nothing else is done for the address meanwhile."""
-        if relayed:
-            # Before the kernel drops: from here on packets wait in the tunnel instead.
-            self._address.hand_over()
-        else:
+        if not relayed:
             self._reset_connections(why)
-        then()
-        self._until_dropped()
+        self._serve_until_dropped(then, self._address.hand_over if relayed else None)
         self._rules.end_reset()
         if self._fence.serves:
             self._relay.stays()
@@ -225,10 +225,27 @@ class Agent:
         self._address.reset_connections()
         self._relay.abandon()
 
-    def _until_dropped(self) -> None:
+    def _serve_until_dropped(self, leave: Callable[[], object], release: Callable[[], None] | None) -> None:
+        """Begin to leave, and do nothing for the address until the driver has another pod serve.
+
+        `release` gives the address up, right before the kernel drops: packets wait in the tunnel from then on instead of getting
+        lost. None: the address thread does, afterwards.
+        """
+        with self._drop:
+            self._release = release
+        leave()
         deadline = time.monotonic() + DROP_SECONDS
         while self._fence.serves and time.monotonic() < deadline:
             time.sleep(0.005)
+        with self._drop:
+            self._release = None
+
+    def _before_drop(self) -> None:
+        """The driver's thread: the address thread waits for it, or does not any more."""
+        with self._drop:
+            if self._release is not None:
+                self._release()
+                self._release = None
 
     def _end(self) -> None:
         began = time.monotonic()
@@ -245,12 +262,10 @@ class Agent:
         def give_up(relayed: bool, why: str) -> None:
             nonlocal patience
             patience = HEIR_SECONDS if relayed else 0.0
-            if not relayed and self._address.present:
-                self._reset_connections(why)
-            self._driver.end()
             if relayed:
-                # As when it hands over: it serves until the Lease is the other pod's.
-                self._until_dropped()
+                self._serve_until_dropped(self._driver.end, self._address.release)
+            elif self._address.present:
+                self._reset_connections(why)
             self._address.end()
             self._relay.serves(False)
             released.set()

@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ansible_collections.egress.router.plugins.module_utils._contract.failover import BEAT_PORT
-from ansible_collections.egress.router.plugins.module_utils._contract.status import Status
+from ansible_collections.egress.router.plugins.module_utils._contract.status import STARTING, Status
 
 from ..config import Config
 from ..failover import protocol
@@ -62,8 +62,8 @@ class Driver:
 
     `lease_error`: why the last request of the Lease failed; empty if it did not. `reached`: whether one ever succeeded.
     `changed`: called when something happened that decides about the address; `repair`: called when the table is gone;
-    `leave`: called before the pod hands over because somebody asks for it, with what to do then; `ends`: called when another pod
-    says that it ends, with its cluster address.
+    `leave`: called before the pod hands over because somebody asks for it, with what to do then; `before_drop`: called right before
+    the kernel serves no more; `ends`: called when another pod says that it ends, with its cluster address.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class Driver:
         self.changed: Callable[[], None] = lambda: None
         self.repair: Callable[[], None] = lambda: None
         self.leave: Callable[[Callable[[], None]], None] = lambda then: then()
+        self.before_drop: Callable[[], None] = lambda: None
         self.ends: Callable[[IP], None] = lambda address: None
         self.ended = threading.Event()
         self.lease_error = ""
@@ -418,7 +419,7 @@ class Driver:
 
     def _hand_over_if_wanted(self) -> None:
         """As soon as there is a pod that could serve."""
-        if not self._wish_until or self._preparing:
+        if not self._wish_until or self._preparing or self._protocol.parting:
             return
         if not self.holding:
             self._wish_until = 0.0
@@ -464,7 +465,9 @@ class Driver:
         number, until = self._permits.get(action.number, nothing)
         guard, guard_until = self._permits.get(action.guard, nothing)
         periods = self._protocol.periods
-        spare = Spare(SPARE_PART * periods.beat, protocol.PERMIT * periods.promise) if self._protocol.successor else None
+        spare = (
+            Spare(SPARE_PART * periods.beat, protocol.PERMIT * periods.promise) if self._protocol.successor else None
+        )
         if number and guard and self._fence.grant(number, guard, spare):
             return
         if until == protocol.INFINITE:
@@ -478,6 +481,7 @@ class Driver:
             self._events.appendleft(protocol.Refused())
 
     def _drop(self, action: protocol.Drop) -> None:
+        self.before_drop()
         self._fence.drop()
         self._permits.clear()
 
@@ -507,6 +511,9 @@ class Driver:
 
     def _swap(self, action: protocol.Swap) -> None:
         status = self._status()
+        if action.holder not in ("", self._config.pod):
+            # The pod that the Lease is given to will say what is so.
+            status = replace(status, state=STARTING, successor="", successor_error="")
         self._swaps.add(action.request)
         self._written = replace(status, beats_lost="")
         before = self._found.lease.holder if self._found else ""
