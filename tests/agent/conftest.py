@@ -10,6 +10,7 @@ import itertools
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -57,6 +58,7 @@ def api(network: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fak
     assert fake.refused == [], "the agent asked for what its Role does not allow"
 
 
+T = TypeVar("T")
 MakePod = Callable[..., Router]
 
 
@@ -102,6 +104,14 @@ class _pods:
             # Shown by pytest when the test failed.
             print(f"--- log of {made.pod}\n{made.log()}")
             namespaces.remove(made.pod)
+
+
+@pytest.fixture
+def inside() -> Iterator[Callable[[Callable[[], T]], T]]:
+    """Runs a function in a namespace of its own, `kernel`; libnftables and netlink sockets made there stay there."""
+    namespaces.add("kernel")
+    yield lambda call: namespaces.inside("kernel", call)
+    namespaces.remove("kernel")
 
 
 @pytest.fixture

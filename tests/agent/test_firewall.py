@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -40,16 +40,8 @@ COUNTED = (
 Inside = Callable[[Callable[[], T]], T]
 
 
-@pytest.fixture
-def inside() -> Iterator[Inside]:
-    """Runs a function in a namespace of its own; libnftables and netlink sockets made there stay there."""
-    namespaces.add("firewall")
-    yield lambda call: namespaces.inside("firewall", call)
-    namespaces.remove("firewall")
-
-
 def nft(text: str) -> str:
-    return namespaces.run(f"ip netns exec @firewall {text}")
+    return namespaces.run(f"ip netns exec @kernel {text}")
 
 
 def connections(firewall: Firewall) -> int:
@@ -142,7 +134,7 @@ SEVERAL = replace(CONFIG, replicas=2)
 
 def several() -> None:
     """As in a pod: the size of packets is that of the cluster's network."""
-    namespaces.ip("-n @firewall link add eth0 mtu 1450 type veth peer name other")
+    namespaces.ip("-n @kernel link add eth0 mtu 1450 type veth peer name other")
 
 
 def test_source_ports_are_changed_repaired_and_adopted(inside: Inside) -> None:

@@ -49,16 +49,8 @@ MANY = parse("".join(f"{port} TCP 203.0.113.10 name=rule-{port}\n" for port in r
 Inside = Callable[[Callable[[], T]], T]
 
 
-@pytest.fixture
-def inside() -> Iterator[Inside]:
-    """Runs a function in a namespace of its own; libnftables and netlink sockets made there stay there."""
-    namespaces.add("listing")
-    yield lambda call: namespaces.inside("listing", call)
-    namespaces.remove("listing")
-
-
 def nft(text: str) -> str:
-    return namespaces.run(f"ip netns exec @listing nft {text}")
+    return namespaces.run(f"ip netns exec @kernel nft {text}")
 
 
 def loaded(rules: Any, config: Config = CONFIG, fence: Fence | None = None) -> Firewall:
@@ -133,7 +125,7 @@ def test_thousands_of_rules_are_listed_while_the_fence_changes_all_the_time(
         # Otherwise, libnftables would keep this test for ever.
         late = threading.Timer(30.0, ended.set)
         late.start()
-        thread = threading.Thread(target=namespaces.inside, args=("listing", lambda: commit(fence)))
+        thread = threading.Thread(target=namespaces.inside, args=("kernel", lambda: commit(fence)))
         thread.start()
         try:
             before = fence.commits
@@ -150,7 +142,7 @@ def test_thousands_of_rules_are_listed_while_the_fence_changes_all_the_time(
             thread.join()
         assert fence.commits > before + 10
 
-    namespaces.ip("-n @listing link add eth0 mtu 1450 type veth peer name other")
+    namespaces.ip("-n @kernel link add eth0 mtu 1450 type veth peer name other")
     inside(body)
 
 
