@@ -77,6 +77,19 @@ def test_what_was_lost_is_sent_again() -> None:
     assert assembly.complete and rounds > 2
 
 
+def test_what_was_forgotten_is_sent_again() -> None:
+    parcel, assembly = Parcel(7, MANY), Assembly()
+    chunks = list(parcel.left)
+    for chunk in chunks[:-1]:
+        assembly.add(chunk)
+    parcel.received(assembly.receipt())
+    assert parcel.left == chunks[-1:]
+    another = Assembly()
+    another.add(chunks[-1])
+    parcel.received(another.receipt())
+    assert parcel.left == chunks[:-1]
+
+
 def test_a_newer_parcel_begins_anew_and_an_older_one_is_ignored() -> None:
     first, second, assembly = Parcel(7, FEW), Parcel(8, {server("203.0.113.10"): [5]}), Assembly()
     assembly.add(first.left[0])

@@ -127,6 +127,11 @@ class Pod:
     def serve(self, serves: bool) -> None:
         self.serving = serves
         through = self.leaving.through
+        if serves:
+            # As run/relay.py does.
+            self.hosting.serves(self.world.now, serves, self.world.term)
+            self.leaving.serves(self.world.now, serves)
+            return
         self.leaving.serves(self.world.now, serves)
         self.hosting.serves(self.world.now, serves, self.world.term)
         if not serves and through is not None:
@@ -263,6 +268,51 @@ def test_packets_wait_in_the_tunnel_until_the_new_pod_serves(world: World, chang
     assert old.waits != heard and old.goes_on(through=new)
 
 
+def test_who_begins_to_serve_says_so_first(world: World) -> None:
+    """Packets wait for that. The tunnel that it does not need any more keeps the kernel busy when it goes."""
+    old, new = world.add(5), world.add()
+    assert world.move(old, new)
+    world.run(1)
+    before = len(world.said)
+    assert world.move(new, old) and old.near == new.ip
+    kinds = [message.kind for _to, message in world.said[before:] if message.sender == str(old.ip)]
+    assert kinds.index(Kind.SERVES) < kinds.index(Kind.OVER)
+    world.run(leaving.FAREWELLS * leaving.AGAIN_SECONDS)
+    assert old.near is None and new.far == {}
+
+
+def test_a_farewell_does_not_end_what_begins(world: World) -> None:
+    """The address goes back to a pod to which another one has just said that nothing of it is left."""
+    old, new = world.add(5), world.add()
+    assert world.move(old, new)
+    world.run(1)
+    assert world.move(new, old)
+    before, began = len(world.said), world.now
+    assert world.move(old, new)
+    assert Kind.OVER not in [message.kind for _to, message in world.said[before:] if message.sender == str(old.ip)]
+    assert world.now - began < leaving.AGAIN_SECONDS
+    world.run(1)
+    assert old.goes_on(through=new)
+
+
+def test_the_new_pod_forgets_what_it_was_told_in_part(world: World) -> None:
+    """Its agent begins again before it knows all connections."""
+    old, new = world.add(3000), world.add()
+    world.loses = lambda message: message.kind is Kind.CHUNK and message.body[10] == 1
+    told: list[bool] = []
+    old.leaving.prepare(world.now, new.ip, 1, lambda done, why: told.append(done))
+    world.run(0.5)
+    assert list(new.far) == [old.ip]
+    new.far.clear()
+    new.begin()
+    world.loses = lambda message: False
+    world.run(leaving.ROUND_SECONDS + 1)
+    assert told == [True]
+    old.serve(False)
+    new.serve(True)
+    assert old.goes_on(through=new)
+
+
 def test_packets_do_not_wait_for_ever(world: World) -> None:
     """Everything that the new pod says is lost."""
     old, new = world.add(5), world.add()
@@ -386,6 +436,7 @@ def test_a_move_that_cannot_be_prepared(world: World, why: str) -> None:
     said = {"silence": "does not answer", "half": "does not know all", "refusal": "cannot relay: no such device"}
     assert said.get(why, "no such device") in old.why
     assert world.now < began + leaving.PREPARE_SECONDS + 0.2
+    world.run(leaving.FAREWELLS * leaving.AGAIN_SECONDS)
     assert old.near is None
     old.leaving.abandon()
     world.run(1)
@@ -413,6 +464,7 @@ def test_nothing_comes_of_the_move_and_the_next_is_in_preparation(world: World) 
         world.run(0.5)
     assert told == [True, True] and old.near == new.ip
     old.leaving.stays(world.now)
+    world.run(leaving.FAREWELLS * leaving.AGAIN_SECONDS)
     assert old.near is None
     old.leaving.prepare(world.now, new.ip, 1, lambda done, why: told.append(done))
     old.serve(False)

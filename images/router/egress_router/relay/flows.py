@@ -76,23 +76,23 @@ def without(flows: Flows, known: Flows) -> Flows:
 
 
 class Parcel:
-    """What a pod sends: all flows, under a number that is above those of earlier parcels of the pod, for any process of it."""
+    """What a pod sends: all flows, under a number that is above those of earlier parcels of the pod, for any process of it.
+
+    `left`: chunks of which no receipt came: to be sent, and to be sent again.
+    """
 
     def __init__(self, number: int, flows: Flows) -> None:
         self.number = number
         bodies = list(_bodies(flows)) or [b""]
-        self._left = {
-            index: _HEAD.pack(_VERSION, number, index, len(bodies)) + body for index, body in enumerate(bodies)
-        }
+        self._chunks = [_HEAD.pack(_VERSION, number, index, len(bodies)) + body for index, body in enumerate(bodies)]
         self._total = len(bodies)
-
-    @property
-    def left(self) -> list[bytes]:
-        """Chunks of which no receipt came: to be sent, and to be sent again."""
-        return list(self._left.values())
+        self.left = self._chunks
 
     def received(self, receipt: bytes) -> None:
-        """The other pod answered; raises ChunkError. A receipt of another parcel changes nothing."""
+        """The other pod answered; raises ChunkError. A receipt of another parcel changes nothing.
+
+        The last receipt counts: what the other pod had it may have forgotten with everything else, and is told again.
+        """
         if len(receipt) < _RECEIPT.size:
             raise ChunkError(f"{len(receipt)} bytes")
         version, number, total = _RECEIPT.unpack_from(receipt)
@@ -100,8 +100,7 @@ class Parcel:
         if version != _VERSION or len(bits) != _bytes(total):
             raise ChunkError("another format")
         if (number, total) == (self.number, self._total):
-            for index in [index for index in self._left if bits[index // 8] & 1 << index % 8]:
-                del self._left[index]
+            self.left = [chunk for index, chunk in enumerate(self._chunks) if not bits[index // 8] & 1 << index % 8]
 
 
 class Assembly:

@@ -199,10 +199,10 @@ class Hosting:
         assert self._moved is not None
         to, term, left = self._moved
         for peer in self.guests:
-            if peer != to and left:
-                self._say(peer, Kind.MOVED, holder=to, term=term)
-            else:
+            if not left:
                 self._close(peer)
+            elif peer != to:
+                self._say(peer, Kind.MOVED, holder=to, term=term)
         self._moved = (to, term, left - 1) if self._guests else None
         self.due = min(self.due, now + AGAIN_SECONDS)
 

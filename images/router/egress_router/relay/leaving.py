@@ -163,7 +163,7 @@ class Leaving:
             return
         self.through = to
         self._prepared = prepared
-        self._link = Link(to, now)
+        self._link = self._link_to(to, now)
         self._link.waits = True
         self.tick(now)
 
@@ -212,7 +212,7 @@ class Leaving:
         if (link is not None and link.to == to) or (self.through is None and link is None and not self._unsure):
             return
         if self._kernel.flows():
-            self._link = Link(to, now)
+            self._link = self._link_to(to, now)
         elif link is not None or self.through is not None:
             self._part(now)
         self._unsure = False
@@ -264,6 +264,8 @@ class Leaving:
             self._say(to, Kind.OVER)
             self._farewell = (to, left - 1) if left > 1 else None
             self._reached(now, now + AGAIN_SECONDS)
+            if self._farewell is None and self._link is None and self.through is None:
+                self._kernel.close_near()
         if not self._serves and self._has_some() and self._reached(now, self._ends_at):
             self._give_up(now)
         link = self._link
@@ -281,6 +283,12 @@ class Leaving:
                 self._give_up(now)
         if self._link is link:
             self._talk(link, now)
+
+    def _link_to(self, to: IP, now: float) -> Link:
+        if self._farewell is not None and self._farewell[0] == to:
+            # It would end what begins now.
+            self._farewell = None
+        return Link(to, now)
 
     def _let_through(self, link: Link) -> None:
         if link.waits:
@@ -318,6 +326,9 @@ class Leaving:
             self._send_all(link, now, self._kernel.flows())
         parcel = link.parcel
         if parcel is not None and parcel.left:
+            if self._reached(now, link.said_at + ROUND_SECONDS):
+                # Who does not know any more that this pod relays takes no chunks.
+                self._offer(link, now)
             if self._reached(now, link.sent_at + CHUNKS_AGAIN_SECONDS):
                 self._send_chunks(link, now)
             return
@@ -427,7 +438,8 @@ class Leaving:
     def _part(self, now: float) -> None:
         """Relay nothing any more."""
         to = self._link.to if self._link is not None else self.through
-        # First: others look whether it is over.
+        # First: others look whether it is over. The tunnel goes with the last one: to remove it keeps the kernel from other changes
+        # of the network for a moment, and the pod may just have begun to serve.
         self._farewell = (to, FAREWELLS) if to is not None else None
         self._link = None
         self._unsure = False
@@ -436,7 +448,6 @@ class Leaving:
         self._spread_until = -INFINITE
         self.due = now
         self._tell(False, "the address is here")
-        self._kernel.close_near()
 
     def _tell(self, done: bool, why: str) -> None:
         prepared, self._prepared = self._prepared, None

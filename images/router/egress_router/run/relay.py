@@ -10,9 +10,9 @@ tells it where the address is, and the main thread changes the source ports for 
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +63,8 @@ class Relay:
         self._firewall = firewall
         self._fence = fence
         self._address = config.pod_ips[0]
-        self._jobs: queue.SimpleQueue[Callable[[float], None]] = queue.SimpleQueue()
+        self._jobs: deque[Callable[[float], None]] = deque()
+        self._wake = threading.Event()
         self._former = Former(config, fence)
         self._holder = Holder(config, fence)
         every = parts(config.replicas)
@@ -113,7 +114,7 @@ class Relay:
     @property
     def over(self) -> bool:
         """Whether a pod that ends has nothing to relay any more."""
-        return bool(self.problem) or (self._jobs.empty() and self._leaving.over)
+        return bool(self.problem) or (not self._jobs and self._leaving.over)
 
     # --- What others tell ---
 
@@ -124,7 +125,7 @@ class Relay:
             prepared(False, self.problem or "there is no successor")
             return
         term = self._driver.term
-        self._jobs.put(lambda now: self._leaving.prepare(now, to, term, prepared))
+        self._post(lambda now: self._leaving.prepare(now, to, term, prepared))
 
     def stays(self) -> None:
         """Nothing came of what was prepared."""
@@ -158,7 +159,8 @@ class Relay:
         if message.sender == self._config.pod or message.counter <= self._heard.get(message.sender, -1):
             return False
         self._heard[message.sender] = message.counter
-        self._post(lambda now: self._understand(now, message))
+        # Packets wait for this one, and others for a moment of the thread at most.
+        self._post(lambda now: self._understand(now, message), first=message.kind is Kind.SERVES)
         return True
 
     def use_ports(self) -> None:
@@ -176,9 +178,14 @@ class Relay:
 
     # --- The thread ---
 
-    def _post(self, job: Callable[[float], None]) -> None:
-        if not self.problem:
-            self._jobs.put(job)
+    def _post(self, job: Callable[[float], None], *, first: bool = False) -> None:
+        if self.problem:
+            return
+        if first:
+            self._jobs.appendleft(job)
+        else:
+            self._jobs.append(job)
+        self._wake.set()
 
     def _run(self) -> None:
         problem = guard.unsupported(self._config)
@@ -202,12 +209,11 @@ class Relay:
             for side in (self._leaving, self._hosting):
                 if now >= side.due:
                     self._guarded(side.tick, now)
-            wait = min(due, self._leaving.due, self._hosting.due) - time.monotonic()
-            try:
-                job = self._jobs.get(timeout=max(0.0, wait))
-            except queue.Empty:
-                continue
-            self._guarded(job, time.monotonic())
+            if not self._jobs:
+                self._wake.wait(max(0.0, min(due, self._leaving.due, self._hosting.due) - time.monotonic()))
+            self._wake.clear()
+            if self._jobs:
+                self._guarded(self._jobs.popleft(), time.monotonic())
 
     def _guarded(self, job: Callable[[float], None], now: float) -> None:
         """Whatever the kernel refuses is tried again, or told to the other pod, some time."""
@@ -226,10 +232,15 @@ class Relay:
         self._leaving.adopt(through)
 
     def _note_serves(self, now: float, serves: bool) -> None:
+        if serves:
+            # First: packets of those that relay through this pod may be waiting for it.
+            self._hosting.serves(now, serves, self._driver.term)
+            self._leaving.serves(now, serves)
+            return
         through = self._leaving.through
         self._leaving.serves(now, serves)
         self._hosting.serves(now, serves, self._driver.term)
-        if not serves and through is not None:
+        if through is not None:
             # Those that relay through this pod go there too.
             self._hosting.moved(now, through, self._driver.term + 1)
 
@@ -330,7 +341,7 @@ class Relay:
         current = self._firewall.ports
         wanted = self._holder.ports(current, self._hosting.taken)
         if wanted == current:
-            self._jobs.put(self._ports_used)
+            self._post(self._ports_used)
         else:
             self._wanted_ports = wanted
             self.change_ports()
