@@ -144,7 +144,9 @@ class Pod:
             self.network.set_up()
             self.network.claim()
             assert self.network.take(lambda: True)
-            conflict.announce("net1", MAC, [address.ip for address in self.config.addresses])
+            announcer = conflict.Announcer("net1")
+            announcer.announce(MAC, [address.ip for address in self.config.addresses])
+            announcer.close()
 
         self.do(body)
 
@@ -276,7 +278,8 @@ def test_a_connection_survives_a_move(
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_packets_wait_until_the_new_pod_serves(pods: tuple[Pod, Pod], family: int) -> None:
+@pytest.mark.parametrize("early", [True, False], ids=["from a moment before", "from then on"])
+def test_packets_wait_until_the_new_pod_serves(pods: tuple[Pod, Pod], early: bool, family: int) -> None:
     """A datagram is sent once: it is not lost while nobody serves."""
     old, new = pods
     with connect("pods", old.ip4 if family == 4 else old.ip6, 7000, kind=socket.SOCK_DGRAM) as datagrams:
@@ -290,10 +293,17 @@ def test_packets_wait_until_the_new_pod_serves(pods: tuple[Pod, Pod], family: in
             new.do(lambda: new.holder.open(old.ip, 60))
             send(old, new, old.do(old.former.flows))
             new.choose_ports()
-            old.give_up()
+            if early:
+                # Addresses and fence are as before.
+                old.do(old.network.divert)
+                assert old.do(old.network.taken) and old.fence.serves
+            else:
+                old.give_up()
             # More than the kernel keeps by itself.
             for number in range(MANY):
                 datagrams.send(b"%d" % number)
+            if early:
+                old.give_up()
             new.serve()
             with pytest.raises(TimeoutError):
                 listener.recv(100)

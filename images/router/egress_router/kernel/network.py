@@ -155,20 +155,29 @@ class Network:
     def take(self, allowed: Callable[[], bool]) -> bool:
         """Give net1 MAC address, addresses and routes if `allowed` returns true at that moment; returns whether it did.
 
-        Clients are waiting: all that may be wrong beside these is for the next repair.
+        Clients are waiting: nothing is looked at, and all that may be wrong beside these is for the next repair.
         """
         with self._lock:
             if not allowed():
                 return False
             index = self._required_index()
-            self._set_up(index)
-            self._set_mac(index)
-            for address in self._missing_addresses(index):
+            if not self._set_mac(index):
+                self._set_up(index)
+            for address in self._config.addresses:
                 self._add_address(index, address)
-            for address in self._firsts():
-                self._add_routes(index, address)
-            self._add_static_routes(index)
+            for route in self._own_routes(index):
+                self._request(self._ipr.route, "add", ignored=(errno.EEXIST,), **route)
             return True
+
+    def divert(self) -> None:
+        """Remove the router's routes by net1, so that packets take a relay's way from now on: a first step of release().
+
+        Clients are waiting: nothing is looked at.
+        """
+        with self._lock:
+            index = self._index()
+            for route in self._own_routes(index) if index is not None else ():
+                self._request(self._ipr.route, "del", **route)
 
     def repair(self, allowed: Callable[[], bool], *, settings_only: bool = False) -> list[str]:
         """Restore what a serving router lacks; returns what that was, see REPAIRS."""
@@ -241,11 +250,10 @@ class Network:
         current = self.mac()
         if current == self._config.mac:
             return False
-        if not self._original(index):
-            # Kept by the kernel, so that a restarted agent can restore it too.
-            self._ipr.link("set", index=index, IFLA_IFALIAS=_ORIGINAL + current)
+        # Kept by the kernel, so that a restarted agent can restore it too.
+        alias = _ORIGINAL + (self._original(index) or current)
         try:
-            self._ipr.link("set", index=index, address=self._config.mac)
+            self._ipr.link("set", index=index, address=self._config.mac, IFLA_IFALIAS=alias, state="up")
         except NetlinkError as error:
             if error.code in (errno.EBUSY, errno.EADDRINUSE):
                 raise MacInUseError(
@@ -282,15 +290,10 @@ class Network:
                 self._request(self._ipr.route, "del", **_as_request(route))
                 changed = True
         present = {(_destination(route), route.get_attr("RTA_GATEWAY")) for route in routes}
-        network = str(address.interface.network)
-        common = {"family": _FAMILIES[address.family], "table": TABLE, "oif": index, "prefsrc": str(address.ip)}
-        if (network, None) not in present:
-            scope = {"scope": "link"} if address.family == 4 else {}
-            self._request(self._ipr.route, "add", ignored=(errno.EEXIST,), dst=network, **common, **scope)
-            changed = True
-        if gateway is not None and ("default", gateway) not in present:
-            self._request(self._ipr.route, "add", ignored=(errno.EEXIST,), dst="default", gateway=gateway, **common)
-            changed = True
+        for wanted in self._routes_of(index, address):
+            if (wanted["dst"], wanted.get("gateway")) not in present:
+                self._request(self._ipr.route, "add", ignored=(errno.EEXIST,), **wanted)
+                changed = True
         return changed
 
     def _add_static_routes(self, index: int) -> bool:
@@ -301,21 +304,42 @@ class Network:
             for route in self._routes(family)
             if route.get_attr("RTA_OIF") == index
         }
-        missing = [one for one in self._config.routes if (str(one.network), str(one.gateway)) not in present]
-        own = {address.family: address.ip for address in reversed(self._config.addresses)}
-        for one in missing:
+        missing = [one for one in self._static_routes(index) if (one["dst"], one["gateway"]) not in present]
+        for wanted in missing:
             # Not "add": somebody may have put another gateway into its place.
-            self._request(
-                self._ipr.route,
-                "replace",
-                dst=str(one.network),
-                gateway=str(one.gateway),
-                oif=index,
-                prefsrc=str(own[one.family]),
-                table=TABLE,
-                family=_FAMILIES[one.family],
-            )
+            self._request(self._ipr.route, "replace", **wanted)
         return bool(missing)
+
+    def _own_routes(self, index: int) -> list[dict[str, Any]]:
+        """All routes of a router that serves, as requests; those that others are reached by come first."""
+        return [route for address in self._firsts() for route in self._routes_of(index, address)] + self._static_routes(
+            index
+        )
+
+    @staticmethod
+    def _routes_of(index: int, address: Address) -> list[dict[str, Any]]:
+        """The routes of an address to its subnet, and to everything by its gateway, as requests."""
+        common = {"family": _FAMILIES[address.family], "table": TABLE, "oif": index, "prefsrc": str(address.ip)}
+        scope = {"scope": "link"} if address.family == 4 else {}
+        routes = [{"dst": str(address.interface.network), **common, **scope}]
+        if address.gateway is not None:
+            routes.append({"dst": "default", "gateway": str(address.gateway), **common})
+        return routes
+
+    def _static_routes(self, index: int) -> list[dict[str, Any]]:
+        """The routes by other gateways, as requests."""
+        own = {address.family: address.ip for address in self._firsts()}
+        return [
+            {
+                "dst": str(one.network),
+                "gateway": str(one.gateway),
+                "oif": index,
+                "prefsrc": str(own[one.family]),
+                "table": TABLE,
+                "family": _FAMILIES[one.family],
+            }
+            for one in self._config.routes
+        ]
 
     def _add_last_route(self, family: int) -> bool:
         if any(route.get_attr("RTA_PRIORITY") == LAST_METRIC for route in self._routes(family)):

@@ -11,7 +11,7 @@ import enum
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -40,6 +40,8 @@ STANDBY = "standby"
 # How often the settings are looked at, and how often everything is; at once when the kernel says that something has changed.
 NETWORK_CHECK_SECONDS = 2.0
 EVERYTHING_SECONDS = 30.0
+# A standby looks at everything so much later: what has just changed is often the tunnel of a pod that is about to hand over.
+SETTLE_SECONDS = 1.0
 # At least, and at most half as much again: two pods that ask for the same address shall not do so in step for ever.
 RETRY_SECONDS = 2.0
 # Another pod of the node that hands over gives up the MAC address in a moment: how often that is tried, and for how long.
@@ -80,7 +82,8 @@ class Phase(enum.Enum):
 class EgressAddress:
     """The address of one router. `state` and `error`: see status.Status; the state of a pod that could serve is STANDBY.
 
-    `unable`: why this pod could not serve, as far as net1 and its segment go; empty if it could. All methods are one thread's.
+    `unable`: why this pod could not serve, as far as net1 and its segment go; empty if it could. `taken`: called as soon as the address
+    is here, before what nobody waits for. All methods are one thread's.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class EgressAddress:
         self._publisher = publisher
         self._rules = rules
         self._neighbours = Neighbours(config, self._may_serve)
+        self._announcer = conflict.Announcer(names.EGRESS_INTERFACE)
         self._ips = [address.ip for address in config.addresses]
         self._phase = Phase.NOTHING
         self._ended = False
@@ -116,6 +120,7 @@ class EgressAddress:
         self._defended_until = 0.0
         self._blocked = ""
         self._impaired = False
+        self.taken: Callable[[], None] = lambda: None
         self.claims = 0
         self.state = STANDBY
         self.error = ""
@@ -205,6 +210,12 @@ class EgressAddress:
         with contextlib.suppress(NetworkError, NetlinkError):
             self._network.release()
 
+    def divert(self) -> None:
+        """Packets take a relay's way from now on, if there is one. For any thread."""
+        # What the kernel does not do is left to release().
+        with contextlib.suppress(NetworkError, NetlinkError):
+            self._network.divert()
+
     def hand_over(self) -> None:
         """Another pod is to serve; if nothing comes of it, the address is taken again."""
         self._publisher.forget()
@@ -252,7 +263,7 @@ class EgressAddress:
 
     def _stand_by(self) -> None:
         """Be ready to take the address in one step, and know whether that could be."""
-        due, everything = self._check_due()
+        due, everything = self._check_due(SETTLE_SECONDS)
         if self._blocked:
             # Looked at all the time, and then at everything.
             due = everything = True
@@ -319,6 +330,7 @@ class EgressAddress:
         self._phase = Phase.ADDRESSES
         self._schedule_announcements()
         self._announce()
+        self.taken()
         seconds = time.monotonic() - began
         self.publish()
         self._neighbours.serve(answered=False)
@@ -380,11 +392,12 @@ class EgressAddress:
         else:
             self._set(status.STARTING, self._publisher.error)
 
-    def _check_due(self) -> tuple[bool, bool]:
-        """Whether it is time to look at the network's settings, and whether at everything."""
-        if self._network.changed():
-            self._check_at = self._everything_at = 0.0
+    def _check_due(self, settle: float = 0.0) -> tuple[bool, bool]:
+        """Whether it is time to look at the network's settings, and whether at everything: `settle` seconds after a change."""
         now = time.monotonic()
+        if self._network.changed():
+            self._check_at = 0.0
+            self._everything_at = min(self._everything_at, now + settle)
         due = now >= self._check_at
         everything = due and now >= self._everything_at
         if due:
@@ -429,7 +442,7 @@ class EgressAddress:
             # The kernel's fence does not see these frames.
             return
         try:
-            conflict.announce(names.EGRESS_INTERFACE, self._config.mac, self._ips)
+            self._announcer.announce(self._config.mac, self._ips)
         except OSError as error:
             # The next check of the interface finds the reason, or repairs it.
             event("announce-failed", error=error)

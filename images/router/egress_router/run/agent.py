@@ -77,9 +77,9 @@ class Agent:
         # What the address thread is to do before its next tick.
         self._then: list[Callable[[], None]] = []
         self._told: object = None
-        # What gives the address up when the kernel is about to drop.
+        # Whether packets are to take the relay's way when the kernel is about to drop.
         self._drop = threading.Lock()
-        self._release: Callable[[], None] | None = None
+        self._divert = False
 
     def run(self, kube: Kube, leases: Leases) -> None:
         """Serve until SIGTERM."""
@@ -95,6 +95,7 @@ class Agent:
         self._driver.leave = self._leave
         self._driver.before_drop = self._before_drop
         self._driver.ends = self._relay.ends
+        self._address.taken = lambda: self._relay.serves(True)
         self._relay.change_ports = self._wake_rules.set
         self._tell()
         self._driver.start(leases, self.status, adopted)
@@ -215,7 +216,8 @@ class Agent:
         """The address thread's: nothing else is done for the address meanwhile."""
         if not relayed:
             self._reset_connections(why)
-        self._serve_until_dropped(then, self._address.hand_over if relayed else None)
+        if self._serve_until_dropped(then, relayed):
+            self._address.hand_over()
         self._rules.end_reset()
         if self._fence.serves:
             self._relay.stays()
@@ -225,27 +227,29 @@ class Agent:
         self._address.reset_connections()
         self._relay.abandon()
 
-    def _serve_until_dropped(self, leave: Callable[[], object], release: Callable[[], None] | None) -> None:
+    def _serve_until_dropped(self, leave: Callable[[], object], relayed: bool) -> bool:
         """Begin to leave, and do nothing for the address until the driver has another pod serve.
 
-        `release` gives the address up, right before the kernel drops: packets wait in the tunnel from then on instead of getting
-        lost. None: the address thread does, afterwards.
+        With `relayed`, packets wait in the tunnel from right before the kernel drops, instead of getting lost; returns whether they do.
+        Then the rest of the address is to be given up: the other pod does not wait for that.
         """
         with self._drop:
-            self._release = release
+            self._divert = relayed
         leave()
         deadline = time.monotonic() + DROP_SECONDS
         while self._fence.serves and time.monotonic() < deadline:
             time.sleep(0.005)
         with self._drop:
-            self._release = None
+            diverted = relayed and not self._divert
+            self._divert = False
+        return diverted
 
     def _before_drop(self) -> None:
         """The driver's thread: the address thread waits for it, or does not any more."""
         with self._drop:
-            if self._release is not None:
-                self._release()
-                self._release = None
+            if self._divert:
+                self._address.divert()
+                self._divert = False
 
     def _end(self) -> None:
         began = time.monotonic()
@@ -263,7 +267,7 @@ class Agent:
             nonlocal patience
             patience = HEIR_SECONDS if relayed else 0.0
             if relayed:
-                self._serve_until_dropped(self._driver.end, self._address.release)
+                self._serve_until_dropped(self._driver.end, relayed)
             elif self._address.present:
                 self._reset_connections(why)
             self._address.end()

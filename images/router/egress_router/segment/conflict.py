@@ -74,12 +74,29 @@ def probe(
     return found
 
 
-def announce(interface: str, mac: str, addresses: Iterable[IP]) -> None:
-    """Tell the segment that `mac` has `addresses`: neighbours update the entry that they have. Raises OSError."""
-    wanted = list(addresses)
-    with _sockets(interface, wanted) as by_family:
-        for ip in wanted:
-            by_family[ip.version].send(frames.announcement(frames.mac_bytes(mac), ip))
+class Announcer:
+    """Tells the segment who has addresses. For one thread at a time.
+
+    Its socket stays open: the kernel takes tens of milliseconds to close one of this kind, and clients may be waiting.
+    """
+
+    def __init__(self, interface: str) -> None:
+        self._interface = interface
+        self._raw: socket.socket | None = None
+
+    def announce(self, mac: str, addresses: Iterable[IP]) -> None:
+        """Tell that `mac` has `addresses`: neighbours update the entry that they have. Raises OSError."""
+        if self._raw is None:
+            # Protocol 0: it receives nothing.
+            self._raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        for ip in addresses:
+            protocol = frames.ARP if ip.version == 4 else frames.IPV6
+            self._raw.sendto(frames.announcement(frames.mac_bytes(mac), ip), (self._interface, protocol))
+
+    def close(self) -> None:
+        """Tell nothing any more."""
+        if self._raw is not None:
+            self._raw.close()
 
 
 @contextlib.contextmanager
