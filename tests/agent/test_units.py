@@ -26,6 +26,7 @@ from egress_router.failover.protocol import (
     Grant,
     Kind,
     Lease,
+    Look,
     Message,
     Permit,
     Protocol,
@@ -36,8 +37,10 @@ from egress_router.failover.protocol import (
 )
 from egress_router.kernel import conntrack, table
 from egress_router.kernel.marks import BASE, MASK, fallback_mark, rule_mark
+from egress_router.kernel.ports import ALL
 from egress_router.net import checksum
 from egress_router.proof import sniffer
+from egress_router.relay import messages as relay_messages
 from egress_router.run import agent, life
 from egress_router.run import keys as keys_module
 from egress_router.run import lease as lease_module
@@ -47,6 +50,7 @@ from egress_router.run.kube import ApiError
 from egress_router.run.lease import Found, Leases
 from egress_router.run.publisher import Publisher
 from egress_router.run.refusals import refusals
+from egress_router.run.relay import Relay
 from egress_router.run.rules import Rules
 from egress_router.run.take_over import TakeOver, TakeOvers
 from egress_router.run.web import Pages
@@ -599,6 +603,22 @@ def test_what_the_watch_brings_is_a_reason_to_ask() -> None:
         assert driven.driver._found is not None and driven.driver._found.hand_over == "1"
 
 
+def test_what_was_read_does_when_nobody_has_written() -> None:
+    """The watch may be later than a pod that tells of a newer term: then the Lease is read."""
+    driven = Driven()
+    driven.hold_the_lease()
+    driver = driven.driver
+    assert driver._found is not None and driver._found.lease.term == driver.term
+    driven.leases.watching, driver._seen_version = True, driver._found.lease.version
+    before = driven.leases.look.call_count
+    driver._look(Look(77))
+    assert driven.leases.look.call_count == before and Answer(77, driver._found) in driver._events
+    driver._protocol.term += 1
+    driver._look(Look(78))
+    assert driven.leases.look.call_args == call(78)
+    assert [one.request for one in driver._events if isinstance(one, Answer)] == [77]
+
+
 def test_a_lease_that_cannot_be_watched_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -854,6 +874,23 @@ def test_a_pod_that_ends_withdraws_itself_and_nobody_else(published: str | None,
         publisher._versions[4] = "5"
     publisher.withdraw((1.0, 1.0))
     assert patched == ([{"endpoints": []}] if withdrawn else [])
+
+
+def test_packets_that_wait_come_before_everything_else() -> None:
+    """Another pod serves: what it says besides is for later."""
+    driver = MagicMock()
+    made = Relay(load(), MagicMock(), MagicMock(ports=ALL), MagicMock(), driver)
+    made.problem = ""
+    done: list[relay_messages.Kind] = []
+    made._understand = lambda _now, message: done.append(message.kind)  # type: ignore[method-assign]
+    kinds = [relay_messages.Kind.ANSWER, relay_messages.Kind.SERVES, relay_messages.Kind.OVER]
+    other = ipaddress.ip_address("10.244.0.77")
+    for number, kind in enumerate(kinds):
+        assert made.hear(relay_messages.to_text(relay_messages.Message(kind, "other", other, number)))
+    assert not made.over
+    while made._jobs:
+        made._jobs.popleft()(0.0)
+    assert done == [kinds[1], kinds[0], kinds[2]]
 
 
 def test_a_pod_that_ends_prepares_one_move() -> None:

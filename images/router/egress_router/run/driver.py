@@ -503,7 +503,9 @@ class Driver:
     def _look(self, action: protocol.Look) -> None:
         found = self._found
         lately = time.monotonic() < self._answered_at + self._protocol.periods.renew
-        if found is not None and lately and self._leases.watching and self._seen_version == found.lease.version:
+        unchanged = found is not None and self._leases.watching and self._seen_version == found.lease.version
+        # The watch may be later than a pod that tells of a newer term.
+        if found is not None and unchanged and lately and found.lease.term >= self._protocol.term:
             # Nobody has written it. What was read before does as well: whoever takes over has to name its version.
             self._events.append(Answer(action.request, found))
         else:
