@@ -5,7 +5,7 @@
 """For how long clients of a router with two pods notice what happens to it, and those of a plain Deployment beside.
 
 A pod connects every 10 ms through the Service, by TCP and by UDP, while one event after the other happens on the lab's nodes. When
-the move is planned it keeps 200 connections open besides, each used ten times a second. All the time the ports of both nodes in the
+the move is planned it keeps 200 connections open besides, each used twice a second. All the time the ports of both nodes in the
 egress segment are recorded: if two pods had the router's address, it would change its port more often than the event explains.
 """
 

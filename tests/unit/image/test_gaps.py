@@ -91,6 +91,23 @@ def test_a_client_that_was_busy_found_no_gap() -> None:
     assert (found.attempts, found.gaps) == (200, ())
 
 
+@pytest.mark.parametrize(("late", "counts"), [(0.0, True), (0.08, True), (0.12, False)])
+@pytest.mark.parametrize("before", [True, False])
+def test_what_the_client_was_late_by_is_no_gap(late: float, counts: bool, before: bool) -> None:
+    """Before it hears the answer, or before an attempt in between."""
+    gaps = Gaps("tcp://db:1", 0.05, PATIENCE)
+    gaps.begin(0.0)
+    gaps.succeed(0.001)
+    gaps.late(5.0)
+    gaps.begin(1.0)
+    if before:
+        gaps.late(late)
+    else:
+        gaps.due = 1.15 - late
+    gaps.succeed(1.15)
+    assert [gap.seconds for gap in gaps.take(9.0).gaps] == ([0.15] if counts else [])
+
+
 def test_refusals_end_at_once() -> None:
     gaps = Gaps("udp://db:1", 0.05, PATIENCE)
     for number in range(20):

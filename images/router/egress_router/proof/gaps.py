@@ -16,6 +16,8 @@ class Gaps:
 
     A gap begins with the first attempt that begins after the last success, and ends with the next success. So a client that
     was too busy to try finds no gap. `shortest`: what takes less is none. `patience`: when an attempt has failed at the latest.
+    `due`: when the next attempt should begin. Of a gap, what the client itself was late by meanwhile counts as nothing, and what is left has
+    to be `shortest`.
     """
 
     def __init__(self, target: str, shortest: float, patience: float) -> None:
@@ -25,24 +27,31 @@ class Gaps:
         # When the first attempt after the last success began, and how many have failed since.
         self._since: float | None = None
         self._failed_since = 0
+        self._late = 0.0
         self._succeeded = False
         # Gaps that are over, with the time of their end, until all attempts in them have ended: some have only begun.
         self._over: list[tuple[float, Gap]] = []
         self._attempts = 0
         self._failed = 0
         self._error = ""
+        self.due = float("inf")
 
     def begin(self, now: float) -> None:
         """An attempt begins."""
         if self._since is None:
-            self._since = now
+            self._since, self._late = now, 0.0
+
+    def late(self, seconds: float) -> None:
+        """The client was late by so much with an attempt."""
+        self._late = max(self._late, seconds)
 
     def succeed(self, now: float) -> None:
         """An attempt succeeds."""
         self._attempts += 1
         # The first attempts of all only show how long an answer takes.
         known = self._succeeded or self._failed_since
-        if self._since is not None and known and now - self._since >= self._shortest:
+        late = max(self._late, now - self.due)
+        if self._since is not None and known and now - self._since - late >= self._shortest:
             self._over.append((now, Gap(self._since, now - self._since, self._failed_since)))
         self._since = None
         self._failed_since = 0

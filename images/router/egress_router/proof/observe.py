@@ -142,10 +142,30 @@ def _answer_datagram(raw: socket.socket, sniffer: Sniffer | None) -> None:
     with contextlib.suppress(OSError):
         _data, ancillary, _flags, source = raw.recvmsg(65536, 256)
         local = _local_address(ancillary[0][2])
-        mac = sniffer.mac(socket.IPPROTO_UDP, source[0], source[1]) if sniffer is not None else None
-        answer = _json(source, mac, (local, raw.getsockname()[1]), "UDP")
-        # From the address that was asked: the client accepts no answer from another one.
-        raw.sendmsg([answer + b"\n"], [_from(local)], 0, source)
+        mac = sniffer.mac(socket.IPPROTO_UDP, source[0], source[1], 0) if sniffer is not None else None
+        if mac is not None or sniffer is None:
+            _send_answer(raw, source, mac, local)
+        else:
+            # Others are not kept waiting for a frame that is late, or was not seen.
+            task = asyncio.get_running_loop().create_task(_answer_later(raw, source, local, sniffer))
+            _LATE.add(task)
+            task.add_done_callback(_LATE.discard)
+
+
+# Tasks are forgotten if nobody else refers to them.
+_LATE: set[asyncio.Task[None]] = set()
+
+
+async def _answer_later(raw: socket.socket, source: tuple[Any, ...], local: str, sniffer: Sniffer) -> None:
+    mac = await asyncio.to_thread(sniffer.mac, socket.IPPROTO_UDP, source[0], source[1])
+    with contextlib.suppress(OSError):
+        _send_answer(raw, source, mac, local)
+
+
+def _send_answer(raw: socket.socket, source: tuple[Any, ...], mac: str | None, local: str) -> None:
+    answer = _json(source, mac, (local, raw.getsockname()[1]), "UDP")
+    # From the address that was asked: the client accepts no answer from another one.
+    raw.sendmsg([answer + b"\n"], [_from(local)], 0, source)
 
 
 def _want_local_address(raw: socket.socket) -> None:

@@ -22,12 +22,13 @@ from ansible_collections.egress.router.plugins.module_utils._contract.watch impo
 from ..net import FAMILIES
 from .gaps import Gaps
 
-# A gap is at least so many attempts long, and so many seconds: what a busy node does to a client is shorter.
+# A gap is at least so many attempts long, and so many seconds: what a node does to a client that is not too busy is shorter.
 GAP_ATTEMPTS = 3
 GAP_SECONDS = 0.05
 RESOLVE_SECONDS = 1.0
-# Of connections that are kept: how often they are used, when one without an echo is broken, when there is another in its place.
-ECHO_INTERVAL = 0.1
+# Of connections that are kept: how often each is used, when one without an echo is broken, when there is another in its place. They
+# take turns, so that some are always used when nothing gets through, and many do not keep a node busy.
+ECHO_INTERVAL = 0.5
 ECHO_SECONDS = 30.0
 FIRST_ECHO_SECONDS = 5.0
 REOPEN_SECONDS = 1.0
@@ -138,10 +139,13 @@ class _Client:
             now = loop.time()
             self._late = max(self._late, now - due)
             for target, gaps in self._gaps:
+                gaps.late(now - due)
                 task = loop.create_task(self._attempt(target, gaps))
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
             due = max(due, now - self._interval) + self._interval
+            for _target, gaps in self._gaps:
+                gaps.due = due - self._start
             await asyncio.sleep(max(0.0, due - loop.time()))
 
     def _now(self) -> float:
@@ -263,13 +267,14 @@ class _Kept:
         count = 0
         self.open += 1
         try:
+            await asyncio.sleep(ECHO_INTERVAL * number / self.wanted)
             while True:
-                await asyncio.sleep(ECHO_INTERVAL)
                 count += 1
                 self.waiting[number] = loop.time()
                 async with asyncio.timeout(ECHO_SECONDS):
                     await self._echo(reader, writer, b"egress-router %d %d\n" % (number, count))
                 self.stall = max(self.stall, loop.time() - self.waiting.pop(number))
+                await asyncio.sleep(ECHO_INTERVAL)
         except _BROKEN as error:
             self.broken += 1
             self.error = f"a connection to {self.target.text} broke: {_words(error)}"
