@@ -6,14 +6,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from egress_router.proof import observe
 
 from ansible_collections.egress.router.tests.support import namespaces
 from ansible_collections.egress.router.tests.support.router_pod import EGRESS4, EGRESS6, MAC, Router
@@ -151,3 +155,43 @@ def test_observe_behind_a_gateway_has_no_mac(router: Router) -> None:
     """The frame's sender is the gateway then, and not who asks."""
     (result,) = probe("--target", "tcp://203.0.113.10:5432", namespace="outside")
     assert result["observed"][0]["source_mac"] is None
+
+
+def test_a_datagram_whose_frame_is_late_keeps_nobody_waiting() -> None:
+    answered: list[str] = []
+    waited: list[bool] = []
+    other_answered = threading.Event()
+
+    class Late:
+        """Does not see the frame of one source until the other one is answered."""
+
+        port = 0
+
+        def mac(self, _protocol: int, _ip: str, port: int, wait: float = 5.0) -> str | None:
+            if port == self.port:
+                if wait:
+                    waited.append(other_answered.wait(wait))
+                return None
+            return MAC
+
+    async def ask(name: str, client: socket.socket) -> None:
+        answer = json.loads(await asyncio.get_running_loop().sock_recv(client, 4096))
+        answered.append(f"{name} {answer['source_mac']}")
+        if name == "other":
+            other_answered.set()
+
+    async def body() -> None:
+        sniffer: Any = Late()
+        (server,) = observe._sockets("127.0.0.1", "udp", 0)
+        with server, socket.socket(type=socket.SOCK_DGRAM) as late, socket.socket(type=socket.SOCK_DGRAM) as other:
+            for client in (late, other):
+                client.setblocking(False)
+                client.connect(server.getsockname())
+            sniffer.port = late.getsockname()[1]
+            asyncio.get_running_loop().add_reader(server, observe._answer_datagram, server, sniffer)
+            late.send(b"?")
+            other.send(b"?")
+            await asyncio.wait_for(asyncio.gather(ask("late", late), ask("other", other)), 20)
+
+    asyncio.run(body())
+    assert answered == [f"other {MAC}", "late None"] and waited == [True]
