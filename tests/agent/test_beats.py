@@ -46,7 +46,7 @@ def pair(pods: tuple[Router, Router]) -> tuple[Router, Router]:
     first, second = pods
     first.serve()
     second.start()
-    until(lambda: first.status().successor == second.pod, "the second is the successor")
+    first.await_successor(second)
     return first, second
 
 

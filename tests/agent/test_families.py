@@ -67,13 +67,8 @@ def test_a_cluster_with_ipv6_alone(make_pod, api6: FakeApi) -> None:
     seen = ask(first.ip6, 5432)
     assert (seen["source_ip"], seen["source_mac"], seen["local_ip"]) == (EGRESS6, MAC, "2001:db8:113::10")
     second.start()
-    until(lambda: (first.status().successor, first.status().successor_error) == (second.pod, ""), "the other stands by")
+    first.await_successor(second)
     assert first.metric("egress_router_successor_able") == 1
-    sent = first.metric("egress_router_beats_sent_total")
-    until(
-        lambda: first.metric("egress_router_beats_sent_total") >= sent + 3,
-        "the other was told that it is the successor",
-    )
     first.kill()
     second.wait_serving(10)
     assert second.status().take_over_cause == "silent", "by beats, not by the lease"
@@ -117,7 +112,7 @@ def test_both_families_of_a_pair_move_together(
     first.put_rules(RULES)
     first.serve()
     second.start()
-    until(lambda: (first.status().successor, first.status().successor_error) == (second.pod, ""), "the other stands by")
+    first.await_successor(second)
 
     def leads_to(family: int) -> Callable[[], str]:
         return lambda: str((first.endpoints(family) or [{"addresses": [""]}])[0]["addresses"][0])

@@ -39,7 +39,7 @@ def pair(make_pod, api: FakeApi) -> tuple[Router, Router]:
     first.put_rules(RULES)
     first.serve()
     second.start()
-    until(lambda: first.status().successor == second.pod, "the second is the successor")
+    first.await_successor(second)
     return first, second
 
 
@@ -196,7 +196,7 @@ def test_a_pod_more_than_it_was_started_with_fences_the_holder(make_pod, api: Fa
     first.put_rules(RULES)
     first.serve()
     second.start()
-    until(lambda: first.status().successor == second.pod, "the second is the successor")
+    first.await_successor(second)
     api.stop()
     always(lambda: ask(first.ip4, 5432)["source_ip"] == EGRESS4, "they go on", 2 * first.lease_seconds)
     second.kill()

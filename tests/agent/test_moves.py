@@ -60,9 +60,7 @@ def make_pods(make_pod: Callable[..., Router]) -> MakePods:
 def settle(*pods: Router) -> None:
     """The first serves, and one of the others could."""
     holder, *others = pods
-    holder.wait_serving()
-    names = [pod.pod for pod in others]
-    until(lambda: holder.status().successor in names and not holder.status().successor_error, "there is a successor")
+    holder.wait_serving().await_successor(*others)
 
 
 @pytest.fixture

@@ -39,9 +39,7 @@ Figure = Callable[[str, object], None]
 
 def settle(holder: Router, successor: Router) -> None:
     """The holder serves, and the other could."""
-    holder.wait_serving()
-    until(lambda: holder.status().successor == successor.pod, f"{successor.pod} is the successor")
-    until(lambda: holder.status().successor_error == "", "it could serve")
+    holder.wait_serving().await_successor(successor)
     until(lambda: successor.ready() == (200, "standby\n"), "it says so")
 
 
@@ -514,6 +512,7 @@ def test_a_hypervisor_drops_what_the_standby_sends(pair, seen: Owners, client: C
             namespaces.run(f"{nft} add chain {chain} {{ type filter hook {hook} priority 0 ; }}")
             namespaces.run(f"{nft} add rule {chain} iifname node2 ether saddr != {MAC} drop")
         second.kill()
+        until(lambda: not first.status().successor, "it is given up", 10)
         second.start()
         settle(first, second)
         first.kill()

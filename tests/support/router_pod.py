@@ -31,6 +31,7 @@ from ansible_collections.egress.router.tests.support import namespaces
 from ansible_collections.egress.router.tests.support.fake_agent_api import NAMESPACE, FakeApi
 from ansible_collections.egress.router.tests.support.waiting import until
 
+BEATS_SENT = "egress_router_beats_sent_total"
 MAC = "02:e6:c6:33:64:32"
 EGRESS4 = "198.51.100.50"
 EGRESS6 = "2001:db8:51::50"
@@ -125,6 +126,19 @@ class Router:
 
     def wait_serving(self, seconds: float = 30.0) -> Router:
         until(lambda: self.status().serving and self.holder() == self.pod, f"{self.pod} serves", seconds)
+        return self
+
+    def await_successor(self, *others: Router) -> Router:
+        """Wait until one of the others could serve, and knows that this pod counts on it: not only the Lease has to say so."""
+        names = [pod.pod for pod in others]
+
+        def known() -> bool:
+            status = self.status()
+            return status.successor in names and not status.successor_error
+
+        until(known, f"{' or '.join(names)} stands by")
+        sent = self.metric(BEATS_SENT)
+        until(lambda: self.metric(BEATS_SENT) >= sent + 3, "it was told that it is the successor")
         return self
 
     def terminate(self) -> float:

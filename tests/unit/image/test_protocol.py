@@ -646,6 +646,30 @@ def test_the_holder_knows_why_its_successor_could_not_serve() -> None:
     assert (holder.process.peer_able, holder.process.peer_reason) == (True, "")
 
 
+def test_when_what_others_say_may_wait() -> None:
+    world, holder, successor = pair(18)
+    process, other = holder.process, successor.process
+    assert process is not None and other is not None
+    world.run(world.time + PERIODS.beat, lambda: not process._beats)
+    assert process.calm and not other.calm
+    assert world.run(world.time + 2 * PERIODS.beat, lambda: len(process._beats) == 1) and process.calm
+    cut_beats(world, holder, successor)
+    assert world.run(world.time + 2 * PERIODS.beat, lambda: len(process._beats) == 2)
+    assert not process.calm, "a promise is late"
+    world.cut.clear()
+    assert world.run(world.time + 2 * PERIODS.promise, lambda: process.calm)
+    process.step(world.time, Ending())
+    assert not process.calm, "it is about to end"
+
+
+@pytest.mark.parametrize("event", [HandOver(), End()])
+def test_who_is_about_to_leave_hears_at_once(event: HandOver | End) -> None:
+    world, holder, _successor = pair(18)
+    assert holder.process is not None and holder.process.calm
+    holder.process.step(world.time, event)
+    assert not holder.process.calm
+
+
 def test_lost_beats_are_counted() -> None:
     world, holder, successor = pair(19)
     process = holder.process
