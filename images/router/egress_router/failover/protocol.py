@@ -467,6 +467,12 @@ class Protocol:
         return self.holding and bool(self._asked_to_leave or self._give_until or self._leaving)
 
     @property
+    def calm(self) -> bool:
+        """Whether what others say may wait for the next beat: the last permit lasts for longer, and nobody is about to take over."""
+        leaves = self.parting or self._ending or self._stopping
+        return self.holding and self.serving and bool(self.successor) and len(self._beats) <= 1 and not leaves
+
+    @property
     def knows_lease(self) -> bool:
         """Whether it has read the Lease as it is, as far as it knows."""
         return self._lease is not None

@@ -261,10 +261,13 @@ class Driver:
             wait = min(self._protocol.due - time.monotonic(), IDLE_SECONDS)
             if self.on_hold and self.holding:
                 wait = min(wait, self._peek_at - time.monotonic())
-            readable, _writable, _failed = select.select([self._channel.fileno(), self._wake], [], [], max(0.0, wait))
+            # To wake up is most of what a pod computes at rest: for the promise and for the next beat at once.
+            calm = self._protocol.calm and not self._preparing
+            watched = [self._wake] if calm else [self._wake, self._channel.fileno()]
+            readable, _writable, _failed = select.select(watched, [], [], max(0.0, wait))
             if self._wake in readable:
                 os.eventfd_read(self._wake)
-            if self._channel.fileno() in readable:
+            if calm or self._channel.fileno() in readable:
                 for message in self._channel.received():
                     self._step(protocol.Received(message))
                     self._tell_end(message)
