@@ -893,6 +893,14 @@ def test_packets_that_wait_come_before_everything_else() -> None:
     assert done == [kinds[1], kinds[0], kinds[2]]
 
 
+def test_who_begins_to_serve_says_so_before_its_own_tunnel_goes() -> None:
+    made = Relay(load(), MagicMock(), MagicMock(ports=ALL), MagicMock(), MagicMock(term=7))
+    sides = MagicMock()
+    made._hosting, made._leaving = sides.hosting, sides.leaving
+    made._note_serves(3.0, True)
+    assert sides.mock_calls == [call.hosting.serves(3.0, True, 7), call.leaving.serves(3.0, True)]
+
+
 def test_a_pod_that_ends_prepares_one_move() -> None:
     """Somebody asks for one meanwhile, which would be prepared instead."""
     parts = MagicMock()

@@ -128,13 +128,13 @@ class Pod:
         self.serving = serves
         through = self.leaving.through
         if serves:
-            # As run/relay.py does.
+            # The order of run/relay.py, which test_units.py of the agent's tests proves.
             self.hosting.serves(self.world.now, serves, self.world.term)
             self.leaving.serves(self.world.now, serves)
             return
         self.leaving.serves(self.world.now, serves)
         self.hosting.serves(self.world.now, serves, self.world.term)
-        if not serves and through is not None:
+        if through is not None:
             self.hosting.moved(self.world.now, through, self.world.term)
 
     def tick(self) -> None:
