@@ -40,6 +40,7 @@ from outage.subjects import (  # noqa: E402
     await_other,
     await_ready,
     await_whole,
+    end_at_once,
     targets,
 )
 
@@ -53,7 +54,7 @@ from ansible_collections.egress.router.plugins.module_utils._kubernetes.hand_ove
 ROUNDS = rounds(30)
 # Each takes a minute or more, most of which is Kubernetes' own patience.
 PLAIN_ROUNDS = rounds(3)
-# How many pairs an event happens to at once that is not planned.
+# How many pairs an event happens to at once that happens to several.
 PAIRS = 3
 ESTABLISHED = 200
 STALL_SECONDS = 0.5
@@ -198,20 +199,20 @@ class Bench:
                 self._with_a_plain_one()
 
     def _with_pairs(self) -> None:
-        """All events, and a while without any. What is not planned happens to several pairs at once, and each is a sample."""
+        """All events, and a while without any."""
         pairs = [Pair(self.cluster, number) for number in range(PAIRS)]
-        planned, others = ([one for one in self.measured if one.event.planned is kind] for kind in (True, False))
+        planned = [one for one in self.measured if one.event.planned]
+        alone = [one for one in self.measured if not one.event.planned and not one.event.together]
+        together = [one for one in self.measured if one.event.together]
         with ExitStack() as recording:
             self._deploy(pairs[:1], recording)
+            self.nodes.before_everything("egress_router observe")
             for one in planned:
                 self._measure(one.event, pairs[:1], one.pair)
-            if others:
+            self._measure_all(alone, pairs[:1])
+            if together:
                 self._deploy(pairs[1:], recording)
-                all_targets = [target for pair in pairs for target in targets(pair)]
-                with client(self.nodes, self.cluster, all_targets) as self._shared:
-                    for one in others:
-                        self._measure(one.event, pairs, one.pair)
-                    self._shared = None
+                self._measure_all(together, pairs)
             if BUSY_MINUTES and not ONLY:
                 self._busy(pairs)
         command(
@@ -224,6 +225,15 @@ class Bench:
             "--ignore-not-found",
             "--wait",
         )
+
+    def _measure_all(self, several: Sequence[Measured], pairs: Sequence[Pair]) -> None:
+        """Events that a client outlives."""
+        if several:
+            wanted = [target for pair in pairs for target in targets(pair)]
+            with client(self.nodes, self.cluster, wanted) as self._shared:
+                for one in several:
+                    self._measure(one.event, pairs, one.pair)
+                self._shared = None
 
     def _deploy(self, pairs: Sequence[Pair], recording: ExitStack) -> None:
         for pair in pairs:
@@ -284,7 +294,7 @@ class Bench:
         for subject in subjects:
             await_whole(subject)
             self.beyond += self._moves(subject)
-        if event.on_one_node:
+        if event.together:
             self._gather(subjects)
         with self._client(subjects, event) as connects:
             connects.steady()
@@ -295,6 +305,10 @@ class Bench:
                 await_ready(subject)
             connects.steady()
             periods = connects.since(number)
+        if event.planned:
+            # The client is gone.
+            for subject in subjects:
+                end_at_once(subject)
         return [self._seen(event, subject, periods) for subject in subjects]
 
     def _gather(self, subjects: Sequence[Subject]) -> None:

@@ -33,6 +33,8 @@ PLACE = {
     "tolerations": [{"operator": "Exists"}],
 }
 LONGEST_SECONDS = 6 * 3600
+# For the end.
+GRACE_SECONDS = 2
 
 
 class Client:
@@ -95,6 +97,8 @@ def client(
         folder = f"{namespace}_{made['name']}_{made['uid']}"
         found = Client(Path(nodes.root(CONTROL_PLANE)) / "var/log/pods" / folder / "watch/0.log", targets)
         found.steady()
+        nodes.before_everything("egress_router watch")
         yield found
     finally:
-        cluster.delete("Pod", namespace, made["name"], grace_seconds=0)
+        # Its connections end with it, and with them the pods that relay them.
+        cluster.delete("Pod", namespace, made["name"], grace_seconds=GRACE_SECONDS)

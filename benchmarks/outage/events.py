@@ -64,8 +64,8 @@ class Event:
     """`cause`: begins it; its end is when everything is mended. `goal`: seconds without service, for 95 of 100 of them.
 
     `moves`: how often the address may change its node, or None if it is only shown. `planned`: established connections are kept.
-    `fewer`: how many are enough, because each takes long. `plain`: whether a plain Deployment knows it too. `on_one_node`: of
-    several subjects, the pods that serve have to be on one node.
+    `fewer`: how many are enough, because each takes long. `plain`: whether a plain Deployment knows it too. `together`: whether it
+    happens to several pairs at once, each of which is a sample; the pods that serve are on one node then.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Event:
     planned: bool = False
     fewer: int | None = None
     plain: bool = False
-    on_one_node: bool = False
+    together: bool = False
 
 
 @contextmanager
@@ -236,19 +236,21 @@ def _answers(scene: Scene) -> bool:
 
 
 EVENTS = (
-    Event("nothing", nothing, None, moves=0, planned=True),
+    Event("nothing", nothing, None, moves=0, planned=True, fewer=10),
     Event("hand-over asked for", hand_over, 0.2, planned=True),
     Event("serving pod deleted", deleted, 0.2, planned=True, plain=True),
-    Event("node drained", drained, 0.2, planned=True, plain=True, on_one_node=True),
+    Event("node drained", drained, 0.2, planned=True, plain=True),
     # Which pod is replaced first is the Deployment's choice.
     Event("new image", new_image, 0.2, moves=2, planned=True, plain=True),
-    Event("node cut off, both networks", both_networks, 1.0, plain=True, on_one_node=True),
-    Event("node cut off, cluster network alone", cluster_network, 1.0, plain=True, on_one_node=True),
-    Event("egress uplink down", uplink, 2.0, on_one_node=True),
+    Event("node cut off, both networks", both_networks, 1.0, plain=True),
+    Event("node cut off, cluster network alone", cluster_network, 1.0, plain=True),
+    Event("egress uplink down", uplink, 2.0),
     Event("agent SIGKILL", killed, 1.0),
     Event("agent SIGSTOP", frozen, 1.0),
-    Event("standby dies", standby_dies, 0.0, moves=0),
-    Event(f"API server away {API_AWAY_SECONDS} s", without_api, 0.0, moves=0),
-    Event("the same, standby's agent killed meanwhile", without_api_and_standby, None, fewer=6),
+    Event("standby dies", standby_dies, 0.0, moves=0, together=True),
+    Event(f"API server away {API_AWAY_SECONDS} s", without_api, 0.0, moves=0, together=True),
+    Event("the same, standby's agent killed meanwhile", without_api_and_standby, None, fewer=6, together=True),
+    # kube-proxy changes a node's Services once a second at most: the first router's at once, the others' the next time.
+    Event("node cut off, both networks, three routers on it", both_networks, None, fewer=12, together=True),
     Event("both pods deleted at once", both_deleted, None, moves=None),
 )
