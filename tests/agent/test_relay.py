@@ -556,6 +556,28 @@ def test_new_connections_whose_ports_the_new_pod_may_use(pods: tuple[Pod, Pod]) 
     own.close()
 
 
+def test_ports_that_are_relayed_without_a_name_are_nobody_elses(pods: tuple[Pod, Pod]) -> None:
+    """Another pod relays many connections with ports of this pod's part, just when new ones of the old pod may have any of its own."""
+    old, new = pods
+    stream = Stream(old.ip4, 5432)
+    move(old, new)
+    low, high = ports.parts(2)
+    assert new.do(lambda: new.firewall.ports) == high
+    assert new.do(lambda: new.holder.accept(old.ip, low, 20))
+    server = relay_flows.Server(6, ipaddress.ip_address("203.0.113.10").packed, 5432)
+    new.do(lambda: new.holder.add(old.ip, {server: list(range(high[0], high[0] + 50))}))
+    new.choose_ports()
+    assert new.do(lambda: new.firewall.ports) == high, "answers to new connections would go to the old pod"
+    own = Stream(new.ip4, 5432)
+    assert own.echoes() and stream.echoes()
+    own.close()
+    # When that is over, they use what is used least; and nothing of that is relayed, although nobody uses it yet.
+    assert new.do(lambda: new.holder.accept(old.ip, low, 0.001))
+    until(lambda: new.do(lambda: new.holder.ports(high)) == low, "the other part is free")
+    assert not new.do(lambda: new.holder.accept(old.ip, low, 20))
+    stream.close()
+
+
 def test_a_server_on_the_segment(pods: tuple[Pod, Pod]) -> None:
     old, new = pods
     listener = namespaces.inside("outside", lambda: socket.create_server((GATEWAY4, 6001)))

@@ -38,6 +38,13 @@ def test_a_third_pod_of_two_takes_what_is_used_least() -> None:
     assert ports.choose(2, high, [low[0], high[0]]) == high
 
 
+def test_a_part_that_is_closed_is_not_taken() -> None:
+    low, high = ports.parts(2)
+    assert ports.choose(2, high, [high[0], high[1]], [low]) == high
+    assert ports.choose(2, low, [], [(low[1], high[0] - 1)]) == high
+    assert ports.choose(1, ports.ALL, [], [ports.ALL]) == ports.ALL, "there is nothing else"
+
+
 def test_three_pods_have_parts_of_their_own() -> None:
     first, second, third = ports.parts(3)
     assert ports.choose(3, first, [first[0], second[0]]) == third

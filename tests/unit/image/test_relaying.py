@@ -230,7 +230,8 @@ class Pod:
 
     def choose_ports(self) -> None:
         used = [port for flows in self.far.values() for ports in flows.values() for port in ports]
-        self.ports = choose(self.world.replicas, self.ports, [*used, *self.hosting.taken])
+        closed = [ports for ports, end in self.accepts.values() if end > self.world.now]
+        self.ports = choose(self.world.replicas, self.ports, [*used, *self.hosting.taken], closed)
         self.chosen_soon = True
 
 

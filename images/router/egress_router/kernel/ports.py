@@ -32,15 +32,24 @@ def parts(replicas: int) -> list[Ports]:
     return [(first + size * number, first + size * (number + 1) - 1) for number in range(count)]
 
 
-def choose(replicas: int, current: Ports, relayed: Iterable[int]) -> Ports:
-    """The part that a pod uses while it serves. `current`: what it uses now; `relayed`: the source ports of other pods."""
+def choose(replicas: int, current: Ports, relayed: Iterable[int], closed: Iterable[Ports] = ()) -> Ports:
+    """The part that a pod uses while it serves. `current`: what it uses now; `relayed`: the source ports of other pods.
+
+    `closed`: what has one of these is another pod's, whether it is relayed by name or not; never all parts.
+    """
     every = parts(replicas)
     used = dict.fromkeys(every, 0)
     for port in relayed:
         for part in every:
             if part[0] <= port <= part[1]:
                 used[part] += 1
-    return min(every, key=lambda part: (used[part], part != current, part))
+    open_ones = [part for part in every if not any(overlap(part, one) for one in closed)]
+    return min(open_ones or every, key=lambda part: (used[part], part != current, part))
+
+
+def overlap(one: Ports, other: Ports) -> bool:
+    """Whether a port is in both."""
+    return one[0] <= other[1] and other[0] <= one[1]
 
 
 def part_numbers(replicas: int, ports: Iterable[int]) -> int:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+import time
 from collections.abc import Iterable, Iterator
 
 from ..config import Config
 from ..kernel import conntrack
 from ..kernel.conntrack import Path
 from ..kernel.fence import Fence
-from ..kernel.ports import Ports, choose
+from ..kernel.ports import Ports, choose, overlap
 from ..net import IP
 from . import rules, tunnel
 from .flows import Flows, Server, without
@@ -32,6 +33,10 @@ class Holder:
         self._flows: dict[IP, dict[Server, list[int]]] = {}
         self._seconds = 0
         self._reserved: Ports | None = None
+        # What new connections use soon, if not yet.
+        self._chosen: Ports | None = None
+        # What is relayed without a name, and until when.
+        self._accepted: dict[IP, tuple[Ports, float]] = {}
 
     @property
     def peers(self) -> list[IP]:
@@ -83,17 +88,24 @@ class Holder:
         with self._guard.translated(f"relay new connections to {peer}"):
             first, last = ports
             own = (port for some in conntrack.open_ports().values() for port in some)
-            if self._reserved is None or (self._reserved[0] <= last and first <= self._reserved[1]):
+            if self._reserved is None or any(overlap(ports, one) for one in (self._reserved, self._chosen) if one):
                 return False
             if any(first <= port <= last for port in own):
                 return False
+            self._accepted[peer] = ports, time.monotonic() + seconds
             self._guard.run(rules.accept_far(tunnel.number(peer), ports, seconds))
             return True
 
     def ports(self, current: Ports, others: Iterable[int] = ()) -> Ports:
-        """The source ports for new connections of this pod, which none of the relayed ones use if that can be, nor `others`."""
+        """The source ports for new connections of this pod, which none of the relayed ones use if that can be, nor `others`.
+
+        What is relayed without a name is used by nobody else.
+        """
         relayed = (port for flows in self._flows.values() for ports in flows.values() for port in ports)
-        return choose(self._config.replicas, current, itertools.chain(relayed, others))
+        now = time.monotonic()
+        closed = [ports for ports, until in self._accepted.values() if until > now]
+        self._chosen = choose(self._config.replicas, current, itertools.chain(relayed, others), closed)
+        return self._chosen
 
     def reserve(self, ports: Ports) -> None:
         """Give none of the relayed ones of these `ports` to a new connection of this pod, which uses `ports`."""
@@ -124,6 +136,7 @@ class Holder:
         """Relay nothing of `peer` any more. What is not there need not be removed."""
         with self._guard.translated(f"close the tunnel to {peer}"):
             self._flows.pop(peer, None)
+            self._accepted.pop(peer, None)
             self._guard.run(rules.delete("netdev", rules.table_name(tunnel.number(peer))))
             self._tunnels.close(tunnel.far_name(peer))
             self._guard.exclude(peer)
@@ -136,4 +149,5 @@ class Holder:
         for peer in self.peers:
             self.close(peer)
         self._flows.clear()
-        self._reserved = None
+        self._accepted.clear()
+        self._reserved = self._chosen = None
