@@ -40,7 +40,6 @@ from outage.subjects import (  # noqa: E402
     await_other,
     await_ready,
     await_whole,
-    end_at_once,
     targets,
 )
 
@@ -50,6 +49,7 @@ from ansible_collections.egress.router.plugins.module_utils._contract.watch impo
 from ansible_collections.egress.router.plugins.module_utils._drill import judge  # noqa: E402
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.cluster import Cluster  # noqa: E402
 from ansible_collections.egress.router.plugins.module_utils._kubernetes.hand_over import ask  # noqa: E402
+from ansible_collections.egress.router.plugins.module_utils._kubernetes.pods import going  # noqa: E402
 
 ROUNDS = rounds(30)
 # Each takes a minute or more, most of which is Kubernetes' own patience.
@@ -306,9 +306,10 @@ class Bench:
             connects.steady()
             periods = connects.since(number)
         if event.planned:
-            # The client is gone.
+            # The client is gone, but what a kernel knows of UDP lasts for half a minute, and so do pods that relay it.
             for subject in subjects:
-                end_at_once(subject)
+                for pod in filter(going, subject.pods()):
+                    self.nodes.forget_connections(pod["spec"]["nodeName"], pod["metadata"]["name"])
         return [self._seen(event, subject, periods) for subject in subjects]
 
     def _gather(self, subjects: Sequence[Subject]) -> None:

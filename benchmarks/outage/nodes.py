@@ -32,7 +32,7 @@ table netdev {_TABLE} {{
 """
 _MEND = f"add table netdev {_TABLE}\ndelete table netdev {_TABLE}\n"
 # The agent of a pod, wherever its container is.
-_AGENTS = 'for pid in $(pgrep -f "egress_router run"); do grep -qzx "POD_NAME=$1" /proc/$pid/environ && kill -$2 $pid; done; true'
+_AGENTS = 'for pid in $(pgrep -f "egress_router run"); do grep -qzx "POD_NAME=$1" /proc/$pid/environ && {}; done; true'
 
 
 class Nodes:
@@ -78,7 +78,11 @@ class Nodes:
 
     def signal_agent(self, node: str, pod: str, signal: str) -> None:
         """Send a signal to the agent of a pod."""
-        self.run(node, "sh", "-c", _AGENTS, "sh", pod, signal)
+        self.run(node, "sh", "-c", _AGENTS.format("kill -$2 $pid"), "sh", pod, signal)
+
+    def forget_connections(self, node: str, pod: str) -> None:
+        """A pod's kernel knows none of its connections any more."""
+        self.run(node, "sh", "-c", _AGENTS.format("nsenter -t $pid -n conntrack -F"), "sh", pod)
 
     def signal_api_server(self, signal: str) -> None:
         """Send a signal to the API server."""

@@ -82,13 +82,6 @@ def await_whole(subject: Subject) -> None:
     raise AssertionError(f"the pods of {subject.name} stay on one node")
 
 
-def end_at_once(subject: Subject) -> None:
-    """Pods that end and relay, when nobody uses their connections any more: those of UDP last for half a minute without anybody."""
-    for pod in subject.pods():
-        if going(pod):
-            subject.cluster.delete("Pod", NAMESPACE, pod["metadata"]["name"], grace_seconds=0)
-
-
 def _await_removal(subject: Subject, pod: str) -> None:
     until(lambda: pod not in _names(subject), f"{pod} is gone", PATIENCE)
 
