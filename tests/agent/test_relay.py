@@ -312,6 +312,39 @@ def test_packets_wait_until_the_new_pod_serves(pods: tuple[Pod, Pod], early: boo
             assert [listener.recv(100) for _number in range(MANY)] == [b"%d" % number for number in range(MANY)]
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_packets_wait_for_the_next_one_too(make: Callable[..., Pod], family: int) -> None:
+    """They go through a tunnel already, which leads to the next pod from now on: the device is the same, and none is lost."""
+    first, second, third = (make(node, replicas=3) for node in ("node1", "node2", "node1"))
+    first.serve()
+    with connect("pods", first.ip4 if family == 4 else first.ip6, 7000, kind=socket.SOCK_DGRAM) as datagrams:
+        datagrams.settimeout(5)
+        with namespaces.inside("outside", lambda: _listener(family)) as listener:
+            datagrams.send(b"before")
+            listener.sendto(*listener.recvfrom(100))
+            assert datagrams.recv(100) == b"before"
+            move(first, second)
+            third.do(lambda: third.holder.open(first.ip, 60))
+            send(first, third, first.do(first.former.flows))
+            third.choose_ports()
+            device = first.run("ip -o link show relay").partition(":")[0]
+            first.do(lambda: first.former.open(third.ip, waiting=True))
+            second.give_up()
+            for number in range(MANY):
+                datagrams.send(b"%d" % number)
+            third.serve()
+            with pytest.raises(TimeoutError):
+                listener.recv(100)
+            first.do(first.former.let_through)
+            listener.settimeout(5)
+            assert [listener.recv(100) for _number in range(MANY)] == [b"%d" % number for number in range(MANY)]
+            assert first.former.holder == third.ip and first.run("ip -o link show relay").partition(":")[0] == device
+            assert third.run(f"ip -4 -o addr show {tunnel.far_name(first.ip)}")
+            # Who may send here is the new one.
+            peers = first.run("nft list table inet egress_router_relay")
+            assert str(third.ip) in peers and str(second.ip) not in peers
+
+
 def _listener(family: int) -> socket.socket:
     made = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
     level, free = (socket.IPPROTO_IP, 15) if family == 4 else (socket.IPPROTO_IPV6, 78)

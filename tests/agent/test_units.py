@@ -901,6 +901,66 @@ def test_who_begins_to_serve_says_so_before_its_own_tunnel_goes() -> None:
     assert sides.mock_calls == [call.hosting.serves(3.0, True, 7), call.leaving.serves(3.0, True)]
 
 
+@pytest.mark.parametrize("known", [7, 8], ids=["not known yet", "known"])
+def test_who_relays_through_it_learns_by_which_term_the_next_pod_serves(known: int) -> None:
+    """Not by a later one: what the next pod says would be too old for them, and their packets would wait."""
+    driver = MagicMock(term=7)
+    made = Relay(load(), MagicMock(), MagicMock(ports=ALL), MagicMock(), driver)
+    made.problem = ""
+    sides = MagicMock()
+    made._hosting, made._leaving = sides.hosting, sides.leaving
+    sides.leaving.through = driver.successor_address
+    made.prepare(Mock())
+    while made._jobs:
+        made._jobs.popleft()(2.0)
+    driver.term = known
+    sides.reset_mock()
+    made._note_serves(3.0, False)
+    assert sides.mock_calls == [
+        call.hosting.serves(3.0, False, known),
+        call.hosting.moved(3.0, driver.successor_address, 8),
+        call.leaving.serves(3.0, False),
+    ]
+
+
+def test_others_hear_that_it_serves_whatever_the_relays_thread_does() -> None:
+    channel = MagicMock()
+    made = Relay(load(), MagicMock(), MagicMock(ports=ALL), channel, MagicMock(term=7))
+    made.problem = ""
+    other = ipaddress.ip_address("10.244.0.77")
+    made._hosting = MagicMock(guests=[other])
+    made._post(Mock())
+    made.serves(True)
+    ((to, text),) = (one.args for one in channel.tell.mock_calls)
+    message = relay_messages.from_text(text)
+    assert (to, message.kind, message.term) == (str(other), relay_messages.Kind.SERVES, 7)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_waits_passes_before_the_address_is_given_up(ends: bool) -> None:
+    """The kernel changes one thing of the network at a time."""
+    parts = MagicMock()
+    parts.fence.serves, parts.relay.over = True, True
+    made = agent_of(parts)
+    done: list[str] = []
+    parts.relay.serves.side_effect = lambda serves: done.append(f"serves {serves}")
+    parts.relay.passed.wait.side_effect = lambda seconds: done.append(f"waits {seconds}")
+    parts.address.hand_over.side_effect = parts.address.end.side_effect = lambda: done.append("gives up")
+
+    def drop() -> None:
+        made._before_drop()
+        parts.fence.serves = False
+
+    def prepare(prepared: Any) -> None:
+        prepared(True, "")
+        made._then.pop()()
+
+    parts.relay.prepare.side_effect = prepare
+    parts.driver.end.side_effect = drop
+    made._end() if ends else made._leave(drop)
+    assert done[:3] == ["serves False", f"waits {agent.PASS_SECONDS}", "gives up"]
+
+
 def test_a_pod_that_ends_prepares_one_move() -> None:
     """Somebody asks for one meanwhile, which would be prepared instead."""
     parts = MagicMock()

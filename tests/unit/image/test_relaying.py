@@ -76,6 +76,7 @@ class World:
         """A planned move; returns whether it was prepared."""
         told: list[tuple[bool, str]] = []
         old.leaving.prepare(self.now, new.ip, self.term, lambda done, why: told.append((done, why)))
+        old.hosting.moves(self.now, new.ip, self.term + 1)
         while not told:
             self.run(STEP)
         self.term += 1
@@ -132,10 +133,10 @@ class Pod:
             self.hosting.serves(self.world.now, serves, self.world.term)
             self.leaving.serves(self.world.now, serves)
             return
-        self.leaving.serves(self.world.now, serves)
         self.hosting.serves(self.world.now, serves, self.world.term)
         if through is not None:
             self.hosting.moved(self.world.now, through, self.world.term)
+        self.leaving.serves(self.world.now, serves)
 
     def tick(self) -> None:
         if not self.alive:
@@ -163,6 +164,7 @@ class Pod:
             Kind.CHUNK: lambda: self.hosting.chunk(now, message),
             Kind.OVER: lambda: self.hosting.over(message),
             Kind.ANSWER: lambda: self.leaving.answer(now, message),
+            Kind.MOVES: lambda: self.leaving.moves(now, message),
             Kind.MOVED: lambda: self.leaving.moved(now, message),
             Kind.SERVES: lambda: self.leaving.serving(now, message),
         }[message.kind]()
@@ -314,6 +316,25 @@ def test_the_new_pod_forgets_what_it_was_told_in_part(world: World) -> None:
     assert old.goes_on(through=new)
 
 
+def test_nothing_is_looked_at_while_packets_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With thousands of connections that takes longer than the other pod's word."""
+    old, new = world.add(5), world.add()
+    prepared: list[bool] = []
+    old.leaving.prepare(world.now, new.ip, world.term, lambda done, why: prepared.append(done))
+    world.run(0.5)
+    assert prepared == [True]
+    looks: list[float] = []
+    flows = old.flows
+    monkeypatch.setattr(old, "flows", lambda half_open=True: looks.append(world.now) or flows(half_open))
+    world.term += 1
+    old.serve(False)
+    world.run(0.3)
+    assert old.waits and not looks
+    new.serve(True)
+    world.run(0.01)
+    assert not old.waits and looks
+
+
 def test_packets_do_not_wait_for_ever(world: World) -> None:
     """Everything that the new pod says is lost."""
     old, new = world.add(5), world.add()
@@ -392,6 +413,7 @@ def test_a_connection_that_begins_between_the_list_and_the_move(world: World) ->
     world.run(0.5)
     assert prepared == [True]
     old.connect(3)
+    world.term += 1
     old.serve(False)
     new.serve(True)
     world.run(0.05)
@@ -575,7 +597,7 @@ def test_another_pod_serves(world: World, told: bool) -> None:
     first, second, third = world.add(10), world.add(), world.add()
     assert world.move(first, second)
     world.run(1)
-    world.loses = lambda message: message.kind is Kind.MOVED and not told
+    world.loses = lambda message: message.kind in (Kind.MOVES, Kind.MOVED) and not told
     assert world.move(second, third)
     world.run(1)
     assert first.goes_on(through=third) is told
@@ -585,6 +607,58 @@ def test_another_pod_serves(world: World, told: bool) -> None:
     first.leaving.holder(world.now, second.ip, world.term - 1)
     world.run(1)
     assert first.goes_on(through=third), "what is older does not count"
+
+
+@pytest.mark.parametrize("lost", [None, Kind.MOVED, Kind.SERVES, Kind.MOVES])
+def test_who_relays_is_told_of_a_move_before_it_happens(world: World, lost: Kind | None) -> None:
+    """So that its packets take the new way as soon as the new pod serves, and wait until then."""
+    world.replicas = 3
+    first, second, third = world.add(10), world.add(), world.add()
+    assert world.move(first, second)
+    world.run(1)
+    world.loses = lambda message: message.kind is lost
+    done: list[bool] = []
+    second.leaving.prepare(world.now, third.ip, world.term, lambda ready, why: done.append(ready))
+    second.hosting.moves(world.now, third.ip, world.term + 1)
+    world.run(0.1)
+    assert done == [True] and first.goes_on(through=second), "nothing changes before"
+    assert (first.ip in third.far) == (lost is not Kind.MOVES)
+    world.term += 1
+    second.serve(False)
+    world.run(0.005)
+    early = lost not in (Kind.MOVED, Kind.MOVES)
+    assert (first.near == third.ip) == early and first.waits == early
+    third.serve(True)
+    world.run(0.005)
+    assert first.goes_on(through=third) or lost is Kind.MOVES
+    assert first.waits == (lost is Kind.SERVES)
+    world.run(leaving.WAIT_SECONDS)
+    assert first.goes_on(through=third) and not first.waits and first.ip not in second.far
+
+
+def test_a_move_that_was_announced_and_does_not_happen(world: World) -> None:
+    world.replicas = 3
+    first, second, third = world.add(10), world.add(), world.add()
+    assert world.move(first, second)
+    world.run(1)
+    second.hosting.moves(world.now, third.ip, world.term + 1)
+    world.run(leaving.ANNOUNCED_SECONDS + hosting.KEEP_SECONDS + 1)
+    assert first.goes_on(through=second) and first.ip not in third.far
+    # And the next one is as any other.
+    assert world.move(second, third)
+    world.run(0.05)
+    assert first.goes_on(through=third)
+
+
+def test_an_announcement_that_is_old(world: World) -> None:
+    """Of a pod that served before: its words came late."""
+    world.replicas = 3
+    first, second, third = world.add(10), world.add(), world.add()
+    assert world.move(first, second)
+    world.run(1)
+    second.say(first.ip, Kind.MOVES, holder=third.ip, term=world.term)
+    world.run(1)
+    assert third.far == {}
 
 
 def test_the_holder_fails(world: World) -> None:

@@ -21,7 +21,7 @@ New connections that the cluster still sends to the old pod are let into the tun
 pod's part; the new pod relays what has such ports, until they are named too. It does so only if none of its own may have them.
 
 `leaving.Leaving` and `hosting.Hosting` decide, each for its side, and `run/relay.py` does it, in one thread. What pods say, see
-messages.py, is proved as beats are; RELAY and MOVED are said again, and chunks until there is a receipt.
+messages.py, is proved as beats are; RELAY, MOVES and MOVED are said again, and chunks until there is a receipt.
 
     at the start
         both    guard.unsupported(config): a reason means: no relays, reset connections instead, say it in log and metrics
@@ -35,18 +35,22 @@ messages.py, is proved as beats are; RELAY and MOVED are said again, and chunks 
                 firewall.use_ports(holder.ports(...)), holder.reserve(firewall.ports), holder.accept(); only then the last receipt
         old     former.accept()
     the protocol hands over
-        old     Drop: fence.drop(); then at once Network.release(), and not the reset of connections. Packets wait in the tunnel, whose
+        old     Drop: fence.drop(); then Network.release(), when nothing waits for the kernel any more or a tenth of a second is over,
+                and not the reset of connections. Packets wait in the tunnel, whose
                 next hop has no MAC address yet, instead of getting lost at a pod that does not serve: a new connection would be
                 begun again after a second
-                Send YOURS; then, while new ones may come often, late = without(former.flows(), flows), and if there is any, another
-                parcel. Say MOVED to each of its guests, then holder.close()
+                Send YOURS. Say MOVED to each of its guests, then holder.close(). To look which connections are late takes a moment,
+                so only when packets do not wait any more: late = without(former.flows(), flows), and if there is any, another
+                parcel; often at first, while new ones may come
         new     Grant: fence.grant(), Network.claim() and take() without a probe (the old pod has given up), announce. Say SERVES, by
                 which the old one lets through what waits; it does so after a second anyway. Then former.close() if it relayed itself: its
                 own connections are direct now. Chunks are taken before and after
     afterwards
         others  that have flows: say RELAY to the new holder and send it their flows, as above; then former.open(its ip), by which their
-                packets change their way. They know it by MOVED, or by the Lease, whichever has the higher term. So does a pod that lost
-                the address without having prepared it: its connections stood still until then
+                packets change their way. They know it by MOVED, or by the Lease, whichever has the higher term. All but the last of it
+                they do before the move, by MOVES, which the old one says when it prepares that, and if they have done it by
+                then, packets wait in their tunnels too, between MOVED and SERVES. A pod that lost the address without
+                having prepared it follows as well: its connections stood still until then
         new     as above, once more. Established connections keep their ports
     until the end
         old     each second, RELAY, and whether former.flows() has anything left; if not: former.close(), say OVER, and the pod may end.

@@ -79,6 +79,8 @@ class Hosting:
         self._serves = False
         # Who serves now, by which term, and how often that is still to be said.
         self._moved: tuple[IP, int, int] | None = None
+        # Who is about to, the same way.
+        self._moves: tuple[IP, int, int] | None = None
         # By which term this pod serves, and how often that is still to be said.
         self._serving: tuple[int, int] = (0, 0)
         self.due = INFINITE
@@ -115,8 +117,14 @@ class Hosting:
         self._serves = serves
         self._served_at = now
         self._serving = (term, FAREWELLS if serves else 0)
+        self._moves = None
         if serves:
             self._moved = None
+        self.tick(now)
+
+    def moves(self, now: float, to: IP, term: int) -> None:
+        """The address is about to be at `to`, by `term`: who relays through this pod can tell that one of its connections already."""
+        self._moves = (to, term, FAREWELLS)
         self.tick(now)
 
     def moved(self, now: float, to: IP, term: int) -> None:
@@ -183,6 +191,8 @@ class Hosting:
     def tick(self, now: float) -> None:
         """Say and do what it is time for."""
         self.due = INFINITE
+        if self._moves is not None:
+            self._tell_moves(now)
         if self._moved is not None:
             self._tell_moved(now)
         self._tell_serving(now)
@@ -194,6 +204,15 @@ class Hosting:
                 self._close(peer)
             else:
                 self.due = min(self.due, until)
+
+    def _tell_moves(self, now: float) -> None:
+        assert self._moves is not None
+        to, term, left = self._moves
+        for peer in self.guests:
+            if peer != to:
+                self._say(peer, Kind.MOVES, holder=to, term=term)
+        self._moves = (to, term, left - 1) if left > 1 else None
+        self.due = min(self.due, now + AGAIN_SECONDS)
 
     def _tell_moved(self, now: float) -> None:
         assert self._moved is not None

@@ -8,7 +8,8 @@ No I/O and no clock here: `now` is a clock that never goes back, `Kernel` does w
 
     preparing   the pod serves, and is to hand over: its successor is told of the connections, and the tunnel is there
     relaying    the pod does not serve: the tunnel leads to the pod that does, which is told again all the time
-    following   another pod serves now: it is told, and then the tunnel leads there
+    following   another pod serves now: it is told, and then the tunnel leads there. Who hears of the move before it happens tells that
+                pod before, too, and packets wait in the tunnel meanwhile
 
 A pod that lost the address without having prepared it, for whatever reason, follows too, with connections that stood still until then.
 """
@@ -50,6 +51,8 @@ GIVE_UP_SECONDS = 10.0
 SILENT_SECONDS = 60.0
 # What the other pod's kernel knows lasts for SILENT_SECONDS, so it is told again.
 WHOLE_SECONDS = 20.0
+# A move that was announced comes within this, or not at all.
+ANNOUNCED_SECONDS = 10.0
 # How often it is said that nothing is left: nobody answers that.
 FAREWELLS = 3
 # Connections that are looked at twice.
@@ -122,6 +125,9 @@ class Leaving:
         self._ports = ports
         self._serves = False
         self._link: Link | None = None
+        # With the pod that is about to serve, and by which term.
+        self._next: Link | None = None
+        self._next_term = 0
         self._prepared: Prepared | None = None
         # What an earlier process of this pod left, or what was lost without having been prepared, may be connections.
         self._unsure = True
@@ -209,6 +215,9 @@ class Leaving:
         if self._serves or self._abandoned or self._prepared is not None or term < self._term:
             return
         self._term = term
+        if self._next is not None and self._next.to == to:
+            self._follow(now, waiting=True)
+            return
         if (link is not None and link.to == to) or (self.through is None and link is None and not self._unsure):
             return
         if self._kernel.flows():
@@ -223,10 +232,27 @@ class Leaving:
         if message.holder is not None and message.term > self._term:
             self.holder(now, message.holder, message.term)
 
+    def moves(self, now: float, message: Message) -> None:
+        """The pod that serves says who is about to."""
+        to, link = message.holder, self._link
+        if (
+            to is None
+            or link is None
+            or link.to == to
+            or self._serves
+            or self._prepared is not None
+            or message.term <= self._term
+        ):
+            return
+        if self._next is None or self._next.to != to:
+            self._next = self._link_to(to, now)
+        self._next_term = message.term
+        self.tick(now)
+
     def answer(self, now: float, message: Message) -> None:
         """Whom it told has answered."""
-        link = self._link
-        if link is None or message.address != link.to:
+        link = next((one for one in (self._link, self._next) if one is not None and one.to == message.address), None)
+        if link is None:
             return
         link.answered = message.yes
         link.refusal = "" if message.yes else message.body.decode(errors="replace")
@@ -238,8 +264,13 @@ class Leaving:
 
     def serving(self, now: float, message: Message) -> None:
         """A pod says that it serves now."""
+        if self._next is not None and message.address == self._next.to and message.term >= self._next_term:
+            self._term = max(self._term, message.term)
+            self._follow(now, waiting=False)
+            return
         if self._link is not None and message.address == self._link.to and message.term >= self._term:
             self._let_through(self._link)
+            self.tick(now)
 
     def ends(self, now: float, to: IP) -> None:
         """`to` ends, and no third pod serves as far as it knows."""
@@ -268,6 +299,11 @@ class Leaving:
                 self._kernel.close_near()
         if not self._serves and self._has_some() and self._reached(now, self._ends_at):
             self._give_up(now)
+        if self._next is not None:
+            if self._reached(now, self._next.began + ANNOUNCED_SECONDS):
+                self._next = None
+            else:
+                self._talk(self._next, now)
         link = self._link
         if link is None:
             return
@@ -289,6 +325,19 @@ class Leaving:
             # It would end what begins now.
             self._farewell = None
         return Link(to, now)
+
+    def _follow(self, now: float, waiting: bool) -> None:
+        """To the pod that was about to serve; with `waiting`, it does not yet."""
+        link, self._next = self._next, None
+        assert link is not None
+        self._link = link
+        link.look_at = now
+        # Else its connections are to be told first, as always.
+        if link.ready:
+            self._kernel.open_near(link.to, waiting)
+            self.through = link.to
+            link.waits, link.waits_until = waiting, now + WAIT_SECONDS
+        self.tick(now)
 
     def _let_through(self, link: Link) -> None:
         if link.waits:
@@ -335,9 +384,10 @@ class Leaving:
         if not link.ready:
             link.ready = True
             self._linked(link, now)
-        if self._link is link and not self._serves and self._reached(now, link.look_at):
+        # To look takes a moment, and the other pod's word may come in it.
+        if self._link is link and not (self._serves or link.waits) and self._reached(now, link.look_at):
             self._look(link, now)
-        if self._link is link and self._reached(now, link.said_at + ROUND_SECONDS):
+        if link in (self._link, self._next) and self._reached(now, link.said_at + ROUND_SECONDS):
             self._offer(link, now)
 
     def _offer(self, link: Link, now: float) -> None:
@@ -386,6 +436,8 @@ class Leaving:
 
     def _linked(self, link: Link, now: float) -> None:
         """The other pod knows all connections."""
+        if link is self._next:
+            return
         if self._prepared is not None:
             if link.newcomers:
                 self._kernel.accept(ACCEPT_SECONDS)
@@ -441,7 +493,7 @@ class Leaving:
         # First: others look whether it is over. The tunnel goes with the last one: to remove it keeps the kernel from other changes
         # of the network for a moment, and the pod may just have begun to serve.
         self._farewell = (to, FAREWELLS) if to is not None else None
-        self._link = None
+        self._link = self._next = None
         self._unsure = False
         self.through = None
         self.count = self.too_many = 0

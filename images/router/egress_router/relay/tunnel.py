@@ -80,9 +80,20 @@ class Tunnels:
     def open_near(self, peer: IP, waiting: bool = False) -> None:
         """The end of a pod that relays through `peer`, and a way into it that is taken when no better one is left.
 
-        With `waiting`, packets wait in the kernel until let_through(), for three seconds at most.
+        With `waiting`, packets wait in the kernel until let_through(), for three seconds at most. Where there is such an end already,
+        it leads to `peer` from now on, and no packet is lost.
         """
         own = self._own(peer)
+        there = [one for one in self.present() if one.name == RELAY]
+        if there and there[0].number == number(own) and there[0].peer.version == peer.version:
+            (index,) = self._ipr.link_lookup(ifname=RELAY)
+            if waiting:
+                self._forget_next_hops(index)
+                waiting_packets.allow(index, WAITING_BYTES)
+            self._lead_to(peer, index)
+            if not waiting:
+                self.let_through()
+            return
         index = self._open(RELAY, number(own), own, peer, self._config.mac)
         for family in self._config.families:
             self._ipr.route(
@@ -112,6 +123,16 @@ class Tunnels:
                     state=_PERMANENT,
                     family=_FAMILIES[family],
                 )
+
+    def _forget_next_hops(self, index: int) -> None:
+        for family in self._config.families:
+            with _missing(errno.ENOENT):
+                self._ipr.neigh("del", dst=_NEXT_HOPS[family], ifindex=index, family=_FAMILIES[family])
+
+    def _lead_to(self, peer: IP, index: int) -> None:
+        group = "vxlan_group" if peer.version == 4 else "vxlan_group6"
+        own = self._own(peer)
+        self._ipr.link("set", index=index, kind="vxlan", vxlan_id=number(own), **{group: str(peer)})
 
     def open_far(self, peer: IP) -> str:
         """The end of the pod that serves; returns its name."""
@@ -180,10 +201,10 @@ class Tunnels:
 
 
 @contextlib.contextmanager
-def _missing() -> Iterator[None]:
+def _missing(code: int = errno.ENODEV) -> Iterator[None]:
     """What is gone already need not be removed."""
     try:
         yield
     except NetlinkError as error:
-        if error.code != errno.ENODEV:
+        if error.code != code:
             raise

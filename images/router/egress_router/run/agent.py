@@ -43,6 +43,9 @@ HEALTHY_SECONDS = 20
 # lease that is not released costs the next pod its whole duration.
 RELEASE_TIMEOUT = (1.0, 2.0)
 RELEASE_SECONDS = 3.5
+# The kernel changes one thing of the network at a time. While packets wait for the next pod's word, nothing is to keep it busy; but
+# a pod on the same node cannot have the address before this one has given it up.
+PASS_SECONDS = 0.1
 # An heir has so long to put itself in this pod's place in the EndpointSlices: until then this one takes new connections for it.
 HEIR_SECONDS = 2.0
 
@@ -217,6 +220,7 @@ class Agent:
         if not relayed:
             self._reset_connections(why)
         if self._serve_until_dropped(then, relayed):
+            self._let_pass()
             self._address.hand_over()
         self._rules.end_reset()
         if self._fence.serves:
@@ -244,6 +248,11 @@ class Agent:
             self._divert = False
         return diverted
 
+    def _let_pass(self) -> None:
+        """The address is about to go: those who relay through this pod are told, and what waits gets its turn first."""
+        self._relay.serves(False)
+        self._relay.passed.wait(PASS_SECONDS)
+
     def _before_drop(self) -> None:
         """The driver's thread: the address thread waits for it, or does not any more."""
         with self._drop:
@@ -267,7 +276,8 @@ class Agent:
             nonlocal patience
             patience = HEIR_SECONDS if relayed else 0.0
             if relayed:
-                self._serve_until_dropped(self._driver.end, relayed)
+                if self._serve_until_dropped(self._driver.end, relayed):
+                    self._let_pass()
             elif self._address.present:
                 self._reset_connections(why)
             self._address.end()

@@ -53,7 +53,7 @@ class Relay:
     `problem`: why this pod neither relays nor is relayed for; empty if it does. `count`: how many of its connections go through the
     pod that serves; `guests`: how many pods' go through this one. `refused`: connections that could not be relayed;
     `reset`: those that were reset because nobody relayed them or their time was over; `strangers`: packets to the tunnels' port
-    that no pod of the router sent.
+    that no pod of the router sent; `passed`: set when packets that waited for the next pod do not any more.
     """
 
     def __init__(self, config: Config, fence: Fence, firewall: Firewall, channel: Channel, driver: Driver) -> None:
@@ -72,6 +72,9 @@ class Relay:
         self._hosting = Hosting(self, self._say, every)
         # Of this pod's messages and parcels: above those of any earlier process of it, because the clock goes on.
         self._last_number = int(time.monotonic() * 1_000_000)
+        self._saying = threading.Lock()
+        # By which the pod serves for which a move was prepared.
+        self._next_term = 0
         self._heard: dict[str, int] = {}
         self._serving = False
         self._wanted_ports: Ports | None = None
@@ -81,6 +84,7 @@ class Relay:
         self._limit = Problem("relay-limit")
         self._started = 0.0
         self.change_ports: Callable[[], None] = lambda: None
+        self.passed = threading.Event()
         self.problem = "not known yet"
         self.refused = 0
         self.reset_count = 0
@@ -125,7 +129,10 @@ class Relay:
             prepared(False, self.problem or "there is no successor")
             return
         term = self._driver.term
+        self.passed.clear()
         self._post(lambda now: self._leaving.prepare(now, to, term, prepared))
+        self._next_term = term + 1
+        self._post(lambda now: self._hosting.moves(now, to, term + 1))
 
     def stays(self) -> None:
         """Nothing came of what was prepared."""
@@ -139,7 +146,11 @@ class Relay:
         """Whether the address is here; at each moment, not only when that changes."""
         if serves != self._serving:
             self._serving = serves
-            self._post(lambda now: self._note_serves(now, serves))
+            if serves and not self.problem:
+                # Whatever the relay's thread is busy with: packets wait for this.
+                for peer in self._hosting.guests:
+                    self._say(peer, Kind.SERVES, term=self._driver.term)
+            self._post(lambda now: self._note_serves(now, serves), first=True)
 
     def end(self, until: float) -> None:
         """The pod ends, and its connections last until then at most; `over` says when they do not any more."""
@@ -160,7 +171,7 @@ class Relay:
             return False
         self._heard[message.sender] = message.counter
         # Packets wait for this one, and others for a moment of the thread at most.
-        self._post(lambda now: self._understand(now, message), first=message.kind is Kind.SERVES)
+        self._post(lambda now: self._understand(now, message), first=message.kind in (Kind.MOVED, Kind.SERVES))
         return True
 
     def use_ports(self) -> None:
@@ -238,11 +249,11 @@ class Relay:
             self._leaving.serves(now, serves)
             return
         through = self._leaving.through
-        self._leaving.serves(now, serves)
         self._hosting.serves(now, serves, self._driver.term)
         if through is not None:
-            # Those that relay through this pod go there too.
-            self._hosting.moved(now, through, self._driver.term + 1)
+            # Those that relay through this pod go there too; to look what is left of its own takes longer.
+            self._hosting.moved(now, through, max(self._driver.term, self._next_term))
+        self._leaving.serves(now, serves)
 
     def _ask_who_serves(self, now: float) -> None:
         too_many = self.left_out
@@ -260,6 +271,8 @@ class Relay:
             self._hosting.over(message)
         elif message.kind is Kind.ANSWER:
             self._leaving.answer(now, message)
+        elif message.kind is Kind.MOVES:
+            self._leaving.moves(now, message)
         elif message.kind is Kind.MOVED:
             self._leaving.moved(now, message)
         elif message.kind is Kind.SERVES:
@@ -283,10 +296,11 @@ class Relay:
         return self._last_number
 
     def _say(self, to: IP, kind: Kind, **fields: Any) -> None:
-        message = Message(kind, self._config.pod, self._address, self._number(), **fields)
-        text = to_text(message)
-        assert text[0] == FORMAT
-        self._channel.tell(str(to), text)
+        # Who hears a number takes no lower one.
+        with self._saying:
+            text = to_text(Message(kind, self._config.pod, self._address, self._number(), **fields))
+            assert text[0] == FORMAT
+            self._channel.tell(str(to), text)
 
     # --- What is decided: see leaving.Kernel and hosting.Kernel ---
 
@@ -304,6 +318,7 @@ class Relay:
 
     def let_through(self) -> None:
         self._former.let_through()
+        self.passed.set()
 
     def close_near(self) -> None:
         self._former.close()
