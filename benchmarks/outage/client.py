@@ -33,7 +33,7 @@ PLACE = {
     "tolerations": [{"operator": "Exists"}],
 }
 LONGEST_SECONDS = 6 * 3600
-# For the end.
+# After SIGTERM, at which it resets its connections.
 GRACE_SECONDS = 2
 
 

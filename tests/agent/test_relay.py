@@ -305,11 +305,7 @@ def test_packets_wait_until_the_new_pod_serves(pods: tuple[Pod, Pod], early: boo
             if early:
                 old.give_up()
             new.serve()
-            with pytest.raises(TimeoutError):
-                listener.recv(100)
-            old.do(old.former.let_through)
-            listener.settimeout(5)
-            assert [listener.recv(100) for _number in range(MANY)] == [b"%d" % number for number in range(MANY)]
+            _let_through(old, listener)
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -333,16 +329,21 @@ def test_packets_wait_for_the_next_one_too(make: Callable[..., Pod], family: int
             for number in range(MANY):
                 datagrams.send(b"%d" % number)
             third.serve()
-            with pytest.raises(TimeoutError):
-                listener.recv(100)
-            first.do(first.former.let_through)
-            listener.settimeout(5)
-            assert [listener.recv(100) for _number in range(MANY)] == [b"%d" % number for number in range(MANY)]
+            _let_through(first, listener)
             assert first.former.holder == third.ip and first.run("ip -o link show relay").partition(":")[0] == device
             assert third.run(f"ip -4 -o addr show {tunnel.far_name(first.ip)}")
             # Who may send here is the new one.
             peers = first.run("nft list table inet egress_router_relay")
             assert str(third.ip) in peers and str(second.ip) not in peers
+
+
+def _let_through(pod: Pod, listener: socket.socket) -> None:
+    """What waits arrives then, and not before."""
+    with pytest.raises(TimeoutError):
+        listener.recv(100)
+    pod.do(pod.former.let_through)
+    listener.settimeout(5)
+    assert [listener.recv(100) for _number in range(MANY)] == [b"%d" % number for number in range(MANY)]
 
 
 def _listener(family: int) -> socket.socket:

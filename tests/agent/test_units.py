@@ -936,6 +936,18 @@ def test_others_hear_that_it_serves_whatever_the_relays_thread_does() -> None:
     assert (to, message.kind, message.term) == (str(other), relay_messages.Kind.SERVES, 7)
 
 
+def test_whether_it_serves_is_heard_in_turn() -> None:
+    """The address came and went while the relay's thread was busy."""
+    made = Relay(load(), MagicMock(), MagicMock(ports=ALL), MagicMock(), MagicMock(term=7))
+    made.problem = ""
+    made._hosting, made._leaving = MagicMock(guests=[]), MagicMock(through=None)
+    made.serves(True)
+    made.serves(False)
+    while made._jobs:
+        made._jobs.popleft()(2.0)
+    assert made._leaving.serves.mock_calls == [call(2.0, True), call(2.0, False)]
+
+
 @pytest.mark.parametrize("ends", [True, False])
 def test_what_waits_passes_before_the_address_is_given_up(ends: bool) -> None:
     """The kernel changes one thing of the network at a time."""

@@ -650,6 +650,22 @@ def test_a_move_that_was_announced_and_does_not_happen(world: World) -> None:
     assert first.goes_on(through=third)
 
 
+def test_a_tunnel_that_the_kernel_refuses_is_tried_again(world: World) -> None:
+    world.replicas = 3
+    first, second, third = world.add(10), world.add(), world.add()
+    assert world.move(first, second)
+    world.run(1)
+    second.hosting.moves(world.now, third.ip, world.term + 1)
+    world.run(0.1)
+    first.refuses = "no memory"
+    with pytest.raises(RelayError, match="no memory"):
+        first.leaving.holder(world.now, third.ip, world.term + 1)
+    first.refuses = ""
+    third.serve(True)
+    world.run(leaving.ROUND_SECONDS + 0.1)
+    assert first.goes_on(through=third) and not first.waits
+
+
 def test_an_announcement_that_is_old(world: World) -> None:
     """Of a pod that served before: its words came late."""
     world.replicas = 3

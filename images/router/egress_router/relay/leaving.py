@@ -334,7 +334,9 @@ class Leaving:
         link.look_at = now
         # Else its connections are to be told first, as always.
         if link.ready:
+            link.ready = False
             self._kernel.open_near(link.to, waiting)
+            link.ready = True
             self.through = link.to
             link.waits, link.waits_until = waiting, now + WAIT_SECONDS
         self.tick(now)
@@ -382,8 +384,9 @@ class Leaving:
                 self._send_chunks(link, now)
             return
         if not link.ready:
-            link.ready = True
+            # What the kernel refuses is tried again.
             self._linked(link, now)
+            link.ready = True
         # To look takes a moment, and the other pod's word may come in it.
         if self._link is link and not (self._serves or link.waits) and self._reached(now, link.look_at):
             self._look(link, now)

@@ -89,12 +89,10 @@ class Tunnels:
             (index,) = self._ipr.link_lookup(ifname=RELAY)
             if waiting:
                 self._forget_next_hops(index)
-                waiting_packets.allow(index, WAITING_BYTES)
-            self._lead_to(peer, index)
-            if not waiting:
-                self.let_through()
-            return
-        index = self._open(RELAY, number(own), own, peer, self._config.mac)
+            group = "vxlan_group" if peer.version == 4 else "vxlan_group6"
+            self._ipr.link("set", index=index, kind="vxlan", vxlan_id=number(own), **{group: str(peer)})
+        else:
+            index = self._open(RELAY, number(own), own, peer, self._config.mac)
         for family in self._config.families:
             self._ipr.route(
                 "replace",
@@ -128,11 +126,6 @@ class Tunnels:
         for family in self._config.families:
             with _missing(errno.ENOENT):
                 self._ipr.neigh("del", dst=_NEXT_HOPS[family], ifindex=index, family=_FAMILIES[family])
-
-    def _lead_to(self, peer: IP, index: int) -> None:
-        group = "vxlan_group" if peer.version == 4 else "vxlan_group6"
-        own = self._own(peer)
-        self._ipr.link("set", index=index, kind="vxlan", vxlan_id=number(own), **{group: str(peer)})
 
     def open_far(self, peer: IP) -> str:
         """The end of the pod that serves; returns its name."""

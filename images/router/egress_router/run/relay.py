@@ -150,7 +150,8 @@ class Relay:
                 # Whatever the relay's thread is busy with: packets wait for this.
                 for peer in self._hosting.guests:
                     self._say(peer, Kind.SERVES, term=self._driver.term)
-            self._post(lambda now: self._note_serves(now, serves), first=True)
+            # In turn: two of these may be waiting.
+            self._post(lambda now: self._note_serves(now, serves))
 
     def end(self, until: float) -> None:
         """The pod ends, and its connections last until then at most; `over` says when they do not any more."""
