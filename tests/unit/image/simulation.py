@@ -31,6 +31,7 @@ from ansible_collections.egress.router.images.router.egress_router.failover.prot
     Look,
     Periods,
     Permit,
+    Preparing,
     Protocol,
     Received,
     Refused,
@@ -300,6 +301,10 @@ class World:
     def serves(self, pod: Pod, until: float) -> bool:
         """Runs until `pod` serves; returns whether it does."""
         return self.run(until, lambda: pod.serves_until > self.time)
+
+    def ends(self, pod: Pod, until: float) -> bool:
+        """Runs until `pod` has ended; returns whether it has."""
+        return self.run(until, lambda: pod.gone)
 
     def longest_gap(self, since: float = 0.0) -> float:
         """For how long nobody served, after `since` and until now."""
@@ -644,7 +649,10 @@ def _hand_over(world: World, choose: random.Random) -> None:
     world.log("hand over")
     pod = world.server()
     if pod is not None:
-        world.tell(pod, HandOver())
+        # Its connections take some time.
+        world.tell(pod, Preparing())
+        seconds = choose.choice((0.0, 0.1, 2.0)) * world.periods.promise
+        world.at(world.time + seconds, world.deliver, pod, pod.incarnation, HandOver())
 
 
 def _stop(world: World, choose: random.Random) -> None:

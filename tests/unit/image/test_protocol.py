@@ -26,6 +26,7 @@ from ansible_collections.egress.router.images.router.egress_router.failover.prot
     Lease,
     Message,
     Periods,
+    Preparing,
     Protocol,
     Received,
     Rewrite,
@@ -257,22 +258,175 @@ def test_a_pod_that_ends_unheard_is_waited_for() -> None:
     assert 2 * PERIODS.promise <= world.time - began
 
 
-@pytest.mark.parametrize("ending", [True, False])
-def test_a_pod_that_is_about_to_end_keeps_its_successor(ending: bool) -> None:
+@pytest.mark.parametrize("about_to", [Ending(), Preparing(), None])
+@pytest.mark.parametrize("beats", [4, 6, 12])
+def test_a_pod_that_is_about_to_leave_keeps_its_successor(about_to: Ending | Preparing | None, beats: int) -> None:
     """A busy machine may lose some beats while connections are prepared for the move."""
     world, holder, successor = pair(3)
     lost = {(successor.number, holder.number)}
-    if ending:
-        world.tell(holder, Ending())
+    if about_to is not None:
+        world.tell(holder, about_to)
+        world.run(world.time + QUICK)
     world.cut |= lost
-    world.run(world.time + PERIODS.silent + PERIODS.beat)
-    world.cut -= lost
-    assert world.server() is holder and world.lease is not None
-    assert (world.lease.successor == successor.name) == ending
     began = world.time
-    if ending:
-        world.tell(holder, End())
-        assert world.serves(successor, began + QUICK)
+    world.run(began + beats * PERIODS.beat)
+    world.cut -= lost
+    assert world.server() is holder and world.longest_gap(began) == 0 and world.lease is not None
+    # Who ends needs it, and who does not end goes on without it at last.
+    kept = isinstance(about_to, Ending) or (about_to is not None and beats < 10)
+    assert (world.lease.successor == successor.name) == kept
+    if kept:
+        world.tell(holder, End() if isinstance(about_to, Ending) else HandOver())
+        assert world.serves(successor, world.time + QUICK)
+        world.run(world.time + 5)
+        assert world.longest_gap(began) < 0.0045
+
+
+@pytest.mark.parametrize("make", [Protocol, "ForgetsWhatWasLonger"])
+def test_a_longer_promise_outlasts_what_is_said_afterwards(make: Any) -> None:
+    """Nothing came of the move, and the holder's agent stands still, while its kernel goes on by what was promised before."""
+    kind = globals()[make] if isinstance(make, str) else make
+
+    def frozen(seed: int) -> World:
+        world, holder, successor = pair(seed, make=kind)
+        assert holder.process is not None
+        world.tell(holder, Preparing())
+        world.run(world.time + 2.5 * PERIODS.beat)
+        holder.process._preparing = False
+        world.run(world.time + 1.5 * PERIODS.beat)
+        began = world.time
+        world.freeze(holder, 60)
+        assert world.serves(successor, began + PERIODS.patience + PERIODS.beat)
+        return world
+
+    for seed in range(5):
+        if kind is Protocol:
+            assert frozen(seed).server() is not None
+        else:
+            with pytest.raises(TwoServe):
+                frozen(seed)
+
+
+def test_after_a_move_that_was_not_made_promises_are_as_long_as_before() -> None:
+    world, holder, successor = pair(3)
+    world.tell(successor, Able(False))
+    world.run(world.time + 2 * PERIODS.beat)
+    world.tell(holder, Preparing())
+    world.run(world.time + 2 * PERIODS.beat)
+    world.tell(holder, HandOver())
+    world.run(world.time + PERIODS.patience)
+    assert world.server() is holder and holder.process is not None
+    assert holder.process.permit_seconds == protocol.PERMIT * PERIODS.promise
+    world.tell(successor, Able(True))
+    world.run(world.time + 2 * PERIODS.beat)
+    world.kill(holder)
+    assert world.serves(successor, world.time + TAKEOVER)
+
+
+@pytest.mark.parametrize("lag", [0.5, 2.0])
+@pytest.mark.parametrize("pods", [2, 3])
+def test_a_successor_that_ends_is_there_until_the_lease_is_written_without_it(lag: float, pods: int) -> None:
+    for seed in range(10):
+        world, holder, successor = pair(seed, pods=pods)
+        for pod in world.pods:
+            pod.api_lag = lag / 2
+        began = world.time
+        world.tell(successor, End())
+        assert world.ends(successor, began + lag + QUICK), f"seed {seed}"
+        assert world.lease is not None and world.lease.successor != successor.name
+        world.run(began + 5)
+        assert world.server() is holder and world.longest_gap(began) == 0, f"seed {seed}"
+
+
+def test_a_successor_that_ends_speaks_in_the_term_of_the_holder() -> None:
+    """It may read the next one in the Lease before the holder knows that it wrote it."""
+    process = Protocol("pod-1", PERIODS, 0.0, 100)
+    (look,) = (action for action in process.step(0.1, Able(True)) if isinstance(action, protocol.Look))
+    beat = Message(Kind.BEAT, "pod-0", 3, 50, 1, protocol.COUNTS)
+    assert heard(process, 1.0, beat) == [Kind.PROMISE]
+    process.step(1.1, End())
+    process.step(1.2, protocol.Found(look.request, Lease(7, "pod-0", "", 4, "pod-0/1/51")))
+    assert heard(process, 1.3, beat._replace(counter=51)) == [Kind.ENDS, Kind.PROMISE]
+    heard(process, 1.4, Message(Kind.NEWS, "pod-0", 4, 52, 1))
+    assert process.ended
+
+
+def test_a_successor_that_said_that_it_ends_and_began_again() -> None:
+    """The API server is away, so the Lease names it still: there is no reason to do without it."""
+    world, holder, successor = pair(13)
+    api_away(world, holder, successor)
+    process, other = holder.process, successor.process
+    assert process is not None and other is not None and world.lease is not None
+    said = Message(Kind.ENDS, successor.name, process.term, other._counter + 1, other._session)
+    world.tell(holder, Received(said))
+    world.kill(successor)
+    world.at(world.time + 0.2, world.start, successor)
+    began = world.time
+    world.run(began + 5)
+    before = world.lease
+    world.heal()
+    world.run(world.time + 5)
+    assert world.lease.term == before.term and world.lease.successor == successor.name
+    assert world.longest_gap(began) == 0
+
+
+@pytest.mark.parametrize("make", [Protocol, "ForgetsWhatWasLongerBefore"])
+def test_a_longer_promise_outlasts_the_process_that_made_it(make: Any) -> None:
+    """The holder's kernel goes on by it, and the new process hears it again for a moment."""
+    kind = globals()[make] if isinstance(make, str) else make
+    found = 0
+    for seed in range(5):
+        world, holder, successor = pair(seed, make=kind)
+        assert holder.process is not None
+        world.tell(holder, Preparing())
+        world.run(world.time + 1.5 * PERIODS.beat)
+        world.kill(successor)
+        world.at(world.time + 0.01, world.start, successor)
+        holder.process._preparing = False
+        world.run(world.time + 1.5 * PERIODS.beat)
+        began = world.time
+        world.freeze(holder, 60)
+        try:
+            assert world.serves(successor, began + PERIODS.patience + PERIODS.ask + PERIODS.beat)
+        except TwoServe:
+            found += 1
+    assert bool(found) == (kind is not Protocol)
+
+
+def test_who_has_just_begun_takes_over_when_the_holder_says_so() -> None:
+    for seed in range(5):
+        world, holder, successor = pair(seed)
+        world.kill(successor)
+        world.at(world.time + 0.1, world.start, successor)
+        world.run(world.time + 0.8)
+        began = world.time
+        world.tell(holder, Able(False))
+        assert world.serves(successor, began + QUICK), f"seed {seed}"
+
+
+def test_longer_promises_may_come_late() -> None:
+    world, holder, successor = pair(3)
+    world.tell(holder, Preparing())
+    world.run(world.time + QUICK)
+    world.delay = (0.28, 0.29)
+    began = world.time
+    world.run(began + 5)
+    assert world.server() is holder and world.longest_gap(began) == 0
+    assert world.lease is not None and world.lease.successor == successor.name
+
+
+@pytest.mark.parametrize("away", ["holder", "API server"])
+def test_a_successor_that_ends_waits_for_a_moment(away: str) -> None:
+    world, holder, successor = pair(3)
+    if away == "holder":
+        world.destroy(holder)
+    else:
+        api_away(world, holder, successor)
+    began = world.time
+    world.tell(successor, End())
+    assert world.run(began + PERIODS.answer + QUICK, lambda: successor.gone)
+    if away == "holder":
+        assert world.time <= began + PERIODS.promise
 
 
 def test_a_pod_that_is_about_to_end_and_has_lost_its_successor() -> None:
@@ -308,11 +462,22 @@ def test_nobody_waits_for_the_api_server_when_a_move_is_planned(fault: Callable[
 def test_the_api_server_is_away_when_a_move_is_wanted() -> None:
     """The holder cannot give the Lease away, and serves on."""
     world, holder, _successor = pair(3)
+    world.tell(holder, Preparing())
     world.tell(holder, HandOver())
     holder.api = False
     began = world.time
     world.run(began + 3 * PERIODS.answer)
     assert world.server() is holder and world.longest_gap(began) == 0
+
+
+def test_the_successor_is_lost_while_a_move_is_prepared() -> None:
+    world, holder, successor = pair(3)
+    world.tell(holder, Preparing())
+    world.destroy(successor)
+    began = world.time
+    world.run(began + PERIODS.patience)
+    assert world.server() is holder and world.longest_gap(began) == 0
+    assert holder.process is not None and holder.process.permit_seconds == protocol.PERMIT * PERIODS.promise
 
 
 @pytest.mark.parametrize("ends", [False, True])
@@ -847,8 +1012,8 @@ class CountsFromTheAnswer(Protocol):
         if message.about in self._beats:
             number = self._number()
             self._actions.append(protocol.Permit(number, protocol.PERMIT * self.periods.promise))
-            self._beats.pop(message.about)
-            self._beats[number] = self.now
+            beat = self._beats.pop(message.about)
+            self._beats[number] = beat._replace(sent=self.now)
             message = message._replace(about=number)
         super()._on_promise(message)
 
@@ -868,7 +1033,7 @@ class ForgetsWhatItPromised(Protocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._bound_until = self._bound_to_others = self.now
+        self._bound_until = self._bound_to_others = self._unknown_until = self.now
 
     def _on_found(self, event: protocol.Found) -> None:
         super()._on_found(event)
@@ -925,6 +1090,24 @@ class KeepsASilentSuccessor(Protocol):
 
     def _unwanted(self) -> bool:
         return False
+
+
+class ForgetsWhatWasLonger(Protocol):
+    """A successor that believes that its last promise is all that it promised."""
+
+    def _on_beat(self, message: Message) -> None:
+        before = self._bound_until
+        super()._on_beat(message)
+        if not message.about & protocol.PATIENT and self._bound_until == before:
+            self._bound_until = self.now + self.periods.promise
+
+
+class ForgetsWhatWasLongerBefore(Protocol):
+    """A process that believes that no earlier one promised more than is usual."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._unknown_until = self.now
 
 
 class DropsNothingAfterARestart(Protocol):

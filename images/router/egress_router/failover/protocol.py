@@ -13,6 +13,8 @@ guard, that has not run out at that moment: a process that was frozen between th
 
 *Promises.* The holder sends beats to its successor, which answers each: "I do not serve before `promise` is over." The permit of
 that beat lasts for nine tenths of it. While a successor may be named, only its promises are granted, never the Lease's time.
+A holder that prepares a move asks for longer promises: the other pod has just started, and both have more to do than usual. A
+successor that is to end says so, and goes on promising until the holder has written the Lease without it.
 
 *Proof.* A right that has run out comes back only with proof that nobody else has it: the holder has just swapped the Lease; or,
 without the API server, the segment was asked for the address for longer than a promise, and nobody answered.
@@ -53,9 +55,11 @@ INFINITE = float("inf")
 ENDLESS = -1
 # No term.
 NONE = -1
-# In a beat: the holder counts on the promises of this successor; and asks whether it takes the Lease.
+# In a beat: the holder counts on the promises of this successor; and asks whether it takes the Lease. The bit PATIENT is set besides
+# if it asks for a longer promise.
 COUNTS = 1
 GIVES = 2
+PATIENT = 4
 # Why a pod took over: the holder said "yours", or its promise ran out; the Lease had no holder; or it was not renewed, and nobody
 # on the segment answered. Or this process found that an earlier one of the pod had.
 HANDED_OVER = "handed-over"
@@ -73,6 +77,14 @@ class Periods:
     beat: float = 0.1
     promise: float = 0.6
     lease: float = 15.0
+
+    @property
+    def patience(self) -> float:
+        """The longer promise, while a move is prepared.
+
+        A new process takes over no earlier than that, without having heard the holder: after a promise and a question to the segment.
+        """
+        return self.promise + self.ask
 
     @property
     def silent(self) -> float:
@@ -141,7 +153,7 @@ class Kind(enum.IntEnum):
 class Message(NamedTuple):
     """`counter` grows from message to message of a sender. `session` tells apart the processes of a pod.
 
-    `about`: of a beat, COUNTS, GIVES or 0; of a promise, the counter of its beat; of "yours", the successor's session; of "given", the
+    `about`: of a beat, COUNTS, GIVES or 0, and PATIENT; of a promise, the counter of its beat; of "yours", the successor's session; of "given", the
     counter of the promise with which it takes the Lease.
     `able`: the sender's own side is in order; if not, `reason` says why, for people. `ready`: it reaches the API server.
     """
@@ -232,6 +244,10 @@ class Ending(NamedTuple):
     """This pod is to end in a moment, and tells its successor of its connections meanwhile."""
 
 
+class Preparing(NamedTuple):
+    """This pod is to hand over in a moment, and tells its successor of its connections meanwhile."""
+
+
 class End(NamedTuple):
     """Event: this pod is to end. Action: it may."""
 
@@ -312,6 +328,7 @@ Event = (
     | HandOver
     | Rewrite
     | Hold
+    | Preparing
     | Ending
     | End
 )
@@ -345,6 +362,17 @@ class _Request:
         self.permit = 0
         self.guard = 0
         self.asking = False
+
+
+class _Beat(NamedTuple):
+    """`sent`: when; `lasts`: for how long the permit that was made for it does."""
+
+    sent: float
+    lasts: float
+
+    @property
+    def until(self) -> float:
+        return self.sent + self.lasts
 
 
 class Protocol:
@@ -419,12 +447,13 @@ class Protocol:
         self._question: tuple[int, float] | None = None
         self._ask_at = now
         self._silent_until = 0.0
-        # The holder's side. A beat's time by its counter, and which were the successor's.
-        self._beats: dict[int, float] = {}
+        # The holder's side. Beats by their counters, and which were the successor's.
+        self._beats: dict[int, _Beat] = {}
         self._counting: set[int] = set()
         self._beat_at = now
         self._promised_at = 0.0
-        self._peer_ready = False
+        self._promised_for = periods.promise
+        self._peer_ready = self._peer_ends = False
         self._peer_session = 0
         self._others: dict[str, tuple[float, bool]] = {}
         self._trial = ""
@@ -432,7 +461,7 @@ class Protocol:
         self._leaving = False
         self._asked_to_leave = False
         self._leave_until = 0.0
-        self._ending = False
+        self._ending = self._preparing = False
         # Until when the successor has to say that it takes the Lease (0: it is not asked), by which beats it is asked, and its answer.
         self._give_until = 0.0
         self._giving: set[int] = set()
@@ -441,8 +470,9 @@ class Protocol:
         self._give_writer = ""
         # After it: to whom, in which Lease; the other numbers are as before.
         self._given = ("", "")
-        # The successor's side. What an earlier process promised is not known: as much as can be.
+        # The successor's side. What an earlier process promised is not known: as much as can be, or what is usual and a question.
         self._bound_until = self._bound_to_others = now + periods.promise
+        self._unknown_until = now + periods.patience
         self._bound_to = ""
         self._bound_term = NONE
         # Its swap as a successor, which may come true when nobody waits for the answer any more.
@@ -455,6 +485,8 @@ class Protocol:
         self._wrote = NONE
         self._beat_heard_at = -INFINITE
         self._hello_at = now
+        # A pod that is to end goes on promising until then at most.
+        self._stays_until = -INFINITE
 
     @property
     def heir(self) -> bool:
@@ -469,7 +501,7 @@ class Protocol:
     @property
     def calm(self) -> bool:
         """Whether what others say may wait for the next beat: the last permit lasts for longer, and nobody is about to take over."""
-        leaves = self.parting or self._ending or self._stopping
+        leaves = self.parting or self._patient or self._stopping
         return self.holding and self.serving and bool(self.successor) and len(self._beats) <= 1 and not leaves
 
     @property
@@ -486,6 +518,21 @@ class Protocol:
     def accompanied(self) -> bool:
         """Whether it has lately heard of another pod of this router."""
         return self.now < self._accompanied_until
+
+    @property
+    def permit_seconds(self) -> float:
+        """How long the permit of a beat lasts now."""
+        return PERMIT * (self.periods.patience if self._patient else self.periods.promise)
+
+    @property
+    def _patient(self) -> bool:
+        """Whether it asks for longer promises."""
+        return self._ending or self._preparing
+
+    @property
+    def _silent(self) -> float:
+        """A successor that made no promise for so long is not counted on: half of what the last one lasts."""
+        return self._promised_for / 2
 
     @property
     def _endless(self) -> bool:
@@ -545,6 +592,7 @@ class Protocol:
         if self.successor and self._unwanted():
             if (busy is None or busy.purpose is not _Purpose.ALONE) and self._reached(self._try_at):
                 self._give_until = 0.0
+                self._preparing = False
                 # A new term, in which its promises of before make nobody the successor.
                 self._renew(alone=True, new_term=True)
         elif busy is None and self._reached(self._renew_at):
@@ -557,7 +605,7 @@ class Protocol:
         if not self._give_until:
             # Who cannot serve has nothing to wait for.
             able = self._able and self._granted and self._has_heir() and self._lease_is_own()
-            self._give_until = self.now + (self.periods.silent if able else 0.0)
+            self._give_until = self.now + (self._silent if able else 0.0)
             self._ask_for_a_taker()
             if able and not self._stopping and self._request is None:
                 # Who asks for it has written the Lease.
@@ -566,7 +614,7 @@ class Protocol:
         if request is not None and request.purpose is _Purpose.GIVE:
             return True
         if request is not None and request.purpose is _Purpose.LOOK:
-            self._give_until = self.now + self.periods.silent
+            self._give_until = self.now + self._silent
             return True
         if self.successor and not self._giving:
             self._beat_at = self.now
@@ -582,6 +630,7 @@ class Protocol:
             self._leave()
             return False
         # It serves on, and nobody notices. Who wants another pod to serve asks again.
+        self._preparing = False
         return True
 
     def _ask_for_a_taker(self) -> None:
@@ -594,9 +643,11 @@ class Protocol:
 
     def _unwanted(self) -> bool:
         """Whether the holder is better off without its successor."""
-        if self._reached(self._promised_at + self.periods.silent):
-            # Who ends needs it whatever happens, unless it said that it ends too: at worst it takes over a moment earlier, by itself.
-            return not self._ending or self._promised_at == -INFINITE
+        if self._peer_ends:
+            return True
+        if self._reached(self._promised_at + self._silent):
+            # Who ends needs it whatever happens: at worst it takes over a moment earlier, by itself.
+            return not self._ending
         return not self.peer_able and any(
             able and name != self.successor and self.now - at < self.periods.promise * 3
             for name, (at, able) in self._others.items()
@@ -619,7 +670,8 @@ class Protocol:
             return
         if self._stopping:
             # A swap that comes true afterwards would leave the Lease to a pod that is gone.
-            if self._request is None or self._request.purpose is not _Purpose.ACQUIRE:
+            acquires = self._request is not None and self._request.purpose is _Purpose.ACQUIRE
+            if not (acquires or self._counted_on()):
                 self._finish()
             return
         if self._request is None and self._reached(self._look_at):
@@ -644,7 +696,7 @@ class Protocol:
         free = not lease.holder
         due = 0.0 if named or free else self._changed_at + self._stale
         # The only pod takes a Lease that nobody has at once: it asks the segment before it serves, and a promise ends before that.
-        bound = 0.0 if free and self._alone else self._bound_until
+        bound = 0.0 if free and self._alone else max(self._bound_until, self._unknown_until if sure else 0.0)
         if not self._reached(max(due, bound, self._try_at)):
             return
         if sure or free or self.now < self._silent_until:
@@ -656,6 +708,15 @@ class Protocol:
                 self._request.asking = not sure and not self._granted
         else:
             self._ask()
+
+    def _counted_on(self) -> bool:
+        """Whether the holder would be without a promise if this pod ended now, and may not know yet that it does."""
+        until = min(self._bound_until, self._stays_until)
+        return self._bound_term == self.term and self._handed_at is None and not self._reached(until)
+
+    def _stays(self) -> bool:
+        """Whether this pod is to end, and answers beats for a moment: in the term of the holder, which may not know the next one yet."""
+        return self._stopping and not self.holding and self._counted_on()
 
     def _wait_for_the_taker(self) -> bool:
         """Say whose the Lease is until that pod is heard; False when there is something else to do. Nobody took it: take it back."""
@@ -690,11 +751,13 @@ class Protocol:
         # A process that finds itself the holder, after a restart, had better leave it to the successor, which is ready.
         restarted = self._must_ask and not self._granted and bool(self.successor)
         wanted = self._asked_to_leave or not self._able or restarted
-        self._asked_to_leave = False
-        return wanted and self._has_heir()
+        leaves = wanted and self._has_heir()
+        if self._asked_to_leave:
+            self._asked_to_leave, self._preparing = False, leaves
+        return leaves
 
     def _has_heir(self) -> bool:
-        fresh = self.now - self._promised_at < self.periods.silent
+        fresh = self.now - self._promised_at < (PERMIT * self._promised_for if self._patient else self._silent)
         return bool(self.successor) and fresh and self.peer_able and self._peer_ready
 
     def _begin_to_leave(self) -> None:
@@ -756,30 +819,38 @@ class Protocol:
         self._give_up()
         if message.sender != self._bound_to:
             self._bound_to, self._bound_to_others = message.sender, self._bound_until
-        self._bound_until = self.now + self.periods.promise
-        self._bound_term = message.term if message.about in (COUNTS, GIVES) else NONE
+        patient, about = message.about & PATIENT, message.about & ~PATIENT
+        # Never shorter than what was promised before.
+        lasts = self.periods.patience if patient else self.periods.promise
+        self._bound_until = max(self._bound_until, self.now + lasts)
+        self._bound_term = message.term if about in (COUNTS, GIVES) else NONE
         self._beat_heard_at = self.now
         self._handed_at = None
-        if message.about == GIVES and not self._stopping:
+        if about == GIVES and not self._stopping:
             # Before its answer leaves, and so before the Lease is written.
             lasts = self.periods.gift
             self._offer = (self._counter + 1, self.now + lasts)
             self._gift = (f"{message.sender}/{message.session}/", message.term + 1)
             self._actions.append(Permit(self._offer[0], lasts))
+        if self._stopping:
+            # In this order: what arrives after a later word is not heard.
+            self._send(message.sender, Kind.ENDS)
         self._send(message.sender, Kind.PROMISE, message.counter)
 
     def _on_promise(self, message: Message) -> None:
-        sent = self._beats.pop(message.about, None)
+        beat = self._beats.pop(message.about, None)
         self._counting.discard(message.about)
-        if not self.holding or self._leaving or message.term != self.term or sent is None:
+        if not self.holding or self._leaving or message.term != self.term or beat is None:
             return
-        until = sent + PERMIT * self.periods.promise
+        sent, until = beat.sent, beat.until
         if self.now >= until or message.sender not in (self.successor, self._trial):
             return
         named = message.sender == self.successor
         if not named and (self.successor or not self._granted or self._request is not None or self._lease is None):
             return
-        self._promised_at = max(self._promised_at, sent) if named else sent
+        if not named or sent >= self._promised_at:
+            self._promised_at, self._promised_for = sent, beat.lasts / PERMIT
+        self._peer_ends = self._peer_ends and message.session == self._peer_session
         self.peer_able, self._peer_ready, self._peer_session = message.able, message.ready, message.session
         self.peer_reason = message.reason
         if not named or until > self._permit_until:
@@ -792,6 +863,7 @@ class Protocol:
             # From here on it may be the successor, whatever becomes of the swap; the kernel's time is short already.
             self.successor = message.sender
             self._trial = ""
+            self._peer_ends = False
             self._renew()
 
     def _on_yours(self, message: Message) -> None:
@@ -805,6 +877,7 @@ class Protocol:
             return
         self._bound_term = message.term
         self._bound_until = max(self.now, self._bound_to_others)
+        self._unknown_until = self.now
         self._handed_at = self.now if self._handed_at is None else self._handed_at
         if self._lease is None or self._lease.term != self.term or self._lease.successor != self.name:
             self._look_at = self.now
@@ -847,7 +920,7 @@ class Protocol:
         if not self.holding or message.sender != self.successor or message.term != self.term:
             return
         self.peer_able, self.peer_reason = False, f"pod {self.successor} ends"
-        self._promised_at = -INFINITE
+        self._peer_ends = True
         self._leave_until = min(self._leave_until, self.now)
 
     def _on_found(self, event: Found) -> None:
@@ -856,6 +929,8 @@ class Protocol:
             return
         self._look_at = self.now + self.periods.look
         lease = event.lease
+        if self._stays():
+            return
         if lease is None:
             self._lease = None
             return
@@ -916,7 +991,11 @@ class Protocol:
         if request.guard:
             self._guard, self._guard_until = request.guard, request.sent + self.periods.answer
         if not lease.successor:
+            if self.successor and self._peer_ends:
+                # It need not promise any more.
+                self._send(self.successor, Kind.NEWS)
             self.successor = ""
+            self._peer_ends = False
             # One without end is made when it is granted.
             self._permit = request.permit or ENDLESS
             self._permit_until = request.sent + ALONE * self.periods.lease if request.permit else INFINITE
@@ -972,11 +1051,21 @@ class Protocol:
         self._question = None
         self._ask_at = self.now
 
+    def _on_preparing(self, event: Preparing) -> None:
+        self._preparing = self.holding
+        # Before there is more to do.
+        self._beat_at = self.now
+
     def _on_ending(self, event: Ending) -> None:
         self._ending = True
+        self._beat_at = self.now
 
     def _on_end(self, event: End) -> None:
+        if not self._stopping:
+            self._stays_until = self.now + self.periods.answer
         self._stopping = True
+        if not self.holding and self._counted_on():
+            self._send(self._bound_to, Kind.ENDS)
 
     # --- Steps ---
 
@@ -990,7 +1079,8 @@ class Protocol:
     def _send(self, to: str, kind: Kind, about: int = 0) -> int:
         ready = self.now - self._answered_at < 3 * self.periods.look
         number = self._number()
-        message = Message(kind, self.name, self.term, number, self._session, about, self._able, ready, self._reason)
+        able, reason = (False, f"pod {self.name} ends") if self._stopping else (self._able, self._reason)
+        message = Message(kind, self.name, self.term, number, self._session, about, able, ready, reason)
         self._actions.append(Send(to, message))
         return number
 
@@ -998,21 +1088,22 @@ class Protocol:
         self._beat_at = self.now + self.periods.beat
         self._reached(self._beat_at)
         # The permit first: its time begins before the successor's.
-        self._actions.append(Permit(self._counter + 1, PERMIT * self.periods.promise))
+        lasts = self.permit_seconds
+        self._actions.append(Permit(self._counter + 1, lasts))
         looks = self._request is not None and self._request.purpose is _Purpose.LOOK
         named = peer == self.successor
         asks = named and bool(self._give_until) and not self._taker and not looks
-        counter = self._send(peer, Kind.BEAT, (GIVES if asks else COUNTS) if named else 0)
+        about = (GIVES if asks else COUNTS) if named else 0
+        counter = self._send(peer, Kind.BEAT, about | (PATIENT if self._patient else 0))
         if asks:
             self._giving.add(counter)
-        self._beats[counter] = self.now
+        self._beats[counter] = _Beat(self.now, lasts)
         if named:
             self._counting.add(counter)
 
     def _forget_beats(self) -> None:
         """Those whose permit has run out."""
-        over = self.now - PERMIT * self.periods.promise
-        for counter in [counter for counter, sent in self._beats.items() if sent <= over]:
+        for counter in [counter for counter, beat in self._beats.items() if beat.until <= self.now]:
             del self._beats[counter]
             if counter in self._counting:
                 self._counting.discard(counter)
@@ -1124,15 +1215,16 @@ class Protocol:
         self.holding = True
         self.successor = successor
         self._must_ask = asking
-        self._leaving = self._asked_to_leave = False
+        self._leaving = self._asked_to_leave = self._preparing = False
         self._give_until = 0.0
         self._given = ("", "")
         self._permit = self._guard = 0
         self._question = None
         self._renew_at = self._beat_at = self._promised_at = self.now
+        self._promised_for = self.periods.promise
         self._others.clear()
         self._trial = ""
-        self.peer_able = self._peer_ready = False
+        self.peer_able = self._peer_ready = self._peer_ends = False
         self.peer_reason = ""
 
     def _lose(self) -> None:
@@ -1140,7 +1232,7 @@ class Protocol:
         self._give_up()
         if not self.holding:
             return
-        self.holding = self._leaving = self._must_ask = False
+        self.holding = self._leaving = self._must_ask = self._preparing = False
         self._give_until = 0.0
         self.successor = self._trial = ""
         self._beats.clear()
@@ -1207,6 +1299,7 @@ _HANDLERS: dict[type, str] = {
     HandOver: "_on_hand_over",
     Rewrite: "_on_rewrite",
     Hold: "_on_held",
+    Preparing: "_on_preparing",
     Ending: "_on_ending",
     End: "_on_end",
 }

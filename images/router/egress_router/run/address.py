@@ -40,8 +40,9 @@ STANDBY = "standby"
 # How often the settings are looked at, and how often everything is; at once when the kernel says that something has changed.
 NETWORK_CHECK_SECONDS = 2.0
 EVERYTHING_SECONDS = 30.0
-# A standby looks at everything so much later: what has just changed is often the tunnel of a pod that is about to hand over.
-SETTLE_SECONDS = 1.0
+# A standby looks at everything so much later: what has just changed is often the tunnel of a pod that is about to hand over, or its
+# own net1, and an update of the image has the holder hand over a second after the new pod could serve.
+SETTLE_SECONDS = 3.0
 # At least, and at most half as much again: two pods that ask for the same address shall not do so in step for ever.
 RETRY_SECONDS = 2.0
 # Another pod of the node that hands over gives up the MAC address in a moment: how often that is tried, and for how long.

@@ -262,7 +262,7 @@ class Driver:
             if self.on_hold and self.holding:
                 wait = min(wait, self._peek_at - time.monotonic())
             # To wake up is most of what a pod computes at rest: for the promise and for the next beat at once.
-            calm = self._protocol.calm and not self._preparing
+            calm = self._protocol.calm
             watched = [self._wake] if calm else [self._wake, self._channel.fileno()]
             readable, _writable, _failed = select.select(watched, [], [], max(0.0, wait))
             if self._wake in readable:
@@ -428,6 +428,7 @@ class Driver:
             self._wish_until = 0.0
         elif self._protocol.heir:
             self._preparing = True
+            self._step(protocol.Preparing())
             event("hand-over", to=self._protocol.successor, why="the Lease asks for it")
             self.leave(lambda: self._post(protocol.HandOver()))
         elif time.monotonic() >= self._wish_until:
@@ -467,10 +468,8 @@ class Driver:
         nothing = (0, 0.0)
         number, until = self._permits.get(action.number, nothing)
         guard, guard_until = self._permits.get(action.guard, nothing)
-        periods = self._protocol.periods
-        spare = (
-            Spare(SPARE_PART * periods.beat, protocol.PERMIT * periods.promise) if self._protocol.successor else None
-        )
+        machine = self._protocol
+        spare = Spare(SPARE_PART * machine.periods.beat, machine.permit_seconds) if machine.successor else None
         if number and guard and self._fence.grant(number, guard, spare):
             return
         if until == protocol.INFINITE:
