@@ -22,6 +22,7 @@ import pytest
 from egress_router import config, log
 from egress_router.failover.channel import Channel
 from egress_router.failover.protocol import (
+    PERMIT,
     Drop,
     Grant,
     Kind,
@@ -29,6 +30,7 @@ from egress_router.failover.protocol import (
     Look,
     Message,
     Permit,
+    Preparing,
     Protocol,
     Refused,
     Send,
@@ -477,6 +479,8 @@ def test_who_asks_for_a_hand_over_is_heard_once(
     driven.driver._hand_over_if_wanted()
     assert len(driven.hand_overs) == heir
     assert capsys.readouterr().out.count("event=hand-over ") == heir
+    machine = driven.driver._protocol
+    assert machine.permit_seconds == PERMIT * (machine.periods.patience if heir else machine.periods.promise)
     # Nobody could serve for a while.
     monkeypatch.setattr(Protocol, "heir", False)
     driven.driver._wish_until = min(driven.driver._wish_until, 1.0)
@@ -522,6 +526,19 @@ def test_a_table_that_somebody_removed_ends_no_right() -> None:
     driver._permit(Permit(3, 0.5))
     driver._grant(Grant(3, 2))
     driven.fence.grant.assert_called_with(1003, 1001, None)
+
+
+def test_the_permit_that_is_made_ahead_is_the_one_that_will_be_asked_for() -> None:
+    driven = Driven()
+    driven.hold_the_lease()
+    machine = driven.driver._protocol
+    machine.successor = "other"
+    for about_to, seconds in ((None, machine.periods.promise), (Preparing(), machine.periods.patience)):
+        if about_to is not None:
+            machine.step(machine.now, about_to)
+        driven.driver._permit(Permit(1, 0.5))
+        driven.driver._grant(Grant(1, 1))
+        assert driven.fence.grant.call_args.args[2].seconds == PERMIT * seconds
 
 
 def test_the_address_is_given_up_before_the_kernel_drops() -> None:
@@ -921,6 +938,21 @@ def test_who_relays_through_it_learns_by_which_term_the_next_pod_serves(known: i
         call.hosting.moved(3.0, driver.successor_address, 8),
         call.leaving.serves(3.0, False),
     ]
+
+
+def test_a_move_waits_for_those_who_relay_through_the_pod() -> None:
+    """Each says when it is ready, and is heard at once."""
+    made = Relay(load(), MagicMock(), MagicMock(ports=ALL), MagicMock(), MagicMock())
+    made._hosting = MagicMock(followed=False)
+    assert not made._leaving._followed()
+    made._hosting.followed = True
+    assert made._leaving._followed()
+    sides = MagicMock()
+    made._hosting, made._leaving = sides.hosting, sides.leaving
+    other = ipaddress.ip_address("10.244.0.77")
+    said = relay_messages.Message(relay_messages.Kind.FOLLOWS, "other", other, holder=other, term=3)
+    made._understand(2.0, said)
+    assert sides.mock_calls == [call.hosting.follows(said), call.leaving.tick(2.0)]
 
 
 def test_others_hear_that_it_serves_whatever_the_relays_thread_does() -> None:

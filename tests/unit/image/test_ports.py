@@ -45,6 +45,15 @@ def test_a_part_that_is_closed_is_not_taken() -> None:
     assert ports.choose(1, ports.ALL, [], [ports.ALL]) == ports.ALL, "there is nothing else"
 
 
+def test_new_connections_of_others_count_more_than_many_that_are_known() -> None:
+    low, high = ports.parts(2)
+    many = list(range(high[0], high[0] + 3000))
+    assert ports.choose(2, low, [low[0], *many]) == low
+    assert ports.choose(2, low, [low[0], *many], [], [(low, 8.0)]) == high
+    assert ports.choose(2, low, [low[0], *many], [], [(low, 8.0), (high, 5.0)]) == high, "it is over first"
+    assert ports.choose(2, low, [low[0], *many], [high], [(low, 8.0)]) == low, "what is closed is not taken"
+
+
 def test_three_pods_have_parts_of_their_own() -> None:
     first, second, third = ports.parts(3)
     assert ports.choose(3, first, [first[0], second[0]]) == third

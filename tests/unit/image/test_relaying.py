@@ -112,7 +112,7 @@ class Pod:
 
     def begin(self, count: int = 0) -> None:
         """A new process, which knows what is in the kernel."""
-        self.leaving = Leaving(self, self.say, self.number, lambda: self.ports)
+        self.leaving = Leaving(self, self.say, self.number, lambda: self.ports, lambda: self.hosting.followed)
         self.hosting = Hosting(self, self.say, parts(self.world.replicas))
         self.leaving.adopt(self.near)
         self.hosting.adopt(self.world.now, list(self.far))
@@ -167,7 +167,12 @@ class Pod:
             Kind.MOVES: lambda: self.leaving.moves(now, message),
             Kind.MOVED: lambda: self.leaving.moved(now, message),
             Kind.SERVES: lambda: self.leaving.serving(now, message),
+            Kind.FOLLOWS: lambda: self.follow(message),
         }[message.kind]()
+
+    def follow(self, message: Message) -> None:
+        self.hosting.follows(message)
+        self.leaving.tick(self.world.now)
 
     def say(self, to: IP, kind: Kind, **fields: Any) -> None:
         self.world.send(self, to, Message(kind, str(self.ip), self.ip, self.number(), **fields))
@@ -226,6 +231,7 @@ class Pod:
 
     def accept_far(self, peer: IP, ports: Ports, seconds: float) -> bool:
         if ports == self.ports:
+            self.accepts.pop(peer, None)
             return False
         self.accepts[peer] = (ports, self.world.now + seconds)
         return True
@@ -233,7 +239,8 @@ class Pod:
     def choose_ports(self) -> None:
         used = [port for flows in self.far.values() for ports in flows.values() for port in ports]
         closed = [ports for ports, end in self.accepts.values() if end > self.world.now]
-        self.ports = choose(self.world.replicas, self.ports, [*used, *self.hosting.taken], closed)
+        coming = [(ports, end) for ports, end in self.hosting.coming if end > self.world.now]
+        self.ports = choose(self.world.replicas, self.ports, [*used, *self.hosting.taken], closed, coming)
         self.chosen_soon = True
 
 
@@ -590,6 +597,23 @@ def test_the_third_pods_ports_are_not_chosen(world: World) -> None:
     assert third.ports not in (first.ports, second.ports)
 
 
+@pytest.mark.parametrize("first_of_all", ["the pod that hands over", "the pod that relays"])
+def test_new_connections_at_the_pod_that_hands_over_are_relayed(world: World, first_of_all: str) -> None:
+    """An update moves twice: the newest pod has to do without one of two parts, and thousands of connections have the other one."""
+    first, second, third = world.add(3000), world.add(), world.add()
+    assert world.move(first, second)
+    # The cluster may still send new connections to the first one.
+    world.run(1)
+    second.connect(300)
+    late = first if first_of_all == "the pod that hands over" else second
+    until = world.now + 0.3
+    world.loses = lambda message: message.kind is Kind.CHUNK and message.sender == str(late.ip) and world.now < until
+    assert world.move(second, third)
+    assert third.ports != second.ports
+    assert third.accepts[second.ip][0] == second.ports and second.accepting_until > world.now
+    assert first.goes_on(through=third)
+
+
 @pytest.mark.parametrize("told", [True, False])
 def test_another_pod_serves(world: World, told: bool) -> None:
     """The holder says so; if it cannot, the Lease does."""
@@ -621,8 +645,10 @@ def test_who_relays_is_told_of_a_move_before_it_happens(world: World, lost: Kind
     second.leaving.prepare(world.now, third.ip, world.term, lambda ready, why: done.append(ready))
     second.hosting.moves(world.now, third.ip, world.term + 1)
     world.run(0.1)
-    assert done == [True] and first.goes_on(through=second), "nothing changes before"
+    assert done == ([] if lost is Kind.MOVES else [True]) and first.goes_on(through=second), "nothing changes before"
     assert (first.ip in third.far) == (lost is not Kind.MOVES)
+    world.run(leaving.FOLLOW_SECONDS)
+    assert done == [True], "nobody is waited for any longer"
     world.term += 1
     second.serve(False)
     world.run(0.005)
@@ -634,6 +660,59 @@ def test_who_relays_is_told_of_a_move_before_it_happens(world: World, lost: Kind
     assert first.waits == (lost is Kind.SERVES)
     world.run(leaving.WAIT_SECONDS)
     assert first.goes_on(through=third) and not first.waits and first.ip not in second.far
+
+
+@pytest.mark.parametrize("lost", [Kind.CHUNK, Kind.FOLLOWS, Kind.MOVES])
+def test_a_move_waits_for_those_whose_connections_would_stand_still(world: World, lost: Kind) -> None:
+    """The new pod has just started, and takes some time to know thousands of connections."""
+    world.replicas = 3
+    first, second, third = world.add(3000), world.add(), world.add()
+    assert world.move(first, second)
+    world.run(1)
+    slow_until = world.now + 0.7
+    sender = {Kind.MOVES: second}.get(lost, first)
+    world.loses = lambda message: message.kind is lost and message.sender == str(sender.ip) and world.now < slow_until
+    done: list[float] = []
+    second.leaving.prepare(world.now, third.ip, world.term, lambda ready, why: done.append(world.now))
+    second.hosting.moves(world.now, third.ip, world.term + 1)
+    world.run(2)
+    assert slow_until <= done[0] <= slow_until + leaving.CHUNKS_AGAIN_SECONDS + 0.1
+    world.term += 1
+    second.serve(False)
+    world.run(0.005)
+    third.serve(True)
+    world.run(0.005)
+    assert first.goes_on(through=third) and not first.waits
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_pod_that_is_gone_keeps_nobody_waiting(world: World, alive: bool) -> None:
+    world.replicas = 3
+    first, second, third = world.add(10), world.add(), world.add()
+    assert world.move(first, second)
+    world.run(1)
+    first.alive = False
+    world.run(1 if alive else hosting.LATELY_SECONDS + 1)
+    began = world.now
+    assert world.move(second, third)
+    assert (world.now - began > leaving.FOLLOW_SECONDS) == alive
+    assert world.now - began < leaving.FOLLOW_SECONDS + 0.2
+
+
+def test_who_has_no_connections_any_more_keeps_nobody_waiting(world: World) -> None:
+    world.replicas = 3
+    first, second, third = world.add(10), world.add(), world.add()
+    assert world.move(first, second)
+    world.run(1)
+    world.loses = lambda message: message.kind is Kind.FOLLOWS
+    done: list[float] = []
+    second.leaving.prepare(world.now, third.ip, world.term, lambda ready, why: done.append(world.now))
+    second.hosting.moves(world.now, third.ip, world.term + 1)
+    world.run(0.2)
+    assert not done
+    first.say(second.ip, Kind.OVER)
+    world.run(leaving.AGAIN_SECONDS + 0.01)
+    assert done
 
 
 def test_a_move_that_was_announced_and_does_not_happen(world: World) -> None:

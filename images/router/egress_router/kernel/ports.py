@@ -32,19 +32,28 @@ def parts(replicas: int) -> list[Ports]:
     return [(first + size * number, first + size * (number + 1) - 1) for number in range(count)]
 
 
-def choose(replicas: int, current: Ports, relayed: Iterable[int], closed: Iterable[Ports] = ()) -> Ports:
+def choose(
+    replicas: int,
+    current: Ports,
+    relayed: Iterable[int],
+    closed: Iterable[Ports] = (),
+    coming: Iterable[tuple[Ports, float]] = (),
+) -> Ports:
     """The part that a pod uses while it serves. `current`: what it uses now; `relayed`: the source ports of other pods.
 
-    `closed`: what has one of these is another pod's, whether it is relayed by name or not; never all parts.
+    `closed`: what has one of these is another pod's, whether it is relayed by name or not; never all parts. `coming`: so are new
+    connections of other pods for a while, each until a time. They cannot be relayed if this pod uses the same, and those of a pod
+    that hands over are many: the part is taken where that is over first.
     """
-    every = parts(replicas)
+    every, coming = parts(replicas), list(coming)
     used = dict.fromkeys(every, 0)
     for port in relayed:
         for part in every:
             if part[0] <= port <= part[1]:
                 used[part] += 1
     open_ones = [part for part in every if not any(overlap(part, one) for one in closed)]
-    return min(open_ones or every, key=lambda part: (used[part], part != current, part))
+    until = {part: max((end for one, end in coming if overlap(part, one)), default=0.0) for part in every}
+    return min(open_ones or every, key=lambda part: (until[part], used[part], part != current, part))
 
 
 def overlap(one: Ports, other: Ports) -> bool:

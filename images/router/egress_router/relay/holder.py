@@ -96,15 +96,16 @@ class Holder:
             self._guard.run(rules.accept_far(tunnel.number(peer), ports, seconds))
             return True
 
-    def ports(self, current: Ports, others: Iterable[int] = ()) -> Ports:
+    def ports(self, current: Ports, others: Iterable[int] = (), coming: Iterable[tuple[Ports, float]] = ()) -> Ports:
         """The source ports for new connections of this pod, which none of the relayed ones use if that can be, nor `others`.
 
-        What is relayed without a name is used by nobody else.
+        What is relayed without a name is used by nobody else; nor is, if that can be, what will be: `coming`, each until a time.
         """
         relayed = (port for flows in self._flows.values() for ports in flows.values() for port in ports)
         now = time.monotonic()
         closed = [ports for ports, until in self._accepted.values() if until > now]
-        self._chosen = choose(self._config.replicas, current, itertools.chain(relayed, others), closed)
+        soon = [(ports, until) for ports, until in coming if until > now]
+        self._chosen = choose(self._config.replicas, current, itertools.chain(relayed, others), closed, soon)
         return self._chosen
 
     def reserve(self, ports: Ports) -> None:

@@ -17,11 +17,13 @@ from ..kernel.ports import Ports
 from ..net import IP
 from .errors import RelayError
 from .flows import Assembly, ChunkError, Flows
-from .leaving import AGAIN_SECONDS, FAREWELLS, INFINITE, SILENT_SECONDS, Say
+from .leaving import AGAIN_SECONDS, FAREWELLS, INFINITE, PREPARE_SECONDS, SILENT_SECONDS, Say
 from .messages import Kind, Message
 
 # A pod that does not serve, nor becomes the one that does within this, need not be able to relay.
 KEEP_SECONDS = 10.0
+# Nobody waits for a pod that has said nothing for so long.
+LATELY_SECONDS = 3.0
 
 
 class Kernel(Protocol):
@@ -79,8 +81,9 @@ class Hosting:
         self._serves = False
         # Who serves now, by which term, and how often that is still to be said.
         self._moved: tuple[IP, int, int] | None = None
-        # Who is about to, the same way.
-        self._moves: tuple[IP, int, int] | None = None
+        # Who is about to, by which term, since when that is said and when it is said again; and which guests are not ready for that.
+        self._moves: tuple[IP, int, float, float] | None = None
+        self._unready: set[IP] = set()
         # By which term this pod serves, and how often that is still to be said.
         self._serving: tuple[int, int] = (0, 0)
         self.due = INFINITE
@@ -89,6 +92,11 @@ class Hosting:
     def guests(self) -> list[IP]:
         """Which pods relay through this one."""
         return list(self._guests)
+
+    @property
+    def followed(self) -> bool:
+        """Whether all guests are ready for the move that was announced."""
+        return not self._unready.intersection(self._guests)
 
     @property
     def parts(self) -> int:
@@ -101,9 +109,12 @@ class Hosting:
     @property
     def taken(self) -> list[int]:
         """Source ports that stand for parts which are used, beside those of the relayed connections themselves."""
-        found = [first for number, (first, _last) in enumerate(self._parts) if self.parts >> number & 1]
-        # Those of new connections in a moment count more.
-        return found + 2 * [guest.range[0] for guest in self._guests.values() if guest.range[0]]
+        return [first for number, (first, _last) in enumerate(self._parts) if self.parts >> number & 1]
+
+    @property
+    def coming(self) -> list[tuple[Ports, float]]:
+        """Which source ports new connections of guests have, and until when that counts."""
+        return [(guest.range, guest.range_until) for guest in self._guests.values() if guest.range[0]]
 
     # --- What happens ---
 
@@ -118,14 +129,23 @@ class Hosting:
         self._served_at = now
         self._serving = (term, FAREWELLS if serves else 0)
         self._moves = None
+        self._unready.clear()
         if serves:
             self._moved = None
         self.tick(now)
 
     def moves(self, now: float, to: IP, term: int) -> None:
         """The address is about to be at `to`, by `term`: who relays through this pod can tell that one of its connections already."""
-        self._moves = (to, term, FAREWELLS)
+        self._moves = (to, term, now, now)
+        self._unready = {
+            peer for peer, guest in self._guests.items() if peer != to and now < guest.heard_at + LATELY_SECONDS
+        }
         self.tick(now)
+
+    def follows(self, message: Message) -> None:
+        """A guest is ready for the move that was announced."""
+        if self._moves is not None and (message.holder, message.term) == self._moves[:2]:
+            self._unready.discard(message.address)
 
     def moved(self, now: float, to: IP, term: int) -> None:
         """The address is at `to` now."""
@@ -207,12 +227,18 @@ class Hosting:
 
     def _tell_moves(self, now: float) -> None:
         assert self._moves is not None
-        to, term, left = self._moves
-        for peer in self.guests:
-            if peer != to:
-                self._say(peer, Kind.MOVES, holder=to, term=term)
-        self._moves = (to, term, left - 1) if left > 1 else None
-        self.due = min(self.due, now + AGAIN_SECONDS)
+        to, term, began, again = self._moves
+        if now >= again:
+            all_of_them = now < began + FAREWELLS * AGAIN_SECONDS
+            if not all_of_them and (self.followed or now >= began + PREPARE_SECONDS):
+                self._moves = None
+                return
+            for peer in self.guests:
+                if peer != to and (all_of_them or peer in self._unready):
+                    self._say(peer, Kind.MOVES, holder=to, term=term)
+            again = now + AGAIN_SECONDS
+            self._moves = (to, term, began, again)
+        self.due = min(self.due, again)
 
     def _tell_moved(self, now: float) -> None:
         assert self._moved is not None

@@ -6,7 +6,8 @@
 
 No I/O and no clock here: `now` is a clock that never goes back, `Kernel` does what is decided, and `say` sends a message.
 
-    preparing   the pod serves, and is to hand over: its successor is told of the connections, and the tunnel is there
+    preparing   the pod serves, and is to hand over: its successor is told of the connections, and the tunnel is there. Pods that
+                relay through it tell the successor of theirs meanwhile, and are waited for
     relaying    the pod does not serve: the tunnel leads to the pod that does, which is told again all the time
     following   another pod serves now: it is told, and then the tunnel leads there. Who hears of the move before it happens tells that
                 pod before, too, and packets wait in the tunnel meanwhile
@@ -34,6 +35,8 @@ CHUNKS_AGAIN_SECONDS = 0.25
 # The successor has to answer, and to know all connections, within this: the pod serves meanwhile, and somebody waits for the move.
 ANSWER_SECONDS = 2.0
 PREPARE_SECONDS = 5.0
+# For so long those that relay through this pod are waited for: their connections would stand still at the move.
+FOLLOW_SECONDS = 1.0
 # How often a pod says that it relays, and looks which connections are left. With tens of thousands it looks less often.
 ROUND_SECONDS = 1.0
 CONNECTIONS_PER_SECOND = 20000
@@ -107,22 +110,32 @@ class Link:
         self.waits_until = INFINITE
         self.parcel: Parcel | None = None
         self.told: Flows = {}
-        # All that was told has arrived, once at least.
+        # All that was told has arrived, once at least; and since when that is so.
         self.ready = False
+        self.ready_at = INFINITE
 
 
 class Leaving:
     """One pod. `tick` wants to be called at `due` at the latest. `through`: where the tunnel leads, None without one.
 
     `numbers`: gives a parcel's number, above those of all earlier ones. `ports`: the source ports of the pod's new connections.
+    `followed`: whether all that relay through this pod are ready for the move that is prepared.
     `count`: how many connections are relayed; `too_many`: how many more were not.
     """
 
-    def __init__(self, kernel: Kernel, say: Say, numbers: Callable[[], int], ports: Callable[[], Ports]) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        say: Say,
+        numbers: Callable[[], int],
+        ports: Callable[[], Ports],
+        followed: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._kernel = kernel
         self._say = say
         self._numbers = numbers
         self._ports = ports
+        self._followed = followed
         self._serves = False
         self._link: Link | None = None
         # With the pod that is about to serve, and by which term.
@@ -247,6 +260,8 @@ class Leaving:
         if self._next is None or self._next.to != to:
             self._next = self._link_to(to, now)
         self._next_term = message.term
+        if self._next.ready:
+            self._say_follows(self._next)
         self.tick(now)
 
     def answer(self, now: float, message: Message) -> None:
@@ -354,7 +369,14 @@ class Leaving:
         return False
 
     def _watch(self, link: Link, now: float) -> None:
-        """The successor takes too long, or says no."""
+        """The successor takes too long, or says no; or it knows all, and so do those know it that relay through this pod."""
+        if link.ready and not link.ends:
+            if self._followed() or self._reached(now, link.ready_at + FOLLOW_SECONDS):
+                self._tell(True, "")
+            else:
+                # One of them may end meanwhile.
+                self._reached(now, now + AGAIN_SECONDS)
+            return
         if link.ends:
             why = f"pod {link.to} ends too"
         elif link.refusal:
@@ -385,8 +407,11 @@ class Leaving:
             return
         if not link.ready:
             # What the kernel refuses is tried again.
+            link.ready_at = now
             self._linked(link, now)
             link.ready = True
+            if self._prepared is not None:
+                self._watch(link, now)
         # To look takes a moment, and the other pod's word may come in it.
         if self._link is link and not (self._serves or link.waits) and self._reached(now, link.look_at):
             self._look(link, now)
@@ -440,17 +465,21 @@ class Leaving:
     def _linked(self, link: Link, now: float) -> None:
         """The other pod knows all connections."""
         if link is self._next:
+            self._say_follows(link)
             return
         if self._prepared is not None:
             if link.newcomers:
                 self._kernel.accept(ACCEPT_SECONDS)
-            self._tell(True, "")
             return
         if not self._serves and self.through != link.to:
             self._kernel.open_near(link.to)
             self.through = link.to
         if not self._serves and now < self._spread_until:
             self._kernel.accept(self._spread_until - now if link.newcomers else 0.0)
+
+    def _say_follows(self, link: Link) -> None:
+        if self._link is not None:
+            self._say(self._link.to, Kind.FOLLOWS, holder=link.to, term=self._next_term)
 
     def _look(self, link: Link, now: float) -> None:
         """Which connections are left, and which are new."""

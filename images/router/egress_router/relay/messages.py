@@ -43,6 +43,8 @@ class Kind(enum.IntEnum):
     SERVES = 6
     # From the one that serves, to those that relay through it: the address is about to be at another pod.
     MOVES = 7
+    # From the one that relays, to the one that serves: the pod that is about to knows my connections.
+    FOLLOWS = 8
 
 
 class Message(NamedTuple):
@@ -52,7 +54,7 @@ class Message(NamedTuple):
     `parts`: of RELAY, which parts of the source ports (a bit for each, see kernel/ports.py) connections have that the sender knows of.
     `first`, `last`, `seconds`: of RELAY, the source ports of connections that begin at the sender after the move, and for how long those
     are to be relayed without being named. `newcomers`: of ANSWER, that they are.
-    `term`, `holder`: of MOVED, who serves, and of MOVES, who will; `term` of SERVES too.
+    `term`, `holder`: of MOVED, who serves, and of MOVES and FOLLOWS, who will; `term` of SERVES too.
     """
 
     kind: Kind

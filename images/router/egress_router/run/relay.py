@@ -68,7 +68,7 @@ class Relay:
         self._former = Former(config, fence)
         self._holder = Holder(config, fence)
         every = parts(config.replicas)
-        self._leaving = Leaving(self, self._say, self._number, lambda: firewall.ports)
+        self._leaving = Leaving(self, self._say, self._number, lambda: firewall.ports, lambda: self._hosting.followed)
         self._hosting = Hosting(self, self._say, every)
         # Of this pod's messages and parcels: above those of any earlier process of it, because the clock goes on.
         self._last_number = int(time.monotonic() * 1_000_000)
@@ -274,6 +274,9 @@ class Relay:
             self._leaving.answer(now, message)
         elif message.kind is Kind.MOVES:
             self._leaving.moves(now, message)
+        elif message.kind is Kind.FOLLOWS:
+            self._hosting.follows(message)
+            self._leaving.tick(now)
         elif message.kind is Kind.MOVED:
             self._leaving.moved(now, message)
         elif message.kind is Kind.SERVES:
@@ -355,7 +358,7 @@ class Relay:
 
     def choose_ports(self) -> None:
         current = self._firewall.ports
-        wanted = self._holder.ports(current, self._hosting.taken)
+        wanted = self._holder.ports(current, self._hosting.taken, self._hosting.coming)
         if wanted == current:
             self._post(self._ports_used)
         else:
