@@ -765,6 +765,23 @@ def test_a_deleted_lease_that_is_made_again() -> None:
     assert world.settled() and world.lease is not None and world.lease.term > term
 
 
+def test_a_successor_that_only_an_earlier_process_counted_on() -> None:
+    """It was restarted before the Lease named the successor. Then a hand names it, which proves nothing."""
+    for seed in range(5):
+        world, holder, successor = pair(seed)
+        cut_beats(world, holder, successor)
+        world.kill(holder)
+        assert world.lease is not None
+        world.edit(world.lease._replace(successor=""))
+        world.start(holder)
+        # It has asked the segment.
+        world.run(world.time + 2 * PERIODS.ask)
+        assert world.server() is holder, f"seed {seed}"
+        world.edit(world.lease._replace(successor=successor.name))
+        world.run(world.time + 3 * PERIODS.lease)
+        assert world.server() is holder, f"seed {seed}"
+
+
 # --- What is told to people ---
 
 

@@ -443,7 +443,7 @@ class Protocol:
         self._permit_until = 0.0
         self._guard = 0
         self._guard_until = 0.0
-        self._must_ask = False
+        self._must_ask = self._restarted = False
         self._question: tuple[int, float] | None = None
         self._ask_at = now
         self._silent_until = 0.0
@@ -949,6 +949,7 @@ class Protocol:
                 own = bool(self._taking) and lease.writer == self._taking
                 self.taken = self._claim if own else (RESTARTED, self.now)
                 self._become_holder(lease.successor, asking=not own)
+                self._restarted = not own and not self._alone
             elif not gift and not lease.writer.startswith(f"{self.name}/{self._session}/"):
                 # Edited, perhaps after somebody else had it: being able to write it proves nothing.
                 self._must_ask = True
@@ -990,6 +991,7 @@ class Protocol:
         self._leaving = False
         if request.guard:
             self._guard, self._guard_until = request.guard, request.sent + self.periods.answer
+        self._restarted = False
         if not lease.successor:
             if self.successor and self._peer_ends:
                 # It need not promise any more.
@@ -1136,7 +1138,9 @@ class Protocol:
         edited = lease is not None and (lease.holder, lease.term) != (self.name, self.term)
         successor = "" if alone else self.successor
         purpose = _Purpose.RENEW if successor else _Purpose.ALONE
-        term = max(self.term, lease.term if lease else 0) + (edited or new_term)
+        # An earlier process may have counted on promises before the Lease named who made them.
+        again = self._restarted and not successor
+        term = max(self.term, lease.term if lease else 0) + (edited or new_term or again)
         self._wrote = max(self._wrote, term)
         self._write(purpose, self.name, successor, term)
 
