@@ -649,11 +649,13 @@ def test_who_relays_is_told_of_a_move_before_it_happens(world: World, lost: Kind
     assert (first.ip in third.far) == (lost is not Kind.MOVES)
     world.run(leaving.FOLLOW_SECONDS)
     assert done == [True], "nobody is waited for any longer"
+    assert second.hosting.followed == (lost is not Kind.MOVES)
     world.term += 1
     second.serve(False)
     world.run(0.005)
     early = lost not in (Kind.MOVED, Kind.MOVES)
     assert (first.near == third.ip) == early and first.waits == early
+    assert second.hosting.followed, "it is over"
     third.serve(True)
     world.run(0.005)
     assert first.goes_on(through=third) or lost is Kind.MOVES
@@ -669,7 +671,8 @@ def test_a_move_waits_for_those_whose_connections_would_stand_still(world: World
     first, second, third = world.add(3000), world.add(), world.add()
     assert world.move(first, second)
     world.run(1)
-    slow_until = world.now + 0.7
+    # Less than it waits in any case.
+    slow_until = world.now + leaving.FOLLOW_SECONDS / 2
     sender = {Kind.MOVES: second}.get(lost, first)
     world.loses = lambda message: message.kind is lost and message.sender == str(sender.ip) and world.now < slow_until
     done: list[float] = []
@@ -710,6 +713,10 @@ def test_who_has_no_connections_any_more_keeps_nobody_waiting(world: World) -> N
     second.hosting.moves(world.now, third.ip, world.term + 1)
     world.run(0.2)
     assert not done
+    said = next(message for _to, message in world.said if message.kind is Kind.FOLLOWS)
+    for other in (said._replace(term=world.term), said._replace(holder=first.ip)):
+        second.hear(other)
+        assert not second.hosting.followed, "it is about another move"
     first.say(second.ip, Kind.OVER)
     world.run(leaving.AGAIN_SECONDS + 0.01)
     assert done
