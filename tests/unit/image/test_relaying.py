@@ -249,6 +249,15 @@ def world() -> World:
     return World()
 
 
+def relaying(world: World, count: int = 10, replicas: int = 3) -> tuple[Pod, Pod, Pod]:
+    """The first pod relays through the second one, which serves; the third one stands by."""
+    world.replicas = replicas
+    first, second, third = world.add(count), world.add(), world.add()
+    assert world.move(first, second)
+    world.run(1)
+    return first, second, third
+
+
 @pytest.mark.parametrize("count", [1, 5, 3000])
 @pytest.mark.parametrize("lost", [0.0, 0.3])
 def test_a_planned_move(world: World, count: int, lost: float) -> None:
@@ -597,15 +606,13 @@ def test_the_third_pods_ports_are_not_chosen(world: World) -> None:
     assert third.ports not in (first.ports, second.ports)
 
 
-@pytest.mark.parametrize("first_of_all", ["the pod that hands over", "the pod that relays"])
-def test_new_connections_at_the_pod_that_hands_over_are_relayed(world: World, first_of_all: str) -> None:
+@pytest.mark.parametrize("known_first", ["the pod that hands over", "the pod that relays"])
+def test_new_connections_at_the_pod_that_hands_over_are_relayed(world: World, known_first: str) -> None:
     """An update moves twice: the newest pod has to do without one of two parts, and thousands of connections have the other one."""
-    first, second, third = world.add(3000), world.add(), world.add()
-    assert world.move(first, second)
     # The cluster may still send new connections to the first one.
-    world.run(1)
+    first, second, third = relaying(world, 3000, replicas=2)
     second.connect(300)
-    late = first if first_of_all == "the pod that hands over" else second
+    late = first if known_first == "the pod that hands over" else second
     until = world.now + 0.3
     world.loses = lambda message: message.kind is Kind.CHUNK and message.sender == str(late.ip) and world.now < until
     assert world.move(second, third)
@@ -636,10 +643,7 @@ def test_another_pod_serves(world: World, told: bool) -> None:
 @pytest.mark.parametrize("lost", [None, Kind.MOVED, Kind.SERVES, Kind.MOVES])
 def test_who_relays_is_told_of_a_move_before_it_happens(world: World, lost: Kind | None) -> None:
     """So that its packets take the new way as soon as the new pod serves, and wait until then."""
-    world.replicas = 3
-    first, second, third = world.add(10), world.add(), world.add()
-    assert world.move(first, second)
-    world.run(1)
+    first, second, third = relaying(world)
     world.loses = lambda message: message.kind is lost
     done: list[bool] = []
     second.leaving.prepare(world.now, third.ip, world.term, lambda ready, why: done.append(ready))
@@ -667,10 +671,7 @@ def test_who_relays_is_told_of_a_move_before_it_happens(world: World, lost: Kind
 @pytest.mark.parametrize("lost", [Kind.CHUNK, Kind.FOLLOWS, Kind.MOVES])
 def test_a_move_waits_for_those_whose_connections_would_stand_still(world: World, lost: Kind) -> None:
     """The new pod has just started, and takes some time to know thousands of connections."""
-    world.replicas = 3
-    first, second, third = world.add(3000), world.add(), world.add()
-    assert world.move(first, second)
-    world.run(1)
+    first, second, third = relaying(world, 3000)
     # Less than it waits in any case.
     slow_until = world.now + leaving.FOLLOW_SECONDS / 2
     sender = {Kind.MOVES: second}.get(lost, first)
@@ -688,25 +689,19 @@ def test_a_move_waits_for_those_whose_connections_would_stand_still(world: World
     assert first.goes_on(through=third) and not first.waits
 
 
-@pytest.mark.parametrize("alive", [True, False])
-def test_a_pod_that_is_gone_keeps_nobody_waiting(world: World, alive: bool) -> None:
-    world.replicas = 3
-    first, second, third = world.add(10), world.add(), world.add()
-    assert world.move(first, second)
-    world.run(1)
+@pytest.mark.parametrize("lately", [True, False])
+def test_a_pod_that_is_gone_keeps_nobody_waiting(world: World, lately: bool) -> None:
+    first, second, third = relaying(world)
     first.alive = False
-    world.run(1 if alive else hosting.LATELY_SECONDS + 1)
+    world.run(1 if lately else hosting.LATELY_SECONDS + 1)
     began = world.now
     assert world.move(second, third)
-    assert (world.now - began > leaving.FOLLOW_SECONDS) == alive
+    assert (world.now - began > leaving.FOLLOW_SECONDS) == lately
     assert world.now - began < leaving.FOLLOW_SECONDS + 0.2
 
 
 def test_who_has_no_connections_any_more_keeps_nobody_waiting(world: World) -> None:
-    world.replicas = 3
-    first, second, third = world.add(10), world.add(), world.add()
-    assert world.move(first, second)
-    world.run(1)
+    first, second, third = relaying(world)
     world.loses = lambda message: message.kind is Kind.FOLLOWS
     done: list[float] = []
     second.leaving.prepare(world.now, third.ip, world.term, lambda ready, why: done.append(world.now))
@@ -723,10 +718,7 @@ def test_who_has_no_connections_any_more_keeps_nobody_waiting(world: World) -> N
 
 
 def test_a_move_that_was_announced_and_does_not_happen(world: World) -> None:
-    world.replicas = 3
-    first, second, third = world.add(10), world.add(), world.add()
-    assert world.move(first, second)
-    world.run(1)
+    first, second, third = relaying(world)
     second.hosting.moves(world.now, third.ip, world.term + 1)
     world.run(leaving.ANNOUNCED_SECONDS + hosting.KEEP_SECONDS + 1)
     assert first.goes_on(through=second) and first.ip not in third.far
@@ -737,10 +729,7 @@ def test_a_move_that_was_announced_and_does_not_happen(world: World) -> None:
 
 
 def test_a_tunnel_that_the_kernel_refuses_is_tried_again(world: World) -> None:
-    world.replicas = 3
-    first, second, third = world.add(10), world.add(), world.add()
-    assert world.move(first, second)
-    world.run(1)
+    first, second, third = relaying(world)
     second.hosting.moves(world.now, third.ip, world.term + 1)
     world.run(0.1)
     first.refuses = "no memory"
@@ -754,10 +743,7 @@ def test_a_tunnel_that_the_kernel_refuses_is_tried_again(world: World) -> None:
 
 def test_an_announcement_that_is_old(world: World) -> None:
     """Of a pod that served before: its words came late."""
-    world.replicas = 3
-    first, second, third = world.add(10), world.add(), world.add()
-    assert world.move(first, second)
-    world.run(1)
+    first, second, third = relaying(world)
     second.say(first.ip, Kind.MOVES, holder=third.ip, term=world.term)
     world.run(1)
     assert third.far == {}

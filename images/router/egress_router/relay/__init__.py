@@ -48,8 +48,9 @@ messages.py, is proved as beats are; RELAY, MOVES and MOVED are said again, and 
     afterwards
         others  that have flows: say RELAY to the new holder and send it their flows, as above; then former.open(its ip), by which their
                 packets change their way. They know it by MOVED, or by the Lease, whichever has the higher term. All but the last of it
-                they do before the move, by MOVES, which the old one says when it prepares that, and if they have done it by
-                then, packets wait in their tunnels too, between MOVED and SERVES. A pod that lost the address without
+                they do before the move, by MOVES, which the old one says when it prepares that, and they say FOLLOWS when they
+                have. The old one waits for that before it hands over, for a second at most. Then packets wait in their tunnels
+                too, between MOVED and SERVES. A pod that lost the address without
                 having prepared it follows as well: its connections stood still until then
         new     as above, once more. Established connections keep their ports
     until the end

@@ -129,7 +129,7 @@ class Leaving:
         say: Say,
         numbers: Callable[[], int],
         ports: Callable[[], Ports],
-        followed: Callable[[], bool] = lambda: True,
+        followed: Callable[[], bool],
     ) -> None:
         self._kernel = kernel
         self._say = say
